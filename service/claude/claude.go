@@ -1,0 +1,128 @@
+// Package claude reads and edits Claude Code's configuration: which layer
+// decides where requests go, and moving them to a local model and back without
+// losing a byte of anybody's settings.
+package claude
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Route is where Claude Code's requests go.
+type Route string
+
+const (
+	Cloud   Route = "cloud"
+	Local   Route = "local"
+	Offline Route = "offline" // local, and Claude Code itself contacts nobody
+)
+
+// Layer is one source of Claude Code settings. A stronger layer decides.
+type Layer string
+
+// The layers, strongest first. The command line layer (--settings) belongs to
+// one session and is never on disk.
+const (
+	Managed      Layer = "managed"
+	CommandLine  Layer = "cli"
+	ProjectLocal Layer = "local"
+	Project      Layer = "project"
+	User         Layer = "user"
+	Shell        Layer = "shell"
+)
+
+// Destination is what the local and offline routes point Claude Code to.
+type Destination struct {
+	BaseURL string // ends in /anthropic when it is a Model Runner
+	Token   string // never empty: without one Claude Code sends its OAuth token to BaseURL
+	Model   string // the model's full tag
+	Context int    // tokens; 0 when unknown
+}
+
+// minCompactWindow is the smallest CLAUDE_CODE_AUTO_COMPACT_WINDOW that Claude
+// Code 2.1.197 accepts; the smaller of it and the context decides.
+const minCompactWindow = 100_000
+
+const baseURLKey = "ANTHROPIC_BASE_URL"
+
+// providerKeys send Claude Code to another vendor, whatever the base URL says.
+var providerKeys = []string{
+	"CLAUDE_CODE_USE_ANTHROPIC_AWS", "CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_FOUNDRY",
+	"CLAUDE_CODE_USE_MANTLE", "CLAUDE_CODE_USE_VERTEX",
+}
+
+// Values returns the variables that a route needs in Claude Code's settings; none for Cloud.
+//
+// ANTHROPIC_MODEL is left out on purpose: it is not reloaded by a running
+// session, the four alias variables are.
+func Values(route Route, to Destination) map[string]string {
+	if route == Cloud {
+		return nil
+	}
+	values := map[string]string{
+		baseURLKey:                           to.BaseURL,
+		"ANTHROPIC_AUTH_TOKEN":               to.Token,
+		"ANTHROPIC_DEFAULT_OPUS_MODEL":       to.Model,
+		"ANTHROPIC_DEFAULT_SONNET_MODEL":     to.Model,
+		"ANTHROPIC_DEFAULT_HAIKU_MODEL":      to.Model,
+		"ANTHROPIC_DEFAULT_FABLE_MODEL":      to.Model,
+		"CLAUDE_CODE_DISABLE_1M_CONTEXT":     "1",
+		"CLAUDE_CODE_ATTRIBUTION_HEADER":     "0",
+		"ENABLE_TOOL_SEARCH":                 "false",
+		"CLAUDE_CODE_DISABLE_TERMINAL_TITLE": "1",
+		"API_TIMEOUT_MS":                     "1500000",
+		"API_FORCE_IDLE_TIMEOUT":             "0",
+		"CLAUDE_CODE_AUTO_COMPACT_WINDOW":    fmt.Sprint(max(minCompactWindow, to.Context)),
+		"CLAUDE_CODE_MAX_OUTPUT_TOKENS":      "4096",
+	}
+	if to.Context > 0 {
+		values["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] = fmt.Sprint(to.Context)
+		// Compaction starts at context − output − 13,000 tokens: an eighth leaves room to work.
+		values["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] = fmt.Sprint(min(32_000, max(1024, to.Context/8)))
+	}
+	if route == Offline {
+		values["CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC"] = "1"
+		values["CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL"] = "1"
+		values["DISABLE_AUTOUPDATER"] = "1"
+	}
+	return values
+}
+
+// routingKeys are the variables that decide where requests go and with which
+// model: when a stronger layer sets one, a switch below it has no effect.
+func routingKeys() []string {
+	keys := []string{"ANTHROPIC_MODEL"}
+	for name := range maps.Keys(Values(Offline, Destination{Context: 1})) {
+		if strings.HasPrefix(name, "ANTHROPIC_") {
+			keys = append(keys, name)
+		}
+	}
+	keys = append(keys, providerKeys...)
+	slices.Sort(keys)
+	return keys
+}
+
+// Refusal says why a target was left as it is.
+type Refusal struct {
+	File   string
+	Line   int // 1-based; 0 when no line is to blame
+	Column int
+	Why    string
+	Remedy string
+}
+
+func (r *Refusal) Error() string { return r.Where() + ": " + r.Why + "; " + r.Remedy }
+
+// Where names the file, with line and column where there are any.
+func (r *Refusal) Where() string {
+	where := r.File
+	if r.Line > 0 {
+		where += fmt.Sprintf(":%d", r.Line)
+		if r.Column > 0 {
+			where += fmt.Sprintf(":%d", r.Column)
+		}
+	}
+	return where
+}

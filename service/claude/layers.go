@@ -1,0 +1,250 @@
+package claude
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Scope says which files and variables decide for a Claude Code started in a folder.
+type Scope struct {
+	ManagedDir string   // holds managed-settings.json and managed-settings.d; empty: none
+	ConfigDir  string   // the user's configuration folder
+	Project    string   // the folder Claude Code is started in; empty: no project
+	Environ    []string // the shell's variables, NAME=value
+}
+
+// Place is one layer's word on a variable.
+type Place struct {
+	Layer Layer  `json:"layer"`
+	File  string `json:"file"` // empty for the shell
+	Line  int    `json:"line"` // 1-based; 0 for the shell
+	Value string `json:"value"`
+}
+
+// Setting is a variable, the place that decides it and the places that are overruled.
+type Setting struct {
+	Name string `json:"name"`
+	Place
+	Others []Place `json:"others"`
+}
+
+type source struct {
+	layer Layer
+	file  string
+}
+
+// sources lists the files, strongest first.
+func (s Scope) sources() []source {
+	var all []source
+	if s.ManagedDir != "" {
+		drops, _ := filepath.Glob(filepath.Join(s.ManagedDir, "managed-settings.d", "*.json"))
+		slices.Sort(drops)
+		for _, file := range slices.Backward(drops) { // a later file overrules an earlier one
+			if !strings.HasPrefix(filepath.Base(file), ".") {
+				all = append(all, source{Managed, file})
+			}
+		}
+		all = append(all, source{Managed, filepath.Join(s.ManagedDir, "managed-settings.json")})
+	}
+	if s.Project != "" && filepath.Join(s.Project, ".claude") != s.ConfigDir {
+		all = append(all,
+			source{ProjectLocal, filepath.Join(s.Project, ".claude", "settings.local.json")},
+			source{Project, filepath.Join(s.Project, ".claude", "settings.json")})
+	}
+	return append(all, source{User, filepath.Join(s.ConfigDir, "settings.json")})
+}
+
+// Explain lists the variables that decide where Claude Code's requests go and
+// how it treats the model, and the settings model and apiKeyHelper, wherever
+// one is set. skipped are the files that Claude Code ignores whole, and why.
+func (s Scope) Explain() (settings []Setting, skipped []*Refusal) {
+	found := map[string][]Place{}
+	for _, src := range s.sources() {
+		doc, err := load(src.file)
+		if err != nil {
+			var refusal *Refusal
+			if !errors.As(err, &refusal) {
+				refusal = &Refusal{File: src.file, Why: err.Error(), Remedy: "make the file readable"}
+			}
+			skipped = append(skipped, refusal)
+			continue
+		}
+		if doc == nil {
+			continue
+		}
+		for _, v := range doc.Variables() {
+			if relevant(v.Name) {
+				found[v.Name] = append(found[v.Name], Place{src.layer, src.file, v.Line, v.Value})
+			}
+		}
+		for _, name := range []string{"model", "apiKeyHelper"} {
+			if v, ok := doc.Text(name); ok {
+				found[name] = append(found[name], Place{src.layer, src.file, v.Line, v.Value})
+			}
+		}
+	}
+	for _, pair := range s.Environ {
+		if name, value, ok := strings.Cut(pair, "="); ok && relevant(name) {
+			found[name] = append(found[name], Place{Layer: Shell, Value: value})
+		}
+	}
+	for name, places := range found {
+		settings = append(settings, Setting{Name: name, Place: places[0], Others: slices.Concat([]Place{}, places[1:])})
+	}
+	slices.SortFunc(settings, func(a, b Setting) int { return strings.Compare(a.Name, b.Name) })
+	return settings, skipped
+}
+
+// load reads a layer's file; nil when there is none. The error is a *Refusal for a file that Claude Code skips.
+func load(file string) (*Document, error) {
+	data, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if len(bytes.TrimSpace(data)) == 0 {
+		return nil, nil
+	}
+	return parseFile(file, data)
+}
+
+// relevant tells whether a variable has a say in where requests go, who pays
+// for them, or how a local model is treated.
+func relevant(name string) bool {
+	if strings.HasPrefix(name, "ANTHROPIC_") || strings.HasPrefix(name, "CLAUDE_CODE_USE_") {
+		return true
+	}
+	if _, owned := Values(Offline, Destination{Context: 1})[name]; owned {
+		return true
+	}
+	return name == "CLAUDE_CONFIG_DIR" || name == "CLAUDE_CODE_SUBAGENT_MODEL"
+}
+
+// Stronger returns a refusal when a layer above the target's decides the route,
+// so that a switch of the target would have no effect; nil when none does.
+func (s Scope) Stronger(t Target) *Refusal {
+	routing := routingKeys()
+	for _, src := range s.sources() {
+		if src.file == t.File {
+			return nil
+		}
+		doc, err := load(src.file)
+		if err != nil || doc == nil {
+			continue // Claude Code skips such a file as well
+		}
+		for _, v := range doc.Variables() {
+			if v.Value == "" || !slices.Contains(routing, v.Name) {
+				continue
+			}
+			if slices.Contains(providerKeys, v.Name) && !truthy(v.Value) {
+				continue
+			}
+			return &Refusal{File: src.file, Line: v.Line, Why: "the " + string(src.layer) + " settings set " + v.Name + ", which overrules " + t.File, Remedy: strongerRemedy(src, t)}
+		}
+	}
+	return nil
+}
+
+func strongerRemedy(src source, t Target) string {
+	switch src.layer {
+	case Managed:
+		return "ask whoever manages this machine to remove it"
+	case ProjectLocal:
+		return "remove the line, or switch this project alone with --project"
+	case Project:
+		if t.Project == "" {
+			return "switch this project alone with --project, or run the command from another folder"
+		}
+	}
+	return "remove the line"
+}
+
+// Neutral are the variables that must be emptied so that a weaker or equal
+// layer does not send a target's requests to another vendor.
+func (s Scope) Neutral(t Target) map[string]string {
+	values := map[string]string{}
+	settings, _ := s.Explain()
+	for _, setting := range settings {
+		if slices.Contains(providerKeys, setting.Name) && truthy(setting.Value) {
+			values[setting.Name] = ""
+		}
+	}
+	return values
+}
+
+// truthy reads a switch as Claude Code does.
+func truthy(value string) bool {
+	switch strings.ToLower(strings.TrimSpace(value)) {
+	case "1", "true", "yes", "on":
+		return true
+	}
+	return false
+}
+
+// Status is what a target's settings file says now.
+type Status struct {
+	Route   Route     // what the ledger and the file agree on
+	BaseURL string    // what the file sends requests to; empty: Anthropic
+	Model   string    // the model of the local or offline route
+	Context int       // its context in tokens, as Claude Code is told
+	Drift   []string  // owned keys that somebody changed after the switch
+	Waiting []Session // sessions that still see keys as "" after a return to cloud
+	Pinned  *Place    // a "model" setting that names one model rather than an alias
+	Broken  *Refusal  // the file cannot be read, so Claude Code skips it
+}
+
+// Inspect reads a target without changing or locking anything. The error is
+// only about the ledger; what is wrong with the file is in Broken.
+func (l *Ledger) Inspect(t Target) (Status, error) {
+	status := Status{Route: Cloud}
+	force, err := l.folder(t).read("entry.json")
+	if err != nil {
+		return status, err
+	}
+	doc, err := load(t.File)
+	if err != nil {
+		if !errors.As(err, &status.Broken) {
+			status.Broken = &Refusal{File: t.File, Why: "it cannot be read", Remedy: "check its owner and mode"}
+		}
+		return status, nil
+	}
+	if doc == nil {
+		doc, _ = Parse(nil)
+	}
+	if v, ok := doc.Variable(baseURLKey); ok {
+		status.BaseURL = v.Value
+	}
+	if v, ok := doc.Text("model"); ok && !alias(v.Value) {
+		status.Pinned = &Place{User, t.File, v.Line, v.Value}
+	}
+	if force == nil {
+		return status, nil
+	}
+	if force.returning() {
+		status.Waiting = stillRunning(force.Waiting)
+		return status, nil
+	}
+	if status.BaseURL == force.BaseURL {
+		status.Route, status.Model, status.Context = force.Route, force.Model, force.Context
+	}
+	for _, k := range force.Keys {
+		if !same(doc.value(k.Name), k.New) {
+			status.Drift = append(status.Drift, k.Name)
+		}
+	}
+	return status, nil
+}
+
+// alias tells whether a model setting is one of Claude Code's names for a tier,
+// which the switch maps to the local model.
+func alias(model string) bool {
+	model, _, _ = strings.Cut(strings.ToLower(model), "[")
+	return slices.Contains([]string{"", "default", "opus", "sonnet", "haiku", "fable", "opusplan", "best"}, model)
+}

@@ -1,0 +1,111 @@
+package claude
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// scope makes the folders of every layer and writes the files given.
+func scope(t *testing.T, files map[string]string, environ ...string) (Scope, Target) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, data := range files {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(data), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := Scope{ManagedDir: filepath.Join(dir, "managed"), ConfigDir: filepath.Join(dir, "user"), Project: filepath.Join(dir, "project"), Environ: environ}
+	return s, UserTarget(s.ConfigDir)
+}
+
+func TestTheStrongestLayerWins(t *testing.T) {
+	s, _ := scope(t, map[string]string{
+		"managed/managed-settings.json":        "{\"env\":{\"ANTHROPIC_BASE_URL\":\"m\"}}",
+		"managed/managed-settings.d/10-a.json": "{\n\"env\":{\n\"ANTHROPIC_BASE_URL\":\"m10\"}}",
+		"managed/managed-settings.d/.x.json":   "{\"env\":{\"ANTHROPIC_BASE_URL\":\"hidden\"}}",
+		"project/.claude/settings.local.json":  "{\"env\":{\"ANTHROPIC_BASE_URL\":\"l\"}}",
+		"project/.claude/settings.json":        "{\"env\":{\"ANTHROPIC_BASE_URL\":\"p\",\"FOO\":\"x\"},\"model\":\"opus\"}",
+		"user/settings.json":                   "{\"env\":{\"ANTHROPIC_BASE_URL\":\"u\"}}",
+	}, "ANTHROPIC_BASE_URL=s", "PATH=/bin", "CLAUDE_CODE_USE_BEDROCK=1")
+	settings, skipped := s.Explain()
+	if len(skipped) > 0 || len(settings) != 3 {
+		t.Fatalf("%+v %v", settings, skipped)
+	}
+	url := settings[0]
+	var order []string
+	for _, p := range append([]Place{url.Place}, url.Others...) {
+		order = append(order, string(p.Layer)+"="+p.Value)
+	}
+	if got := strings.Join(order, " "); got != "managed=m10 managed=m local=l project=p user=u shell=s" {
+		t.Errorf("order is %s", got)
+	}
+	if url.Line != 3 || filepath.Base(url.File) != "10-a.json" {
+		t.Errorf("decided at %s:%d", url.File, url.Line)
+	}
+	if settings[1].Name != "CLAUDE_CODE_USE_BEDROCK" || settings[1].Layer != Shell || settings[2].Name != "model" || settings[2].Layer != Project {
+		t.Errorf("%+v", settings[1:])
+	}
+}
+
+func TestAFileThatClaudeCodeSkipsIsNamed(t *testing.T) {
+	s, _ := scope(t, map[string]string{
+		"project/.claude/settings.json": "{\n// no\n}",
+		"user/settings.json":            `{"env":{"ANTHROPIC_BASE_URL":"u"}}`,
+	})
+	settings, skipped := s.Explain()
+	if len(skipped) != 1 || skipped[0].Line != 2 || len(settings) != 1 || settings[0].Layer != User {
+		t.Errorf("%+v %v", settings, skipped)
+	}
+}
+
+func TestStrongerLayers(t *testing.T) {
+	tests := []struct {
+		name, file, data string
+		project          bool
+		want             string
+	}{
+		{"managed base URL", "managed/managed-settings.json", "{\n\n\"env\": {\"ANTHROPIC_BASE_URL\": \"x\"}}", false, "managed-settings.json:3"},
+		{"managed bedrock", "managed/managed-settings.json", `{"env":{"CLAUDE_CODE_USE_BEDROCK":"1"}}`, true, "managed-settings.json:1"},
+		{"managed bedrock off", "managed/managed-settings.json", `{"env":{"CLAUDE_CODE_USE_BEDROCK":"0"}}`, false, ""},
+		{"managed and harmless", "managed/managed-settings.json", `{"env":{"HTTP_PROXY":"x"},"permissions":{}}`, false, ""},
+		{"project over user", "project/.claude/settings.json", `{"env":{"ANTHROPIC_AUTH_TOKEN":"x"}}`, false, "settings.json:1"},
+		{"project under project-local", "project/.claude/settings.json", `{"env":{"ANTHROPIC_AUTH_TOKEN":"x"}}`, true, ""},
+		{"project-local over user", "project/.claude/settings.local.json", `{"env":{"ANTHROPIC_MODEL":"x"}}`, false, "settings.local.json:1"},
+		{"the target itself", "user/settings.json", `{"env":{"ANTHROPIC_BASE_URL":"x"}}`, false, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s, target := scope(t, map[string]string{tt.file: tt.data})
+			if tt.project {
+				target = ProjectTarget(s.Project, s.ConfigDir)
+			}
+			refusal := s.Stronger(target)
+			if (refusal == nil) != (tt.want == "") || refusal != nil && !strings.HasSuffix(refusal.Where(), tt.want) {
+				t.Errorf("got %v, want %q", refusal, tt.want)
+			}
+		})
+	}
+}
+
+func TestOtherVendorsAreNeutralised(t *testing.T) {
+	s, target := scope(t, map[string]string{"user/settings.json": `{"env":{"CLAUDE_CODE_USE_VERTEX":"true"}}`}, "CLAUDE_CODE_USE_BEDROCK=1", "CLAUDE_CODE_USE_FOUNDRY=0")
+	got := s.Neutral(target)
+	if len(got) != 2 || got["CLAUDE_CODE_USE_VERTEX"] != "" || got["CLAUDE_CODE_USE_BEDROCK"] != "" {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestAPinnedModelIsSeen(t *testing.T) {
+	for model, pinned := range map[string]bool{"opus": false, "sonnet[1m]": false, "default": false, "claude-opus-4-6": true, "ai/qwen3-coder": true} {
+		s, target := scope(t, map[string]string{"user/settings.json": "{\n\"model\": \"" + model + "\"}"})
+		_ = s
+		status, err := OpenLedger(t.TempDir()).Inspect(target)
+		if err != nil || (status.Pinned != nil) != pinned {
+			t.Errorf("%s: %+v %v", model, status.Pinned, err)
+		}
+	}
+}

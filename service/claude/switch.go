@@ -1,0 +1,616 @@
+package claude
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+)
+
+// Outcome is what a switch did to one target.
+type Outcome struct {
+	Changed bool
+	Waiting []Session // back to cloud: the sessions for whose sake keys stay "" until they end
+	Kept    []string  // owned keys that somebody else changed meanwhile, left as they are
+	Again   int       // how often a stale copy written over the switch was repaired
+}
+
+// maxRestarts bounds how often a write starts again because somebody else wrote in between.
+const maxRestarts = 20
+
+// Look refuses a target whose settings file cannot be edited safely. It changes nothing.
+func (l *Ledger) Look(t Target) error {
+	real, err := resolve(t.File)
+	if err != nil {
+		return refuseFile(t.File, err)
+	}
+	info, err := os.Lstat(real)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(filepath.Dir(real)); err != nil && (real != t.File || t.Project != "" && missing(t.Project)) {
+			return &Refusal{File: t.File, Why: "the folder " + filepath.Dir(real) + " does not exist", Remedy: "create it, or name another target"}
+		}
+		return nil
+	}
+	if err != nil {
+		return refuseFile(t.File, err)
+	}
+	switch {
+	case !info.Mode().IsRegular():
+		return &Refusal{File: t.File, Why: "it is not a regular file", Remedy: "put a settings file in its place"}
+	case info.Mode().Perm()&0o200 == 0:
+		return &Refusal{File: t.File, Why: "the file is read-only", Remedy: "allow writing (chmod u+w " + real + "), or let its owner's tool set the variables"}
+	}
+	data, err := os.ReadFile(real)
+	if err != nil {
+		return refuseFile(t.File, err)
+	}
+	_, err = parseFile(t.File, data)
+	return err
+}
+
+func missing(path string) bool {
+	_, err := os.Stat(path)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// Switch moves a target to a route and returns when the new file is durable.
+// extra are further variables for this route. A *Refusal, a *BusyError or any
+// other error means that the file is as it was.
+func (l *Ledger) Switch(ctx context.Context, t Target, route Route, to Destination, extra map[string]string) (Outcome, error) {
+	if err := l.Look(t); err != nil {
+		return Outcome{}, err
+	}
+	f := l.folder(t)
+	if route == Cloud && missing(f.path) {
+		return Outcome{}, nil
+	}
+	unlock, err := f.lock(ctx)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer unlock()
+	if err := f.recover(); err != nil {
+		return Outcome{}, err
+	}
+	next := entry{Version: entryVersion, Target: t, Route: route}
+	if route != Cloud {
+		next.BaseURL, next.Model, next.Context = to.BaseURL, to.Model, to.Context
+		values := Values(route, to)
+		maps.Copy(values, extra)
+		return f.apply(ctx, next, values)
+	}
+	force, err := f.read("entry.json")
+	if err != nil || force == nil {
+		return Outcome{}, err
+	}
+	if next.Waiting, err = waitFor(t, force); err != nil {
+		return Outcome{}, err
+	}
+	return f.apply(ctx, next, nil)
+}
+
+// waitFor lists the sessions that have seen the route that is being left.
+func waitFor(t Target, force *entry) ([]Session, error) {
+	if force.returning() {
+		return stillRunning(force.Waiting), nil
+	}
+	sessions, err := Sessions(t.ConfigDir)
+	return slices.DeleteFunc(sessions, func(s Session) bool { return !t.covers(s) }), err
+}
+
+func stillRunning(sessions []Session) []Session {
+	return slices.DeleteFunc(slices.Clone(sessions), func(s Session) bool { return !running(s.PID, s.ProcStart) })
+}
+
+// apply is the transaction: from whatever is in force to next, with these values.
+func (f folder) apply(ctx context.Context, next entry, values map[string]string) (Outcome, error) {
+	for range maxRestarts {
+		if err := ctx.Err(); err != nil {
+			return Outcome{}, err
+		}
+		out, err := f.attempt(next, values)
+		if !errors.Is(err, errOvertaken) {
+			return out, err
+		}
+	}
+	return Outcome{}, &Refusal{File: next.Target.File, Why: "another program keeps writing the file", Remedy: "try again when it is done"}
+}
+
+func (f folder) attempt(e entry, values map[string]string) (Outcome, error) {
+	file := e.Target.File
+	force, err := f.read("entry.json")
+	if err != nil {
+		return Outcome{}, err
+	}
+	real, err := resolve(file)
+	if err != nil {
+		return Outcome{}, refuseFile(file, err)
+	}
+	now, err := readIfExists(real)
+	if err != nil {
+		return Outcome{}, refuseFile(file, err)
+	}
+	base, kept, err := f.base(file, now, force)
+	if err != nil {
+		return Outcome{}, err
+	}
+	out := Outcome{Kept: kept, Waiting: e.Waiting}
+	if len(e.Waiting) > 0 {
+		values = emptied(force, base)
+	}
+	e.Switched = f.now()
+	after, err := e.edit(now, base, values, force)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if force != nil {
+		e.MadeDir = force.MadeDir
+		if sameBytes(now, after) && force.After == sum(after) && force.Route == e.Route && force.Model == e.Model && len(force.Waiting) == len(e.Waiting) {
+			return out, nil
+		}
+	}
+	if err := f.write(&e, real, now, base, after); err != nil {
+		if recovery := f.recover(); recovery != nil {
+			return Outcome{}, errors.Join(whyNotWritten(file, err), recovery)
+		}
+		if errors.Is(err, errOvertaken) {
+			return Outcome{}, err
+		}
+		if done, readErr := readIfExists(real); readErr != nil || !sameBytes(done, after) {
+			return Outcome{}, whyNotWritten(file, err)
+		}
+	}
+	out.Changed = !sameBytes(now, after)
+	return out, nil
+}
+
+// base is the settings file as it would be without Switchyard: the very bytes
+// from before when nobody else touched it, else the present file with the owned
+// keys put back. kept names owned keys that somebody else changed.
+func (f folder) base(file string, now []byte, force *entry) (base []byte, kept []string, err error) {
+	if force == nil {
+		return now, nil, nil
+	}
+	before, err := f.before(force)
+	if err != nil {
+		return nil, nil, err
+	}
+	if sum(now) == force.After {
+		return before, nil, nil
+	}
+	if now == nil {
+		return nil, nil, nil // removed by somebody: nothing of ours is left
+	}
+	doc, err := parseFile(file, now)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, k := range force.Keys {
+		present := doc.value(k.Name)
+		switch {
+		case same(present, k.Old):
+		case !same(present, k.New) && !same(present, k.Was):
+			kept = append(kept, k.Name)
+		case k.Old == nil:
+			doc.unset(k.Name)
+		default:
+			doc.set(k.Name, k.Raw)
+		}
+	}
+	if force.MadeEnv {
+		doc.dropEmptyEnv()
+	}
+	if doc.empty() && len(bytes.TrimSpace(before)) == 0 {
+		return before, kept, nil
+	}
+	return doc.bytes(), kept, nil
+}
+
+// emptied are the variables that a running session must see as "": those that
+// the route being left had added.
+func emptied(force *entry, base []byte) map[string]string {
+	values := map[string]string{}
+	doc, err := Parse(base)
+	if err != nil {
+		return nil
+	}
+	for _, k := range force.Keys {
+		if k.New != nil && doc.value(k.Name) == nil {
+			values[k.Name] = ""
+		}
+	}
+	return values
+}
+
+// edit returns base with the values in it, and records for each owned key what
+// is wanted, what stands there without us and what stood there just now.
+func (e *entry) edit(now, base []byte, values map[string]string, force *entry) ([]byte, error) {
+	e.Keys = nil
+	doc, err := parseFile(e.Target.File, base)
+	if err != nil {
+		return nil, err
+	}
+	present, err := Parse(now)
+	if err != nil {
+		return nil, err
+	}
+	e.MadeEnv = doc.env() == nil
+	names := slices.Collect(maps.Keys(values))
+	if force != nil {
+		for _, k := range force.Keys {
+			names = append(names, k.Name)
+		}
+	}
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		k := key{Name: name, Was: present.value(name)}
+		if raw, had := doc.rawVariable(name); had {
+			k.Old, k.Raw = doc.value(name), bytes.Clone(raw)
+		}
+		k.New = k.Old
+		if value, wanted := values[name]; wanted {
+			k.New = &value
+			doc.set(name, quote(value))
+		}
+		e.Keys = append(e.Keys, k)
+	}
+	if len(values) == 0 {
+		return base, nil
+	}
+	return doc.bytes(), nil
+}
+
+func same(a, b *string) bool { return a == b || a != nil && b != nil && *a == *b }
+
+// write makes the record durable, moves the new file into place and commits.
+func (f folder) write(e *entry, real string, now, base, after []byte) (err error) {
+	if e.Before, err = f.keepBefore(base); err != nil {
+		return err
+	}
+	e.After = sum(after)
+	e.Real = real
+	dir := filepath.Dir(real)
+	if missing(dir) {
+		e.MadeDir = true
+	}
+	e.Temp = filepath.Join(dir, fmt.Sprintf(".%s.switchyard-%d-%d", filepath.Base(real), os.Getpid(), e.Switched.UnixNano()))
+	if err := f.savePending(e); err != nil {
+		return err
+	}
+	if err := f.move(e, now, after); err != nil {
+		return err
+	}
+	return f.commit(e)
+}
+
+func (f folder) move(e *entry, now, after []byte) error {
+	if sameBytes(now, after) {
+		return nil
+	}
+	dir := filepath.Dir(e.Real)
+	if after == nil {
+		return f.removeFile(e, now)
+	}
+	if missing(dir) {
+		if err := f.disk.do("mkdir", dir, func() error { return os.MkdirAll(dir, 0o700) }); err != nil {
+			return err
+		}
+	}
+	var like fs.FileInfo
+	if now != nil {
+		info, err := os.Stat(e.Real)
+		if errors.Is(err, fs.ErrNotExist) {
+			return errOvertaken
+		}
+		if err != nil {
+			return err
+		}
+		like = info
+	}
+	if err := f.disk.write(e.Temp, after, like); err != nil {
+		return err
+	}
+	if err := f.disk.swap(e.Temp, e.Real, after, now); err != nil {
+		return err
+	}
+	return f.disk.syncDir(dir)
+}
+
+// removeFile takes a settings file away that Switchyard had made: first aside,
+// then, if it is still what it was, for good.
+func (f folder) removeFile(e *entry, now []byte) error {
+	if err := f.disk.do("set aside", e.Real, func() error { return os.Rename(e.Real, e.Temp) }); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return errOvertaken
+		}
+		return err
+	}
+	aside, err := os.ReadFile(e.Temp)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(aside, now) {
+		return errors.Join(errOvertaken, f.disk.place(e.Temp, e.Real))
+	}
+	if err := f.disk.remove(e.Temp); err != nil {
+		return err
+	}
+	if e.MadeDir {
+		_ = os.Remove(filepath.Dir(e.Real)) // stays when somebody put something into it
+	}
+	return f.disk.syncDir(filepath.Dir(e.Real))
+}
+
+// recover ends what a killed process began: the file decides whether the
+// transaction is completed or taken back.
+func (f folder) recover() error {
+	e, err := f.read("pending.json")
+	if err != nil || e == nil {
+		return err
+	}
+	if err := f.recoverTemp(e); err != nil {
+		return err
+	}
+	now, err := readIfExists(e.Real)
+	if err != nil {
+		return err
+	}
+	if sum(now) == e.After || holds(now, e) {
+		return f.commit(e)
+	}
+	if err := f.disk.remove(filepath.Join(f.path, "pending.json")); err != nil {
+		return err
+	}
+	return f.disk.syncDir(f.path)
+}
+
+// recoverTemp judges a file that was left beside the settings: ours, or the
+// version that somebody else wrote while it was exchanged, which goes back.
+func (f folder) recoverTemp(e *entry) error {
+	left, err := readIfExists(e.Temp)
+	if err != nil || left == nil {
+		return err
+	}
+	now, err := readIfExists(e.Real)
+	if err != nil {
+		return err
+	}
+	before, err := f.before(e)
+	if err != nil {
+		return err
+	}
+	var inForce string
+	if force, err := f.read("entry.json"); err == nil && force != nil {
+		inForce = force.After
+	}
+	complete := sum(left) != e.After && !sameBytes(left, before) && sum(left) != inForce
+	switch {
+	case complete && now == nil && e.After == "":
+		return f.disk.place(e.Temp, e.Real)
+	case complete && sum(now) == e.After && parses(left):
+		return f.disk.publish(e.Temp, e.Real)
+	}
+	return f.disk.remove(e.Temp)
+}
+
+// holds tells whether the file, whoever wrote it last, has the entry's values.
+func holds(now []byte, e *entry) bool {
+	if now == nil || len(e.Keys) == 0 {
+		return false
+	}
+	doc, err := Parse(now)
+	if err != nil {
+		return false
+	}
+	for _, k := range e.Keys {
+		if !same(doc.value(k.Name), k.New) {
+			return false
+		}
+	}
+	return true
+}
+
+func parses(data []byte) bool {
+	_, err := Parse(data)
+	return err == nil
+}
+
+// sameBytes tells "no file" and "empty file" apart.
+func sameBytes(a, b []byte) bool { return (a == nil) == (b == nil) && bytes.Equal(a, b) }
+
+func parseFile(file string, data []byte) (*Document, error) {
+	doc, err := Parse(data)
+	var syntax *SyntaxError
+	if errors.As(err, &syntax) {
+		return nil, &Refusal{File: file, Line: syntax.Line, Column: syntax.Column, Why: syntax.Reason,
+			Remedy: "mend the file; Claude Code ignores it as it is"}
+	}
+	return doc, err
+}
+
+func refuseFile(file string, err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return &Refusal{File: file, Why: "no permission to read it", Remedy: "check its owner and mode"}
+	}
+	return err
+}
+
+func whyNotWritten(file string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return &Refusal{File: file, Why: "no permission to write it with the owner and mode it has", Remedy: "check the file's and its folder's owner and mode"}
+	case errors.Is(err, syscall.ENOSPC):
+		return fmt.Errorf("%s: the disk is full; free some space and try again: %w", file, err)
+	}
+	return fmt.Errorf("%s was not written; try again: %w", file, err)
+}
+
+// settling is how long after a switch a session may still write a stale copy of
+// its settings: it reloads them about a second after they change.
+const settling = 10 * time.Second
+
+const maxAgain = 5
+
+// Verify looks whether a switch of the last few seconds still stands. A running
+// Claude Code may have written a stale copy over it: then the switch is applied
+// again to that copy, whose other changes are kept. Older differences are drift,
+// which only a person can judge.
+func (l *Ledger) Verify(ctx context.Context, t Target) (Outcome, error) {
+	f := l.folder(t)
+	force, err := f.read("entry.json")
+	if err != nil || force == nil {
+		return Outcome{}, err
+	}
+	stale, err := f.stale(force)
+	if err != nil || !stale {
+		return Outcome{}, err
+	}
+	unlock, err := f.lock(ctx)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer unlock()
+	if err := f.recover(); err != nil {
+		return Outcome{}, err
+	}
+	if force, err = f.read("entry.json"); err != nil || force == nil {
+		return Outcome{}, err
+	}
+	if stale, err = f.stale(force); err != nil || !stale {
+		return Outcome{}, err
+	}
+	now, err := readIfExists(force.Target.File)
+	if err != nil {
+		return Outcome{}, err
+	}
+	doc, err := parseFile(force.Target.File, now)
+	if err != nil {
+		return Outcome{}, err
+	}
+	values := map[string]string{}
+	for _, k := range force.Keys {
+		present := doc.value(k.Name)
+		changedByOthers := !same(present, k.New) && !same(present, k.Was)
+		if k.New != nil && !same(k.New, k.Old) && !changedByOthers {
+			values[k.Name] = *k.New
+		}
+	}
+	next := *force
+	next.Again++
+	out, err := f.apply(ctx, next, values)
+	if err == nil {
+		out.Again = next.Again
+	}
+	return out, err
+}
+
+// Settle watches a target after a switch until no stale copy can come any more,
+// and repairs what one did. It returns at once when no session is running.
+func (l *Ledger) Settle(ctx context.Context, t Target) (Outcome, error) {
+	var total Outcome
+	if sessions, err := Sessions(t.ConfigDir); err != nil || len(sessions) == 0 {
+		return total, err
+	}
+	quiet := 0
+	for quiet < len(settleAfter) {
+		select {
+		case <-ctx.Done():
+			return total, ctx.Err()
+		case <-time.After(settleAfter[quiet]):
+		}
+		out, err := l.Verify(ctx, t)
+		if err != nil {
+			return total, err
+		}
+		quiet++
+		if out.Again > 0 {
+			total, quiet = out, 0
+		}
+	}
+	return total, nil
+}
+
+// settleAfter are the pauses between looks at a switched file: Claude Code's
+// stale copies were seen up to 2 s after a switch.
+var settleAfter = []time.Duration{300 * time.Millisecond, 700 * time.Millisecond, time.Second, 500 * time.Millisecond}
+
+// stale tells whether the file carries values from just before the switch.
+func (f folder) stale(force *entry) (bool, error) {
+	if f.now().Sub(force.Switched) > settling || force.Again >= maxAgain {
+		return false, nil
+	}
+	now, err := readIfExists(force.Target.File)
+	if err != nil || now == nil || sum(now) == force.After {
+		return false, err
+	}
+	doc, err := Parse(now)
+	if err != nil {
+		return false, nil // somebody is writing it, or broke it: not a stale copy
+	}
+	for _, k := range force.Keys {
+		if present := doc.value(k.Name); !same(present, k.New) && same(present, k.Was) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// Tidy ends what was left open in every target: transactions of killed
+// processes, and the second step of a return to cloud whose sessions have
+// ended. It leaves targets alone that another process is working on, and
+// returns the sessions for which a second step still waits.
+func (l *Ledger) Tidy(ctx context.Context) (waiting []Session, err error) {
+	folders, err := l.folders()
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range folders {
+		left, tidyErr := f.tidy(ctx)
+		waiting = append(waiting, left...)
+		err = errors.Join(err, tidyErr)
+	}
+	return waiting, err
+}
+
+func (f folder) tidy(ctx context.Context) ([]Session, error) {
+	force, err := f.read("entry.json")
+	if err != nil {
+		return nil, err
+	}
+	var left []Session
+	secondStep := false
+	if force != nil && force.returning() {
+		left = stillRunning(force.Waiting)
+		secondStep = len(left) == 0
+	}
+	if !secondStep && missing(filepath.Join(f.path, "pending.json")) {
+		return left, nil
+	}
+	unlock, err := f.lockWithin(ctx, 50*time.Millisecond)
+	if busy := (*BusyError)(nil); errors.As(err, &busy) {
+		return left, nil
+	}
+	if err != nil {
+		return left, err
+	}
+	defer unlock()
+	if err := f.recover(); err != nil {
+		return left, err
+	}
+	force, err = f.read("entry.json")
+	if err != nil || force == nil || !force.returning() {
+		return nil, err
+	}
+	if left = stillRunning(force.Waiting); len(left) > 0 {
+		return left, nil
+	}
+	_, err = f.apply(ctx, entry{Version: entryVersion, Target: force.Target, Route: Cloud}, nil)
+	return nil, err
+}
