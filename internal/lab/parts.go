@@ -1,0 +1,185 @@
+// Package lab holds real parts for tests, benchmarks and the demo: Docker Model
+// Runner and its command line built from their module, a registry, an engine (a
+// double, or a real llama-server where one is named), Claude Code from npm, a
+// desktop session bus. Nothing in it touches the user's own files.
+package lab
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/gofrs/flock"
+)
+
+// Parts are the programs that a lab is made of.
+type Parts struct {
+	ModelRunner string // the real server
+	DockerModel string // the real "docker model" command line
+	Registry    string // Model Runner's own test registry, as a program
+	EngineDir   string // a folder with a llama-server
+	RealEngine  bool   // it is llama.cpp's, named by LAB_LLAMA_SERVER, not the double
+}
+
+// Build makes the parts, or finds them as an earlier call left them. They are
+// kept outside the repository, in LAB_CACHE or the user's cache folder.
+func Build(ctx context.Context) (*Parts, error) {
+	root, err := Root()
+	if err != nil {
+		return nil, err
+	}
+	module := filepath.Join(root, "internal", "lab", "parts")
+	dir, err := cacheDir("parts", runtime.Version(), filepath.Join(module, "go.sum"), filepath.Join(module, "registry", "main.go"))
+	if err != nil {
+		return nil, err
+	}
+	unlock, err := lockDir(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	parts := &Parts{
+		ModelRunner: filepath.Join(dir, "model-runner"),
+		DockerModel: filepath.Join(dir, "docker-model"),
+		Registry:    filepath.Join(dir, "registry"),
+		EngineDir:   filepath.Join(dir, "engine"),
+	}
+	for path, pkg := range map[string]string{
+		parts.ModelRunner: "github.com/docker/model-runner",
+		parts.DockerModel: "github.com/docker/model-runner/cmd/cli",
+		parts.Registry:    "./registry",
+	} {
+		if _, err := os.Stat(path); err == nil {
+			continue
+		}
+		if err := goBuild(ctx, module, path, pkg); err != nil {
+			return nil, err
+		}
+	}
+	engine := filepath.Join(parts.EngineDir, "llama-server")
+	if real := os.Getenv("LAB_LLAMA_SERVER"); real != "" {
+		parts.EngineDir, parts.RealEngine = filepath.Join(dir, "real-engine"), true
+		engine = filepath.Join(parts.EngineDir, "llama-server")
+		if err := os.MkdirAll(parts.EngineDir, 0o755); err != nil {
+			return nil, err
+		}
+		_ = os.Remove(engine)
+		return parts, os.Symlink(real, engine)
+	}
+	// The double is this repository's own code: always built, the Go cache makes it quick.
+	return parts, goBuild(ctx, root, engine, "./internal/lab/llama-server")
+}
+
+func goBuild(ctx context.Context, dir, output, pkg string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", output, pkg)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=", "GOARCH=", "GOFLAGS=")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building %s: %w\n%s", pkg, err, bytes.TrimSpace(out))
+	}
+	return nil
+}
+
+// Root is the repository's folder.
+func Root() (string, error) {
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "switchyard").Output()
+	if err != nil {
+		return "", fmt.Errorf("finding the repository (run this inside it): %w", err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// Switchyard builds the program itself and returns its path.
+func Switchyard(ctx context.Context) (string, error) {
+	root, err := Root()
+	if err != nil {
+		return "", err
+	}
+	dir, err := cacheDir("switchyard", root)
+	if err != nil {
+		return "", err
+	}
+	unlock, err := lockDir(ctx, dir)
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	path := filepath.Join(dir, "switchyard")
+	return path, goBuild(ctx, root, path, ".")
+}
+
+// claudeVersion is what LAB_CLAUDE_VERSION may override: a version, or a tag such as "latest".
+const claudeVersion = "latest"
+
+// ErrNoClaude says that Claude Code cannot be had here.
+var ErrNoClaude = errors.New("the real Claude Code is not to be had: npm is missing or cannot reach its registry")
+
+// Claude installs the real Claude Code from npm, once, and returns its path. The error wraps ErrNoClaude.
+func Claude(ctx context.Context) (string, error) {
+	version := claudeVersion
+	if v := os.Getenv("LAB_CLAUDE_VERSION"); v != "" {
+		version = v
+	}
+	dir, err := cacheDir("claude", version)
+	if err != nil {
+		return "", err
+	}
+	unlock, err := lockDir(ctx, dir)
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	path := filepath.Join(dir, "node_modules", ".bin", "claude")
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	if _, err := exec.LookPath("npm"); err != nil {
+		return "", ErrNoClaude
+	}
+	cmd := exec.CommandContext(ctx, "npm", "install", "--no-fund", "--no-audit", "--prefix", dir, "@anthropic-ai/claude-code@"+version)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w (%v)\n%s", ErrNoClaude, err, bytes.TrimSpace(out))
+	}
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("%w: npm installed no claude", ErrNoClaude)
+	}
+	return path, nil
+}
+
+// cacheDir is a folder for what the inputs determine: texts, and the contents of files among them.
+func cacheDir(kind string, inputs ...string) (string, error) {
+	base := os.Getenv("LAB_CACHE")
+	if base == "" {
+		user, err := os.UserCacheDir()
+		if err != nil {
+			return "", fmt.Errorf("no place for the lab's binaries (set LAB_CACHE): %w", err)
+		}
+		base = filepath.Join(user, "switchyard-lab")
+	}
+	hash := sha256.New()
+	for _, input := range inputs {
+		if data, err := os.ReadFile(input); err == nil {
+			hash.Write(data)
+		}
+		hash.Write([]byte(input))
+	}
+	dir := filepath.Join(base, kind+"-"+hex.EncodeToString(hash.Sum(nil)[:6]))
+	return dir, os.MkdirAll(dir, 0o755)
+}
+
+// lockDir keeps two test binaries from building the same part at the same time.
+func lockDir(ctx context.Context, dir string) (unlock func(), err error) {
+	lock := flock.New(filepath.Join(dir, ".lock"))
+	if _, err := lock.TryLockContext(ctx, 100e6); err != nil {
+		return nil, err
+	}
+	return func() { _ = lock.Close() }, nil
+}

@@ -1,0 +1,177 @@
+package lab
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"switchyard/internal/lab/gguf"
+)
+
+// Runner is a real Model Runner with its own store.
+type Runner struct {
+	URL string // http://127.0.0.1:PORT
+	Log string // the file with its output
+
+	parts *Parts
+	dir   string
+	port  string
+	mu    sync.Mutex
+	cmd   *exec.Cmd
+	done  chan struct{}
+}
+
+// StartRunner starts a Model Runner in dir on a free loopback port and waits until it answers.
+func StartRunner(ctx context.Context, parts *Parts, dir string) (*Runner, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	_ = listener.Close()
+	r := &Runner{URL: "http://127.0.0.1:" + port, Log: filepath.Join(dir, "model-runner.log"), parts: parts, dir: dir, port: port}
+	return r, r.Start(ctx)
+}
+
+// Start starts a stopped runner again, at the same address, with the same models.
+func (r *Runner) Start(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	log, err := os.OpenFile(r.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := exec.Command(r.parts.ModelRunner)
+	cmd.Dir = r.dir
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Env = []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + r.dir, "TMPDIR=" + r.dir,
+		"MODEL_RUNNER_PORT=" + r.port, "MODELS_PATH=" + filepath.Join(r.dir, "models"),
+		"LLAMA_SERVER_PATH=" + r.parts.EngineDir, "MODEL_RUNNER_LOG_DIR=" + r.dir,
+		"DISABLE_SERVER_UPDATE=1", "DO_NOT_TRACK=1",
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // its engines end with it
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	r.cmd, r.done = cmd, make(chan struct{})
+	go func() {
+		_ = cmd.Wait()
+		close(r.done)
+	}()
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	if err := Answers(ctx, r.URL+"/models"); err != nil {
+		return errors.Join(err, fmt.Errorf("Model Runner does not answer, see %s", r.Log))
+	}
+	return nil
+}
+
+// Stop ends the runner and its engines.
+func (r *Runner) Stop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.cmd == nil {
+		return
+	}
+	_ = syscall.Kill(-r.cmd.Process.Pid, syscall.SIGTERM)
+	select {
+	case <-r.done:
+	case <-time.After(5 * time.Second):
+	}
+	_ = syscall.Kill(-r.cmd.Process.Pid, syscall.SIGKILL)
+	<-r.done
+	r.cmd = nil
+}
+
+// Add packages a tiny model under a name such as ai/tiny:latest, with the real docker model command.
+func (r *Runner) Add(ctx context.Context, name string, m gguf.Model) error {
+	if m.Name == "" {
+		m.Name = name
+	}
+	file := filepath.Join(r.dir, strings.NewReplacer("/", "-", ":", "-").Replace(name)+".gguf")
+	if err := gguf.WriteFile(file, m); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, r.parts.DockerModel, "package", "--gguf", file, name)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + r.dir, "MODEL_RUNNER_HOST=" + r.URL, "MODEL_RUNNER_NO_AUTO_INSTALL=1"}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("docker model package: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// Registry serves models for pulling until the context ends, and returns its address, localhost:PORT.
+func Registry(ctx context.Context, parts *Parts, dir string, models map[string]gguf.Model) (string, error) {
+	var args []string
+	for name, m := range models {
+		file := filepath.Join(dir, fmt.Sprintf("registry-%d.gguf", len(args)))
+		if m.Name == "" {
+			m.Name = name
+		}
+		if err := gguf.WriteFile(file, m); err != nil {
+			return "", err
+		}
+		args = append(args, name+"="+file)
+	}
+	cmd := exec.CommandContext(ctx, parts.Registry, args...)
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return "", err
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return "", err
+	}
+	var problems strings.Builder
+	cmd.Stderr = &problems
+	if err := cmd.Start(); err != nil {
+		return "", err
+	}
+	address, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		_ = cmd.Wait()
+		return "", fmt.Errorf("the registry did not start: %w\n%s", err, &problems)
+	}
+	context.AfterFunc(ctx, func() {
+		_ = stdin.Close()
+		_ = cmd.Wait()
+	})
+	return strings.TrimSpace(address), nil
+}
+
+// Answers waits until a URL answers with 200.
+func Answers(ctx context.Context, url string) error {
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return err
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err == nil {
+			_, _ = io.Copy(io.Discard, resp.Body)
+			_ = resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return nil
+			}
+			err = errors.New(resp.Status)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %w", url, err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
