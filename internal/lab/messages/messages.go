@@ -3,7 +3,8 @@
 // protocol and says one sentence.
 //
 // A prompt can order something: "[[crash]]" ends the process, "[[slow 5s]]"
-// waits before the first byte, "[[call NAME {…}]]" answers with a tool call.
+// waits before the first byte, and "Call the tool NAME with {…}" is answered with
+// that tool call.
 package messages
 
 import (
@@ -50,7 +51,10 @@ type Request struct {
 // bytesPerToken is a usual rate for English text and code.
 const bytesPerToken = 4
 
-var order = regexp.MustCompile(`\[\[(crash|slow|call)(?: ([^\]]*))?\]\]`)
+var (
+	order = regexp.MustCompile(`\[\[(crash|slow)(?: ([^\]]*))?\]\]`)
+	call  = regexp.MustCompile(`Call the tool (\w+) with (\{[^}]*\})`)
+)
 
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
@@ -111,20 +115,17 @@ func (s *Server) message(w http.ResponseWriter, r *http.Request, req Request) {
 			map[string]any{"n_prompt_tokens": n, "n_ctx": s.Context})
 		return
 	}
-	wait, call, arguments := s.Slow, "", json.RawMessage("{}")
+	wait, tool, arguments := s.Slow, "", json.RawMessage("{}")
 	if n := len(req.Messages); n > 0 {
-		for _, m := range order.FindAllStringSubmatch(plain(req.Messages[n-1].Content), -1) {
-			switch m[1] {
-			case "crash":
+		asked := plain(req.Messages[n-1].Content)
+		for _, m := range order.FindAllStringSubmatch(asked, -1) {
+			if m[1] == "crash" {
 				os.Exit(3)
-			case "slow":
-				wait, _ = time.ParseDuration(m[2])
-			case "call":
-				name, args, _ := strings.Cut(m[2], " ")
-				if call = name; json.Valid([]byte(args)) {
-					arguments = json.RawMessage(args)
-				}
 			}
+			wait, _ = time.ParseDuration(m[2])
+		}
+		if m := call.FindStringSubmatch(asked); m != nil && json.Valid([]byte(m[2])) {
+			tool, arguments = m[1], json.RawMessage(m[2])
 		}
 	}
 	select {
@@ -135,11 +136,11 @@ func (s *Server) message(w http.ResponseWriter, r *http.Request, req Request) {
 	content := map[string]any{"type": "text", "text": s.Answer}
 	stop := "end_turn"
 	switch {
-	case call != "" && len(req.Tools) > 0 && !s.NoTools:
-		content = map[string]any{"type": "tool_use", "id": fmt.Sprintf("toolu_%x", time.Now().UnixNano()), "name": call, "input": arguments}
+	case tool != "" && len(req.Tools) > 0 && !s.NoTools:
+		content = map[string]any{"type": "tool_use", "id": fmt.Sprintf("toolu_%x", time.Now().UnixNano()), "name": tool, "input": arguments}
 		stop = "tool_use"
-	case call != "":
-		content["text"] = fmt.Sprintf(`<tool_call>{"name":%q,"arguments":%s}</tool_call>`, call, arguments)
+	case tool != "":
+		content["text"] = fmt.Sprintf(`<tool_call>{"name":%q,"arguments":%s}</tool_call>`, tool, arguments)
 	}
 	cached := s.remember(text)
 	usage := map[string]int{"input_tokens": tokens(text) - cached, "cache_read_input_tokens": cached, "output_tokens": len(strings.Fields(s.Answer))}

@@ -1,0 +1,290 @@
+package runner
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Proof is one thing that must hold before Claude Code is pointed to a model.
+type Proof struct {
+	Name   string // runner, model, context, message, system_message, tool_call
+	OK     bool
+	Took   time.Duration
+	Detail string // what was found
+	Remedy string // what to do when it does not hold
+	Err    error  // why it does not hold; nil when the runner answered, but not well enough
+}
+
+// MinContext is the smallest context, in tokens, that Claude Code can work in:
+// it opens with 20,000 to 25,000.
+const MinContext = 32_768
+
+// Prove asks everything that Claude Code will rely on, in order, and stops where
+// the rest cannot hold. model may be empty when there is only one; wish is the
+// context that Claude Code shall be told, 0 for the model's own. begin and done,
+// when not nil, hear of every proof. It returns the model and its full tag; the
+// error is a *ProofError, about the first proof that did not hold.
+func (c *Client) Prove(ctx context.Context, model string, wish int, begin func(name string), done func(Proof)) (Model, string, error) {
+	p := &prover{c: c, begin: begin, done: done}
+	var models []Model
+	if !p.prove(ctx, "runner", func(ctx context.Context) (string, string, error) {
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		version, err := c.Version(ctx)
+		if err != nil {
+			return "", "", err
+		}
+		if models, err = c.Models(ctx); err != nil {
+			return "", "", err
+		}
+		if version == "" {
+			version = "older than 1.0.30"
+		}
+		return fmt.Sprintf("version %s, %d models", version, len(models)), "", nil
+	}) {
+		return Model{}, "", p.err
+	}
+	var chosen Model
+	var tag string
+	if !p.prove(ctx, "model", func(ctx context.Context) (string, string, error) {
+		found, name, err := Pick(models, model)
+		if err != nil {
+			return "", "", err
+		}
+		if chosen, err = c.Model(ctx, name); err != nil {
+			return "", "", err
+		}
+		tag = name
+		if len(found.Tags) == 0 {
+			tag = found.ID
+		}
+		return tag, "", nil
+	}) {
+		return Model{}, "", p.err
+	}
+	p.prove(ctx, "context", func(context.Context) (string, string, error) { return contextSuffices(&chosen, wish) })
+	if !p.prove(ctx, "message", func(ctx context.Context) (string, string, error) { return c.proveMessage(ctx, tag) }) {
+		return chosen, tag, p.err
+	}
+	p.prove(ctx, "system_message", func(ctx context.Context) (string, string, error) { return c.proveSystem(ctx, tag) })
+	p.prove(ctx, "tool_call", func(ctx context.Context) (string, string, error) { return c.proveTool(ctx, tag) })
+	return chosen, tag, p.err
+}
+
+// UnknownModelError says that a model is not in the store.
+type UnknownModelError struct {
+	Name    string
+	Nearest []string
+}
+
+func (e *UnknownModelError) Error() string { return e.Why() + "; " + e.Remedy() }
+
+// Why says what is wrong.
+func (e *UnknownModelError) Why() string {
+	switch {
+	case e.Name == "" && len(e.Nearest) == 0:
+		return "Model Runner has no model"
+	case e.Name == "":
+		return "there are several models and none was chosen"
+	}
+	return "Model Runner has no model " + e.Name
+}
+
+// Remedy says what to do.
+func (e *UnknownModelError) Remedy() string {
+	switch {
+	case len(e.Nearest) == 0 && e.Name == "":
+		return "pull one, for example: docker model pull ai/qwen3-coder"
+	case len(e.Nearest) == 0:
+		return "pull it: docker model pull " + e.Name
+	case e.Name == "":
+		return "name one of " + strings.Join(e.Nearest, ", ")
+	}
+	return "the nearest are " + strings.Join(e.Nearest, ", ") + "; or pull it: docker model pull " + e.Name
+}
+
+// Pick is Choose, but takes the only model when no name is given. The error is an *UnknownModelError.
+func Pick(models []Model, name string) (Model, string, error) {
+	if name == "" {
+		if len(models) == 1 {
+			return models[0], models[0].Tag(), nil
+		}
+		var tags []string
+		for _, m := range models {
+			tags = append(tags, Short(m.Tag()))
+		}
+		return Model{}, "", &UnknownModelError{Nearest: tags}
+	}
+	found, tag, nearest := Choose(models, name)
+	if tag == "" {
+		return Model{}, "", &UnknownModelError{Name: name, Nearest: nearest}
+	}
+	return found, tag, nil
+}
+
+type prover struct {
+	c     *Client
+	begin func(string)
+	done  func(Proof)
+	err   error // of the first proof that failed
+}
+
+// prove runs one proof: detail when it holds, remedy (or an error) when it does not.
+func (p *prover) prove(ctx context.Context, name string, f func(context.Context) (detail, remedy string, err error)) bool {
+	if p.begin != nil {
+		p.begin(name)
+	}
+	start := time.Now()
+	detail, remedy, err := f(ctx)
+	proof := Proof{Name: name, OK: err == nil && remedy == "", Took: time.Since(start), Detail: detail, Remedy: remedy, Err: err}
+	var failed *Error
+	var unknown *UnknownModelError
+	switch {
+	case errors.As(err, &failed):
+		proof.Detail, proof.Remedy = failed.Why, failed.Remedy
+	case errors.As(err, &unknown):
+		proof.Detail, proof.Remedy = unknown.Why(), unknown.Remedy()
+	case err != nil:
+		proof.Detail = err.Error()
+	}
+	if !proof.OK && p.err == nil {
+		p.err = &ProofError{proof}
+	}
+	if p.done != nil {
+		p.done(proof)
+	}
+	return proof.OK
+}
+
+// ProofError is the first proof that did not hold.
+type ProofError struct{ Proof Proof }
+
+func (e *ProofError) Error() string { return e.Proof.Detail + "; " + e.Proof.Remedy }
+
+func (e *ProofError) Unwrap() error { return e.Proof.Err }
+
+func contextSuffices(m *Model, wish int) (detail, remedy string, err error) {
+	if wish > 0 {
+		if m.Context > 0 && wish > m.Context {
+			return fmt.Sprintf("%d tokens wanted, the runner loads the model with %d", wish, m.Context),
+				fmt.Sprintf("ask for at most %d", m.Context), nil
+		}
+		m.Context = wish
+	}
+	switch {
+	case m.Context == 0:
+		return "the runner does not say how large the context is", "", nil
+	case m.Context < MinContext:
+		return fmt.Sprintf("%d tokens; Claude Code opens with 20,000 to 25,000", m.Context),
+			fmt.Sprintf("choose a model with at least %d, or repackage it with a larger context", MinContext), nil
+	}
+	return fmt.Sprintf("%d tokens", m.Context), "", nil
+}
+
+// firstAnswer bounds the wait for a small answer: the first one loads the model.
+const firstAnswer = 6 * time.Minute
+
+type block struct {
+	Type  string
+	Text  string
+	Name  string
+	Input json.RawMessage
+}
+
+// say sends a small Messages request and returns the content of the answer.
+func (c *Client) say(ctx context.Context, doing string, request map[string]any) ([]block, error) {
+	ctx, cancel := context.WithTimeout(ctx, firstAnswer)
+	defer cancel()
+	body, err := json.Marshal(request)
+	if err != nil {
+		return nil, err
+	}
+	req, err := c.request(ctx, http.MethodPost, "/anthropic/v1/messages", bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	data, err := c.do(req, doing)
+	if err != nil {
+		return nil, err
+	}
+	var answer struct{ Content []block }
+	if err := json.Unmarshal(data, &answer); err != nil {
+		return nil, &Error{Endpoint: c.endpoint, Doing: doing, Status: http.StatusOK, Err: err,
+			Why: "the answer is not a message", Remedy: "see what listens there; it may not be Model Runner"}
+	}
+	return answer.Content, nil
+}
+
+type message struct {
+	Role    string `json:"role"`
+	Content string `json:"content"`
+}
+
+func (c *Client) proveMessage(ctx context.Context, tag string) (detail, remedy string, err error) {
+	content, err := c.say(ctx, "asking "+tag, map[string]any{
+		"model": tag, "max_tokens": 16, "messages": []message{{"user", "Say hello.\n"}},
+	})
+	if err != nil {
+		return "", "", err
+	}
+	// A reasoning model may spend the few tokens on thinking: that is an answer too.
+	if len(content) == 0 || content[0].Text == "" && content[0].Type != "thinking" {
+		return "the answer holds no text", "choose another model; Claude Code needs text in the answer", nil
+	}
+	return "answered", "", nil
+}
+
+func (c *Client) proveSystem(ctx context.Context, tag string) (detail, remedy string, err error) {
+	_, err = c.say(ctx, "sending a system message in mid-conversation to "+tag, map[string]any{
+		"model": tag, "max_tokens": 8,
+		"system":   "You are a test.",
+		"messages": []message{{"user", "One."}, {"system", "Be brief."}, {"user", "Say hello.\n"}},
+	})
+	var failed *Error
+	if errors.As(err, &failed) && failed.Status == http.StatusBadRequest {
+		return "the model's chat template refuses system messages in mid-conversation, which almost every request of Claude Code has",
+			"choose a model with a lenient template, or repackage this one with such a template", nil
+	}
+	if err != nil {
+		return "", "", err
+	}
+	return "survived", "", nil
+}
+
+func (c *Client) proveTool(ctx context.Context, tag string) (detail, remedy string, err error) {
+	// Nothing forces the call: Claude Code does not either, and a forced one
+	// would hide a model that writes its calls as text.
+	content, err := c.say(ctx, "asking "+tag+" for a tool call", map[string]any{
+		"model": tag, "max_tokens": 512, "temperature": 0,
+		"system": "Use the tools you are given. Answer with a tool call only.",
+		"tools": []any{map[string]any{
+			"name": "report_word", "description": "Reports one word to the user.",
+			"input_schema": map[string]any{
+				"type": "object", "required": []string{"word"},
+				"properties": map[string]any{"word": map[string]string{"type": "string", "description": "the word"}},
+			},
+		}},
+		"messages": []message{{"user", "Call the tool report_word with {\"word\":\"ready\"} now.\n"}},
+	})
+	if err != nil {
+		return "", "", err
+	}
+	for _, b := range content {
+		if b.Type == "tool_use" && b.Name == "report_word" {
+			return "called", "", nil
+		}
+	}
+	detail = "no tool call came back, only text"
+	for _, b := range content {
+		if strings.Contains(b.Text, "tool_call") || strings.Contains(b.Text, `"arguments"`) {
+			detail = "the tool call came back as text"
+		}
+	}
+	return detail, "choose a model that can call tools (docker model search, look for \"tools\"); without them Claude Code can only talk", nil
+}

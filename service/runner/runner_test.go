@@ -1,0 +1,306 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"switchyard/internal/lab"
+	"switchyard/internal/lab/gguf"
+)
+
+// realRunner is a real Model Runner with models for every proof.
+func realRunner(t *testing.T) *lab.Runner {
+	t.Helper()
+	parts, err := lab.Build(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if parts.RealEngine {
+		t.Skip("the models that misbehave need the engine double; unset LAB_LLAMA_SERVER")
+	}
+	r, err := lab.StartRunner(t.Context(), parts, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Stop)
+	for name, m := range map[string]gguf.Model{
+		"ai/good":   {Context: 65536},
+		"ai/strict": {Strict: true},
+		"ai/oom":    {Behaviour: "oom"},
+		"ai/small":  {Context: 4096},
+		"ai/mute":   {Behaviour: "no-tools"},
+	} {
+		if err := r.Add(t.Context(), name, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return r
+}
+
+func TestProofsOnARealRunner(t *testing.T) {
+	r := realRunner(t)
+	c := NewClient(Endpoint{URL: r.URL, Engine: Process})
+	t.Cleanup(c.Close)
+	tests := []struct {
+		model  string
+		wish   int
+		proofs string // in order; a failed one in capitals
+		says   string
+	}{
+		{"good", 0, "runner model context message system_message tool_call", ""},
+		{"docker.io/ai/good:latest", 32768, "runner model context message system_message tool_call", ""},
+		{"good", 100_000, "runner model CONTEXT message system_message tool_call", "at most 65536"},
+		{"strict", 0, "runner model context message SYSTEM_MESSAGE tool_call", "chat template"},
+		{"mute", 0, "runner model context message system_message TOOL_CALL", "as text"},
+		{"small", 0, "runner model CONTEXT message system_message tool_call", "32768"},
+		{"oom", 0, "runner model context MESSAGE", "not enough memory"},
+		{"goood", 0, "runner MODEL", "the nearest are ai/good"},
+		{"", 0, "runner MODEL", "name one of"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.model+fmt.Sprint(tt.wish), func(t *testing.T) {
+			var got []string
+			m, tag, err := c.Prove(t.Context(), tt.model, tt.wish, nil, func(p Proof) {
+				if !p.OK {
+					p.Name = strings.ToUpper(p.Name)
+				}
+				if !p.OK && p.Remedy == "" {
+					t.Errorf("%s failed without a remedy", p.Name)
+				}
+				got = append(got, p.Name)
+			})
+			if strings.Join(got, " ") != tt.proofs {
+				t.Errorf("proofs %q, want %q (%v)", got, tt.proofs, err)
+			}
+			if (err == nil) != (tt.says == "") || err != nil && !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("error %v, want %q", err, tt.says)
+			}
+			if err == nil && (tag != "docker.io/ai/good:latest" || m.Context == 0) {
+				t.Errorf("proved %s, %+v", tag, m)
+			}
+		})
+	}
+	models, err := c.Models(t.Context())
+	if err != nil || len(models) != 5 || models[0].Size == 0 {
+		t.Errorf("%+v %v", models, err)
+	}
+	if err := c.Preload(t.Context(), "ai/good"); err != nil {
+		t.Error(err)
+	}
+	loaded, err := c.Running(t.Context())
+	if err != nil || len(loaded) == 0 {
+		t.Errorf("%+v %v", loaded, err)
+	}
+	r.Stop()
+	var failed *Error
+	if err := c.Health(t.Context()); !errors.As(err, &failed) || !failed.Unreachable() || !strings.Contains(failed.Error(), r.URL) {
+		t.Errorf("stopped: %v", err)
+	}
+}
+
+// Whatever listens on the port, the client says what is wrong and never hangs or swells.
+func TestStrangersOnThePort(t *testing.T) {
+	tests := []struct {
+		name    string
+		handler http.HandlerFunc
+		want    string
+	}{
+		{"garbage", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>router login</html>") }, "not Model Runner's"},
+		{"another API", func(w http.ResponseWriter, _ *http.Request) { http.NotFound(w, nil) }, "404"},
+		{"login", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "who are you", http.StatusUnauthorized) }, "who are you"},
+		{"endless", func(w http.ResponseWriter, r *http.Request) {
+			for block := make([]byte, 1<<20); r.Context().Err() == nil; {
+				if _, err := w.Write(block); err != nil {
+					return
+				}
+			}
+		}, "never ends"},
+		{"silence", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "no answer in time"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			server := httptest.NewServer(tt.handler)
+			c := NewClient(Endpoint{URL: server.URL})
+			t.Cleanup(func() { c.Close(); server.CloseClientConnections(); server.Close() })
+			ctx := t.Context()
+			if tt.name == "silence" {
+				short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+				defer cancel()
+				ctx = short
+			}
+			err := c.Health(ctx)
+			if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), server.URL) {
+				t.Errorf("got %v, want %q and the address", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestOverASocketAndThePrefix(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "s")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != desktopPrefix+"/models" {
+			http.NotFound(w, r)
+			return
+		}
+		fmt.Fprint(w, `[{"id":"sha256:1","tags":["docker.io/ai/x:latest"],"config":{"size":"1.50GiB","context_size":8192}}]`)
+	})}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close() })
+	e := Endpoint{URL: "http://localhost" + desktopPrefix, Socket: socket, Engine: Desktop}
+	c := NewClient(e)
+	defer c.Close()
+	models, err := c.Models(t.Context())
+	if err != nil || len(models) != 1 || models[0].Context != 8192 || models[0].Size != 3<<29 {
+		t.Errorf("%+v %v", models, err)
+	}
+	if e.BaseURL() != "" {
+		t.Error("Claude Code cannot be pointed to a socket")
+	}
+}
+
+func TestFind(t *testing.T) {
+	home := t.TempDir()
+	contexts := filepath.Join(home, ".docker", "model", "contexts.json")
+	write := func(text string) {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(contexts), 0o755), os.WriteFile(contexts, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const lan = `{"version":1,"current":"lan","contexts":{"lan":{"host":"http://192.168.1.5:12434/"}}}`
+	noDocker := "unix://" + filepath.Join(home, "no.sock")
+	tests := []struct {
+		name, host, configured, contexts string
+		url                              string
+		engine                           Engine
+		fails                            bool
+	}{
+		{"nothing", "", "", "", "http://127.0.0.1:12434", Process, false},
+		{"variable", "http://127.0.0.1:9", "http://a:1", lan, "http://127.0.0.1:9", Process, false},
+		{"variable without scheme", "gpu-box:12434", "", "", "http://gpu-box:12434", Remote, false},
+		{"variable with the API's path", "http://[::1]:9/anthropic/", "", "", "http://[::1]:9", Process, false},
+		{"variable wrong", "http://", "", "", "", "", true},
+		{"configuration", "", "https://a.example:1", lan, "https://a.example:1", Remote, false},
+		{"context", "", "", lan, "http://192.168.1.5:12434", Remote, false},
+		{"default context", "", "", `{"version":1,"current":"default"}`, "http://127.0.0.1:12434", Process, false},
+		{"context that is gone", "", "", `{"current":"x","contexts":{}}`, "", "", true},
+		{"contexts broken", "", "", `{`, "", "", true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			write(tt.contexts)
+			if tt.contexts == "" {
+				_ = os.Remove(contexts)
+			}
+			env := map[string]string{"MODEL_RUNNER_HOST": tt.host, "DOCKER_HOST": noDocker}
+			found, err := Find(t.Context(), Search{Getenv: func(k string) string { return env[k] }, Home: home, Configured: tt.configured})
+			if (err != nil) != tt.fails || found.URL != tt.url || found.Engine != tt.engine {
+				t.Errorf("%+v %v", found, err)
+			}
+		})
+	}
+}
+
+// dockerDouble answers the three calls that the search makes, as Docker's API does.
+func dockerDouble(t *testing.T, containers, info string) (host string) {
+	t.Helper()
+	socket := filepath.Join(t.TempDir(), "docker.sock")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Api-Version", "1.45")
+		w.Header().Set("Content-Type", "application/json")
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/_ping"):
+		case strings.HasSuffix(r.URL.Path, "/containers/json"):
+			fmt.Fprint(w, containers)
+		case strings.HasSuffix(r.URL.Path, "/info"):
+			fmt.Fprint(w, info)
+		default:
+			http.NotFound(w, r)
+		}
+	})}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close() })
+	return "unix://" + socket
+}
+
+func TestFindThroughDocker(t *testing.T) {
+	const labels = `"Labels":{"com.docker.desktop.service":"model-runner","com.docker.model-runner.role":"controller"}`
+	tests := []struct {
+		name, containers string
+		url              string
+		stopped          bool
+		engine           Engine
+	}{
+		{"running", `[{"State":"running",` + labels + `,"Ports":[{"IP":"172.17.0.1","PrivatePort":12434,"PublicPort":12999,"Type":"tcp"},{"IP":"127.0.0.1","PrivatePort":12434,"PublicPort":12999,"Type":"tcp"},{"IP":"127.0.0.1","PrivatePort":12444,"PublicPort":12444,"Type":"tcp"}]}]`, "http://127.0.0.1:12999", false, Container},
+		{"open to all", `[{"State":"running",` + labels + `,"Ports":[{"IP":"0.0.0.0","PrivatePort":12434,"PublicPort":12434,"Type":"tcp"}]}]`, "http://127.0.0.1:12434", false, Container},
+		{"stopped", `[{"State":"exited",` + labels + `}]`, "http://127.0.0.1:12434", true, Container},
+		{"none", `[]`, "http://127.0.0.1:12434", false, Process},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			host := dockerDouble(t, tt.containers, `{"OperatingSystem":"Debian GNU/Linux 12"}`)
+			getenv := func(k string) string { return map[string]string{"DOCKER_HOST": host}[k] }
+			found, err := Find(t.Context(), Search{Getenv: getenv, Home: t.TempDir()})
+			if err != nil || found.URL != tt.url || found.Stopped != tt.stopped || found.Engine != tt.engine {
+				t.Errorf("%+v %v", found, err)
+			}
+		})
+	}
+}
+
+func TestChoose(t *testing.T) {
+	models := []Model{
+		{ID: "sha256:aaaaaaaaaa", Tags: []string{"docker.io/ai/qwen3-coder:latest"}},
+		{ID: "sha256:bbbbbbbbbb", Tags: []string{"docker.io/ai/gpt-oss:latest", "docker.io/ai/gpt-oss:20b"}},
+		{ID: "sha256:cccccccccc", Tags: []string{"huggingface.co/unsloth/x-gguf:latest"}},
+	}
+	for name, want := range map[string]string{
+		"qwen3-coder": "docker.io/ai/qwen3-coder:latest", "ai/qwen3-coder": "docker.io/ai/qwen3-coder:latest",
+		"AI/Qwen3-Coder:latest": "docker.io/ai/qwen3-coder:latest", "gpt-oss:20b": "docker.io/ai/gpt-oss:20b",
+		"sha256:bbbbbb": "docker.io/ai/gpt-oss:latest", "huggingface.co/unsloth/x-gguf": "huggingface.co/unsloth/x-gguf:latest",
+		"gpt-oss:120b": "", "": "",
+	} {
+		if _, tag, _ := Choose(models, name); tag != want {
+			t.Errorf("%s: %q, want %q", name, tag, want)
+		}
+	}
+	if _, _, near := Choose(models, "qwen3coder"); len(near) == 0 || near[0] != "ai/qwen3-coder" {
+		t.Errorf("nearest %q", near)
+	}
+}
+
+func TestParseSize(t *testing.T) {
+	for text, want := range map[string]int64{
+		"8.43GiB": 9051643576, "231.25KiB": 236800, "1 GB": 1e9, "256MB": 256e6, "12": 12, "": 0, "big": 0, "-1GB": 0, "1e999GB": 0, "9999999999TiB": 0,
+	} {
+		if got := ParseSize(text); got != want {
+			t.Errorf("%q: %d, want %d", text, got, want)
+		}
+	}
+}
+
+func FuzzParseSize(f *testing.F) {
+	f.Add("8.43GiB")
+	f.Fuzz(func(t *testing.T, text string) {
+		if ParseSize(text) < 0 {
+			t.Errorf("%q is negative", text)
+		}
+	})
+}
