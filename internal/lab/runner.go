@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"switchyard/internal/lab/gguf"
@@ -62,7 +61,7 @@ func (r *Runner) Start(ctx context.Context) error {
 		"LLAMA_SERVER_PATH=" + r.parts.EngineDir, "MODEL_RUNNER_LOG_DIR=" + r.dir,
 		"DISABLE_SERVER_UPDATE=1", "DO_NOT_TRACK=1",
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // its engines end with it
+	ownGroup(cmd) // its engines end with it
 	if err := cmd.Start(); err != nil {
 		return err
 	}
@@ -86,12 +85,12 @@ func (r *Runner) Stop() {
 	if r.cmd == nil {
 		return
 	}
-	_ = syscall.Kill(-r.cmd.Process.Pid, syscall.SIGTERM)
+	endGroup(r.cmd)
 	select {
 	case <-r.done:
 	case <-time.After(5 * time.Second):
 	}
-	_ = syscall.Kill(-r.cmd.Process.Pid, syscall.SIGKILL)
+	killGroup(r.cmd)
 	<-r.done
 	r.cmd = nil
 }

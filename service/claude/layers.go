@@ -94,7 +94,7 @@ func (s Scope) Explain() (settings []Setting, skipped []*Refusal) {
 		}
 	}
 	for name, places := range found {
-		settings = append(settings, Setting{Name: name, Place: places[0], Others: slices.Concat([]Place{}, places[1:])})
+		settings = append(settings, Setting{Name: name, Place: places[0], Others: append([]Place{}, places[1:]...)})
 	}
 	slices.SortFunc(settings, func(a, b Setting) int { return strings.Compare(a.Name, b.Name) })
 	return settings, skipped

@@ -1,0 +1,221 @@
+package cli
+
+import (
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"switchyard/service"
+	"switchyard/service/claude"
+	"switchyard/service/runner"
+)
+
+// statusText is what "status" prints.
+func statusText(s service.State, home string) string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	fmt.Fprintf(w, "Route\t%s\n", strings.Join(nonEmpty(string(s.Route), runner.Short(s.Model), tokens(s.Context), s.Busy), " · "))
+	if s.BaseURL != "" {
+		fmt.Fprintf(w, "Requests\t%s\n", s.BaseURL)
+	}
+	version := s.Runner.Version
+	if version != "" {
+		version = "version " + version
+	}
+	engine := string(s.Runner.Engine)
+	if s.Runner.Engine == runner.None {
+		engine = ""
+	}
+	fmt.Fprintf(w, "Runner\t%s\n", strings.Join(nonEmpty(string(s.Runner.State), engine, s.Runner.URL, version), " · "))
+	for i, m := range s.Models {
+		head := ""
+		if i == 0 {
+			head = "Models"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", head, runner.Short(m.Tag), size(m.Size), tokens(m.Context))
+	}
+	for i, t := range s.Targets {
+		head := ""
+		if i == 0 {
+			head = "Targets"
+		}
+		note := ""
+		if t.Waiting > 0 {
+			note = fmt.Sprintf("variables stay empty until %s", count(t.Waiting, "session ends", "sessions end"))
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", head, tilde(t.File, home), t.Route, note)
+	}
+	if n := len(s.Sessions); n > 0 {
+		fmt.Fprintf(w, "Sessions\t%d running\n", n)
+	}
+	_ = w.Flush()
+	b.WriteString(warningText(s.Warnings))
+	return trimLines(b.String())
+}
+
+func warningText(warnings []service.Warning) string {
+	var b strings.Builder
+	for _, w := range warnings {
+		fmt.Fprintf(&b, "! %s\n  → %s\n", w.Text, w.Remedy)
+	}
+	return b.String()
+}
+
+// switchText is what local, cloud and offline print when they are done.
+func switchText(r service.Result, s service.State, home string) string {
+	var b strings.Builder
+	changed := false
+	for _, t := range r.Targets {
+		changed = changed || t.Changed
+	}
+	switch {
+	case r.Route == claude.Cloud && !changed && s.Route != claude.Cloud:
+		b.WriteString("Nothing to put back: Switchyard did not set what stands there.\n")
+	case r.Route == claude.Cloud && !changed:
+		b.WriteString("Already in the cloud.\n")
+	case r.Route == claude.Cloud:
+		b.WriteString("Claude Code is back in the cloud.\n")
+	default:
+		fmt.Fprintf(&b, "Claude Code is %s: %s, at %s.\n", r.Route,
+			strings.Join(nonEmpty(runner.Short(r.Model), tokens(r.Context)), ", "), r.BaseURL)
+	}
+	for _, t := range r.Targets {
+		if len(t.Kept) > 0 {
+			fmt.Fprintf(&b, "%s: somebody changed %s after the switch; that was kept.\n", tilde(t.File, home), strings.Join(t.Kept, ", "))
+		}
+		if t.Waiting > 0 {
+			fmt.Fprintf(&b, "%s: variables stay empty (\"\") until %s, because that is what moves it; the tray or any later command then puts the file back as it was.\n",
+				tilde(t.File, home), count(t.Waiting, "running session ends", "running sessions end"))
+		}
+	}
+	if len(r.Unproven) > 0 {
+		fmt.Fprintf(&b, "Not proven: %s.\n", strings.Join(r.Unproven, ", "))
+	}
+	if r.Route == claude.Offline {
+		b.WriteString("Sessions started from now on contact nobody by themselves. What their tools do (Bash, WebFetch, MCP servers) is not prevented.\n")
+	}
+	b.WriteString(warningText(s.Warnings))
+	return b.String()
+}
+
+// explainText is what "explain" prints.
+func explainText(settings []claude.Setting, home string) string {
+	if len(settings) == 0 {
+		return "No layer sets anything: Claude Code talks to Anthropic's cloud as it comes.\n"
+	}
+	var b strings.Builder
+	for _, s := range settings {
+		fmt.Fprintf(&b, "%s = %s\n    %s\n", s.Name, quoteEmpty(s.Value), place(s.Place, home))
+		for _, o := range s.Others {
+			fmt.Fprintf(&b, "    overrules %s in %s\n", quoteEmpty(o.Value), place(o, home))
+		}
+	}
+	return b.String()
+}
+
+func place(p claude.Place, home string) string {
+	if p.Layer == claude.Shell {
+		return "shell"
+	}
+	return fmt.Sprintf("%s  %s:%d", p.Layer, tilde(p.File, home), p.Line)
+}
+
+func quoteEmpty(value string) string {
+	if value == "" {
+		return `""`
+	}
+	return value
+}
+
+func (p proofJSON) text() string {
+	mark := "✓"
+	if !p.OK {
+		mark = "✗"
+	}
+	line := fmt.Sprintf("%s %-15s %6d ms  %s\n", mark, strings.ReplaceAll(p.Name, "_", " "), p.MS, p.Detail)
+	if p.Remedy != "" {
+		line += "  → " + p.Remedy + "\n"
+	}
+	return line
+}
+
+// tokens writes a context size as people say it: 64K; nothing for unknown.
+func tokens(n int) string {
+	switch {
+	case n <= 0:
+		return ""
+	case n%1024 == 0:
+		return strconv.Itoa(n/1024) + "K"
+	}
+	return strconv.Itoa(n)
+}
+
+// parseTokens reads 65536 or 64K; nothing means 0.
+func parseTokens(text string) (int, error) {
+	digits, kilo := strings.CutSuffix(strings.ToUpper(text), "K")
+	n, err := strconv.Atoi(digits)
+	if text == "" {
+		return 0, nil
+	}
+	if err != nil || n <= 0 || n > 1<<30 {
+		return 0, usageError{fmt.Errorf("%q is no number of tokens such as 65536 or 64K", text)}
+	}
+	if kilo {
+		n *= 1024
+	}
+	return n, nil
+}
+
+func size(bytes int64) string {
+	if bytes <= 0 {
+		return ""
+	}
+	const unit = 1024
+	value, suffix := float64(bytes), "B"
+	for _, next := range []string{"KiB", "MiB", "GiB", "TiB"} {
+		if value < unit {
+			break
+		}
+		value, suffix = value/unit, next
+	}
+	return strconv.FormatFloat(value, 'f', 1, 64) + " " + suffix
+}
+
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+func nonEmpty(parts ...string) []string {
+	var out []string
+	for _, p := range parts {
+		if p != "" {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func trimLines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i := range lines {
+		lines[i] = strings.TrimRight(lines[i], " ")
+	}
+	return strings.Join(lines, "\n")
+}
+
+// withoutPassword hides the password of a URL.
+func withoutPassword(value string) string {
+	u, err := url.Parse(value)
+	if err != nil || u.User == nil {
+		return value
+	}
+	return u.Redacted()
+}
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }

@@ -1,0 +1,296 @@
+package lab
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+)
+
+// Bus is a private session bus. Its tray host and its notification daemon are
+// doubles: they speak the desktop's protocols and record what they are told.
+type Bus struct {
+	Address string
+
+	conn *dbus.Conn
+	mu   sync.Mutex
+	more chan struct{} // closed and replaced when something was recorded
+	item string        // the registered icon's bus name
+	told []Notification
+	sigs map[string]int
+}
+
+// Notification is what an application asked to show.
+type Notification struct{ App, Title, Text string }
+
+// Row is one line of an application's menu, as a tray host gets it.
+type Row struct {
+	ID                       int32
+	Label                    string
+	Enabled, Visible, Ticked bool
+	Separator                bool
+	Rows                     []Row
+}
+
+// StartBus starts a private bus. With doubles it also takes the names of a tray
+// host and a notification daemon; without, a real desktop can take them.
+func StartBus(ctx context.Context, dir string, doubles bool) (*Bus, error) {
+	if _, err := exec.LookPath("dbus-daemon"); err != nil {
+		return nil, errors.New("dbus-daemon is missing: apt-get install dbus")
+	}
+	cmd := exec.CommandContext(ctx, "dbus-daemon", "--session", "--nofork", "--print-address=1", "--address=unix:path="+filepath.Join(dir, "bus"))
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	context.AfterFunc(ctx, func() { _ = cmd.Wait() })
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		return nil, fmt.Errorf("dbus-daemon did not start: %w", err)
+	}
+	b := &Bus{Address: strings.TrimSpace(line), more: make(chan struct{}), sigs: map[string]int{}}
+	if b.conn, err = dbus.Connect(b.Address); err != nil {
+		return nil, err
+	}
+	context.AfterFunc(ctx, func() { _ = b.conn.Close() })
+	if doubles {
+		return b, b.TakeNames()
+	}
+	return b, nil
+}
+
+// TakeNames brings the doubles of a tray host and a notification daemon up.
+func (b *Bus) TakeNames() error {
+	for name, export := range map[string]struct {
+		path, iface string
+		object      any
+	}{
+		"org.kde.StatusNotifierWatcher": {"/StatusNotifierWatcher", "org.kde.StatusNotifierWatcher", &watcher{b}},
+		"org.freedesktop.Notifications": {"/org/freedesktop/Notifications", "org.freedesktop.Notifications", &daemon{b}},
+	} {
+		if err := b.conn.Export(export.object, dbus.ObjectPath(export.path), export.iface); err != nil {
+			return err
+		}
+		if _, err := b.conn.RequestName(name, dbus.NameFlagDoNotQueue); err != nil {
+			return err
+		}
+	}
+	if err := b.conn.AddMatchSignal(dbus.WithMatchInterface("com.canonical.dbusmenu")); err != nil {
+		return err
+	}
+	signals := make(chan *dbus.Signal, 1024)
+	b.conn.Signal(signals)
+	go func() {
+		for s := range signals {
+			b.record(func() { b.sigs[s.Name[strings.LastIndexByte(s.Name, '.')+1:]]++ })
+		}
+	}()
+	return nil
+}
+
+func (b *Bus) record(f func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f()
+	close(b.more)
+	b.more = make(chan struct{})
+}
+
+type watcher struct{ b *Bus }
+
+// RegisterStatusNotifierItem is the tray host's method.
+func (w *watcher) RegisterStatusNotifierItem(_ string, sender dbus.Sender) *dbus.Error {
+	w.b.record(func() { w.b.item = string(sender) })
+	return nil
+}
+
+type daemon struct{ b *Bus }
+
+// Notify is the notification daemon's method.
+func (d *daemon) Notify(app string, _ uint32, _, title, text string, _ []string, _ map[string]dbus.Variant, _ int32) (uint32, *dbus.Error) {
+	d.b.record(func() { d.b.told = append(d.b.told, Notification{app, title, text}) })
+	return uint32(len(d.b.told)), nil
+}
+
+// GetCapabilities is the notification daemon's method.
+func (d *daemon) GetCapabilities() ([]string, *dbus.Error) { return []string{"body"}, nil }
+
+// GetServerInformation is the notification daemon's method.
+func (d *daemon) GetServerInformation() (name, vendor, version, spec string, err *dbus.Error) {
+	return "double", "switchyard", "1", "1.2", nil
+}
+
+// Until waits for a condition, which is asked again whenever something was
+// recorded, and every 50 ms for what the bus does not announce.
+func (b *Bus) Until(ctx context.Context, what string, condition func() bool) error {
+	for {
+		b.mu.Lock()
+		more := b.more
+		b.mu.Unlock()
+		if condition() {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for %s: %w", what, ctx.Err())
+		case <-more:
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// Registered tells whether an icon has registered.
+func (b *Bus) Registered() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.item != ""
+}
+
+// Notifications returns what was shown so far.
+func (b *Bus) Notifications() []Notification {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]Notification(nil), b.told...)
+}
+
+// Signals counts the menu's signals of one name so far.
+func (b *Bus) Signals(name string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.sigs[name]
+}
+
+// HasName tells whether a name that begins so is on the bus.
+func (b *Bus) HasName(prefix string) bool {
+	var names []string
+	if b.conn.BusObject().Call("org.freedesktop.DBus.ListNames", 0).Store(&names) != nil {
+		return false
+	}
+	for _, n := range names {
+		if strings.HasPrefix(n, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+func (b *Bus) object(path dbus.ObjectPath) dbus.BusObject {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.conn.Object(b.item, path)
+}
+
+// Property reads a property of the icon, such as ToolTip.
+func (b *Bus) Property(name string) (dbus.Variant, error) {
+	return b.object("/StatusNotifierItem").GetProperty("org.kde.StatusNotifierItem." + name)
+}
+
+type layout struct {
+	ID         int32
+	Properties map[string]dbus.Variant
+	Children   []dbus.Variant
+}
+
+// Menu reads the icon's menu.
+func (b *Bus) Menu() ([]Row, error) {
+	var revision uint32
+	var root layout
+	err := b.object("/StatusNotifierItem/menu").Call("com.canonical.dbusmenu.GetLayout", 0, int32(0), int32(-1), []string{}).Store(&revision, &root)
+	if err != nil {
+		return nil, err
+	}
+	return rows(root)
+}
+
+func rows(l layout) ([]Row, error) {
+	var out []Row
+	for _, child := range l.Children {
+		var c layout
+		if err := dbus.Store([]any{child.Value()}, &c); err != nil {
+			return nil, err
+		}
+		r := Row{ID: c.ID, Enabled: true, Visible: true}
+		for name, v := range c.Properties {
+			switch value := v.Value().(type) {
+			case string:
+				switch name {
+				case "label":
+					r.Label = value
+				case "type":
+					r.Separator = value == "separator"
+				}
+			case bool:
+				switch name {
+				case "enabled":
+					r.Enabled = value
+				case "visible":
+					r.Visible = value
+				}
+			case int32:
+				if name == "toggle-state" {
+					r.Ticked = value == 1
+				}
+			}
+		}
+		var err error
+		if r.Rows, err = rows(c); err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// Find returns the visible row with a label, or with a label that begins so, anywhere in a menu.
+func Find(rows []Row, label string) (Row, bool) {
+	for _, r := range rows {
+		if !r.Visible {
+			continue
+		}
+		if strings.HasPrefix(r.Label, label) {
+			return r, true
+		}
+		if found, ok := Find(r.Rows, label); ok {
+			return found, true
+		}
+	}
+	return Row{}, false
+}
+
+// Click clicks the visible row with a label.
+func (b *Bus) Click(label string) error {
+	menu, err := b.Menu()
+	if err != nil {
+		return err
+	}
+	row, ok := Find(menu, label)
+	if !ok {
+		return fmt.Errorf("the menu has no row %q: %v", label, menu)
+	}
+	return b.object("/StatusNotifierItem/menu").Call("com.canonical.dbusmenu.Event", 0, row.ID, "clicked", dbus.MakeVariant(""), uint32(0)).Err
+}
+
+// Environ is a scratch home's environment: nothing of the user's, this bus.
+func Environ(home, bus string) []string {
+	env := []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "LC_ALL=C.UTF-8", "TMPDIR=" + os.TempDir(),
+		"XDG_CONFIG_HOME=" + filepath.Join(home, ".config"), "XDG_STATE_HOME=" + filepath.Join(home, ".local", "state"),
+		"XDG_CACHE_HOME=" + filepath.Join(home, ".cache"), "XDG_DATA_HOME=" + filepath.Join(home, ".local", "share"),
+		"XDG_RUNTIME_DIR=" + filepath.Join(home, "run"), "DOCKER_HOST=unix://" + filepath.Join(home, "no-docker.sock"),
+	}
+	if bus != "" {
+		env = append(env, "DBUS_SESSION_BUS_ADDRESS="+bus)
+	}
+	return env
+}

@@ -1,0 +1,43 @@
+// Switchyard keeps Claude Code on the right track: the cloud, or a model on this machine.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/term"
+
+	"switchyard/cli"
+	"switchyard/service"
+	"switchyard/tray"
+)
+
+// version is set by the linker in releases.
+var version string
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx)
+	stop()
+	os.Exit(code)
+}
+
+func run(ctx context.Context) int {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "switchyard: no home folder: %v; set HOME\n", err)
+		return 1
+	}
+	folder, err := os.Getwd()
+	if err != nil {
+		folder = "" // a folder that was removed: no project decides then
+	}
+	return cli.Run(ctx, cli.Env{
+		Stdout: os.Stdout, Stderr: os.Stderr, Terminal: term.IsTerminal(int(os.Stderr.Fd())),
+		Folder: folder, Home: home, Environ: os.Environ(),
+		Paths: service.UserPaths(), Version: version, Tray: tray.Run,
+	}, os.Args[1:])
+}

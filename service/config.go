@@ -1,0 +1,112 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+	"github.com/adrg/xdg"
+)
+
+// Config is config.toml, overridden by SWITCHYARD_* variables. The zero value
+// of each key means what a user who never wrote the file expects.
+type Config struct {
+	Runner          string   `toml:"runner"`           // Model Runner's address; empty: find it
+	Model           string   `toml:"model"`            // for the local route; empty: the last one used, or the only one
+	Targets         []string `toml:"targets"`          // further Claude Code configuration folders
+	Notifications   *bool    `toml:"notifications"`    // nil: yes
+	ManagedSettings string   `toml:"managed_settings"` // folder of the administrator's settings; empty: the system's usual one
+}
+
+// LoadConfig reads the file, which may be absent. Unknown keys are returned as
+// warnings, so that a typing error is not silent.
+func LoadConfig(path string, getenv func(string) string) (Config, []Warning, error) {
+	var c Config
+	var warnings []Warning
+	meta, err := toml.DecodeFile(path, &c)
+	var syntax toml.ParseError
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case errors.As(err, &syntax):
+		return c, nil, &Error{Kind: Refused, What: "reading " + path,
+			Why: fmt.Sprintf("line %d: %s", syntax.Position.Line, syntax.Message), Remedy: "correct the line, or remove the file: every key is optional"}
+	case err != nil:
+		return c, nil, &Error{Kind: Failed, What: "reading " + path, Why: err.Error(), Remedy: "make the file readable, or remove it"}
+	}
+	for _, key := range meta.Undecoded() {
+		warnings = append(warnings, Warning{Code: "config_unknown_key",
+			Text: fmt.Sprintf("%s: there is no key %q", path, key.String()), Remedy: "correct or remove it"})
+	}
+	for name, set := range map[string]func(string) error{
+		"SWITCHYARD_RUNNER":           func(v string) error { c.Runner = v; return nil },
+		"SWITCHYARD_MODEL":            func(v string) error { c.Model = v; return nil },
+		"SWITCHYARD_TARGETS":          func(v string) error { c.Targets = filepath.SplitList(v); return nil },
+		"SWITCHYARD_MANAGED_SETTINGS": func(v string) error { c.ManagedSettings = v; return nil },
+		"SWITCHYARD_NOTIFICATIONS": func(v string) error {
+			on, err := strconv.ParseBool(v)
+			c.Notifications = &on
+			return err
+		},
+	} {
+		if v := getenv(name); v != "" {
+			if err := set(v); err != nil {
+				return c, warnings, &Error{Kind: Refused, What: "reading " + name, Why: fmt.Sprintf("%q is neither true nor false", v), Remedy: "set it to true or false, or unset it"}
+			}
+		}
+	}
+	return c, warnings, nil
+}
+
+// Paths are Switchyard's own files.
+type Paths struct {
+	Config  string // config.toml
+	State   string // folder: ledger, log, the model last used
+	Runtime string // folder: the lock of the running tray
+}
+
+// UserPaths are the places that the desktop's conventions give.
+func UserPaths() Paths {
+	return Paths{
+		Config:  filepath.Join(xdg.ConfigHome, "switchyard", "config.toml"),
+		State:   filepath.Join(xdg.StateHome, "switchyard"),
+		Runtime: filepath.Join(xdg.RuntimeDir, "switchyard"),
+	}
+}
+
+// Ledger is the ledger's folder.
+func (p Paths) Ledger() string { return filepath.Join(p.State, "ledger") }
+
+// Log is the tray's log file.
+func (p Paths) Log() string { return filepath.Join(p.State, "switchyard.log") }
+
+func (p Paths) lastModel() string { return filepath.Join(p.State, "model") }
+
+// expand makes a folder that a person wrote absolute, with ~ for the home folder.
+func expand(dir, home string) string {
+	if rest, ok := strings.CutPrefix(dir, "~"); ok && (rest == "" || os.IsPathSeparator(rest[0])) {
+		dir = filepath.Join(home, rest)
+	}
+	if abs, err := filepath.Abs(dir); err == nil {
+		return abs
+	}
+	return dir
+}
+
+// list is a copy that JSON writes as [], never as null.
+func list[T any](items []T) []T { return append(make([]T, 0, len(items)), items...) }
+
+func unique[T comparable](list []T) []T {
+	var out []T
+	for _, x := range list {
+		if !slices.Contains(out, x) {
+			out = append(out, x)
+		}
+	}
+	return out
+}

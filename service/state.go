@@ -1,0 +1,132 @@
+// Package service is Switchyard's core: one State, the commands that change
+// things, and the supervisor's loop that keeps the State true.
+package service
+
+import (
+	"fmt"
+	"slices"
+
+	"switchyard/service/claude"
+	"switchyard/service/runner"
+)
+
+// State is everything the faces show. It is a value: what it holds is replaced, never changed in place.
+type State struct {
+	Route    claude.Route `json:"route"`    // of the first target
+	Model    string       `json:"model"`    // full tag; empty in the cloud
+	Context  int          `json:"context"`  // tokens; 0 when unknown or in the cloud
+	BaseURL  string       `json:"base_url"` // empty: Anthropic
+	Targets  []Target     `json:"targets"`
+	Runner   Runner       `json:"runner"`
+	Models   []Model      `json:"models"`
+	Sessions []Session    `json:"sessions"`
+	Warnings []Warning    `json:"warnings"`
+
+	Chosen  string  `json:"chosen,omitempty"` // the model that the next switch to local takes
+	Busy    string  `json:"busy,omitempty"`   // what is being done just now
+	Failure Failure `json:"-"`                // the last command that failed
+}
+
+// Target is one Claude Code configuration.
+type Target struct {
+	Dir     string       `json:"dir"`
+	File    string       `json:"file"`
+	Route   claude.Route `json:"route"`
+	Model   string       `json:"model"`
+	Drift   []string     `json:"drift"` // owned variables that somebody changed after the switch
+	Waiting int          `json:"waiting,omitempty"`
+}
+
+// RunnerState is how a runner is.
+type RunnerState string
+
+const (
+	Running  RunnerState = "running"
+	Starting RunnerState = "starting"
+	Stopped  RunnerState = "stopped" // it is there and does not run
+	Absent   RunnerState = "absent"  // none was found
+	Broken   RunnerState = "failed"  // something answers, but not as Model Runner does
+)
+
+// Runner is the Model Runner of this machine.
+type Runner struct {
+	State   RunnerState   `json:"state"`
+	Engine  runner.Engine `json:"engine"`
+	URL     string        `json:"url"`
+	Version string        `json:"version"`
+}
+
+// Model is a model in the runner's store.
+type Model struct {
+	Tag     string `json:"tag"`
+	ID      string `json:"id"`
+	Size    int64  `json:"size_bytes"`
+	Context int    `json:"context"`
+}
+
+// Session is a running Claude Code.
+type Session struct {
+	PID       int    `json:"pid"`
+	SessionID string `json:"session_id"`
+	CWD       string `json:"cwd"`
+	Kind      string `json:"kind"`
+	Version   string `json:"version"`
+	Status    string `json:"status"`
+}
+
+// Warning is something that a person should know, with what to do about it.
+type Warning struct {
+	Code   string `json:"code"`
+	Text   string `json:"text"`
+	Remedy string `json:"remedy"`
+}
+
+// Failure is a command that failed. N counts them, so that the same one twice is two.
+type Failure struct {
+	N     int
+	Title string
+	Text  string
+}
+
+// Kind sorts errors by what a caller can do about them.
+type Kind int
+
+const (
+	Failed      Kind = iota // something broke
+	Refused                 // nothing was changed, for a reason that a person can remove
+	Unreachable             // no runner answers
+)
+
+// Error is what every command returns: what was tried, why it did not work, what to do.
+type Error struct {
+	Kind              Kind
+	What, Why, Remedy string
+	Err               error
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("%s: %s; %s", e.What, e.Why, e.Remedy) }
+func (e *Error) Unwrap() error { return e.Err }
+
+// derive fills what follows from the rest, so that both faces say the same.
+func (s State) derive(warnings []Warning) State {
+	s.Warnings = warnings
+	s.Route, s.Model = claude.Cloud, ""
+	if len(s.Targets) > 0 {
+		s.Route, s.Model = s.Targets[0].Route, s.Targets[0].Model
+	}
+	if s.Route != claude.Cloud {
+		switch s.Runner.State {
+		case Stopped, Absent:
+			s.Warnings = append(s.Warnings, Warning{"runner_down", "Claude Code is pointed to Model Runner, which does not answer at " + s.Runner.URL,
+				"start Model Runner, or go back: switchyard cloud"})
+		case Broken:
+			s.Warnings = append(s.Warnings, Warning{"runner_failed", "what answers at " + s.Runner.URL + " is not a working Model Runner",
+				"see what listens there, or go back: switchyard cloud"})
+		}
+		if s.Runner.State == Running && s.Model != "" && !slices.ContainsFunc(s.Models, func(m Model) bool { return m.Tag == s.Model || m.ID == s.Model }) {
+			s.Warnings = append(s.Warnings, Warning{"model_missing", "Model Runner no longer has " + runner.Short(s.Model),
+				"pull it (docker model pull " + runner.Short(s.Model) + ") or choose another model"})
+		}
+	}
+	return s
+}

@@ -1,0 +1,316 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"reflect"
+	"sync"
+	"time"
+
+	"switchyard/service/claude"
+	"switchyard/service/runner"
+)
+
+// Supervisor owns the State: one goroutine changes it, everybody else gets copies.
+type Supervisor struct {
+	yard *Yard
+	log  *slog.Logger
+
+	facts      chan func(*known) // what became known, applied in the loop
+	commands   chan command
+	lookFiles  chan struct{} // a wish to read the files, at most one waiting
+	lookRunner chan struct{} // a wish to ask the runner
+
+	mu          sync.Mutex
+	subscribers []chan State
+	last        State
+}
+
+// known is what the loop has been told; the State follows from it.
+type known struct {
+	runner  Runner
+	models  []Model
+	files   files
+	busy    string
+	failure Failure
+}
+
+type command struct {
+	request Request
+	done    chan error
+}
+
+const (
+	// debounce gathers the events of one write before the files are read.
+	debounce = 40 * time.Millisecond
+	// watchRunner is how often the runner is asked for its models while Claude Code depends on it.
+	watchRunner = 30 * time.Second
+)
+
+// NewSupervisor makes a supervisor; Run starts it.
+func NewSupervisor(y *Yard, log *slog.Logger) *Supervisor {
+	return &Supervisor{
+		yard: y, log: log,
+		facts: make(chan func(*known)), commands: make(chan command),
+		lookFiles: make(chan struct{}, 1), lookRunner: make(chan struct{}, 1),
+		last: State{Route: claude.Cloud, Runner: Runner{State: Absent, Engine: runner.None}},
+	}
+}
+
+// Subscribe returns a channel that always holds the newest State, beginning
+// with the present one. States that nobody took in time are replaced.
+func (s *Supervisor) Subscribe() <-chan State {
+	c := make(chan State, 1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c <- s.last
+	s.subscribers = append(s.subscribers, c)
+	return c
+}
+
+// Refresh asks for a new look at everything, without waiting for it.
+func (s *Supervisor) Refresh() {
+	wish(s.lookFiles)
+	wish(s.lookRunner)
+}
+
+func wish(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default: // one is waiting already
+	}
+}
+
+// Switch moves Claude Code, and ends a switch that is still proving. It returns
+// when the switch is done; its failure is in the State too.
+func (s *Supervisor) Switch(ctx context.Context, r Request) error {
+	c := command{r, make(chan error, 1)}
+	select {
+	case s.commands <- c:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-c.done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Choose sets the model for the next switch to local, and switches at once when the route is local or offline.
+func (s *Supervisor) Choose(ctx context.Context, tag string) error {
+	s.mu.Lock()
+	route := s.last.Route
+	s.mu.Unlock()
+	if route != claude.Cloud {
+		return s.Switch(ctx, Request{Route: route, Model: tag})
+	}
+	defer wish(s.lookFiles)
+	return s.yard.Choose(tag)
+}
+
+// Run supervises until the context ends, and returns when everything it started has ended.
+func (s *Supervisor) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	var owned sync.WaitGroup
+	defer owned.Wait()
+	defer stop()
+	watch, err := newWatcher(s.yard)
+	if err != nil {
+		return err
+	}
+	defer watch.Close()
+	owned.Go(func() {
+		(&fileLooker{s: s, watch: watch, exits: map[int]bool{}, ended: make(chan int), owned: &owned}).run(ctx)
+	})
+	owned.Go(func() { s.askRunner(ctx) })
+	s.Refresh()
+
+	var now known
+	state := s.last
+	poll := time.NewTimer(watchRunner)
+	defer poll.Stop()
+	var running context.CancelFunc // the switch in progress
+	var ended chan struct{}
+	for {
+		select {
+		case <-ctx.Done():
+			if running != nil {
+				running()
+			}
+			return nil
+		case <-poll.C:
+			if state.Route != claude.Cloud { // in the cloud nothing depends on the runner: it is left alone
+				wish(s.lookRunner)
+				poll.Reset(watchRunner)
+			}
+		case fact := <-s.facts:
+			fact(&now)
+			next := s.yard.merge(State{Runner: now.runner, Models: now.models, Busy: now.busy, Failure: now.failure}, now.files)
+			if next.Route != claude.Cloud && state.Route == claude.Cloud {
+				poll.Reset(watchRunner)
+			}
+			if !reflect.DeepEqual(state, next) {
+				state = next
+				s.publish(state)
+			}
+		case c := <-s.commands:
+			if running != nil {
+				running()
+			}
+			previous := ended
+			var one context.Context
+			one, running = context.WithCancel(ctx)
+			ended = make(chan struct{})
+			finished := ended
+			owned.Go(func() {
+				defer close(finished)
+				if previous != nil {
+					<-previous
+				}
+				c.done <- s.perform(ctx, one, c.request)
+			})
+		}
+	}
+}
+
+// fact hands a change of the State to the loop.
+func (s *Supervisor) fact(ctx context.Context, f func(*known)) {
+	select {
+	case s.facts <- f:
+	case <-ctx.Done():
+	}
+}
+
+// perform does one switch. ctx is the supervisor's, one the command's own.
+func (s *Supervisor) perform(ctx, one context.Context, r Request) error {
+	begin := func(name string) {
+		s.fact(ctx, func(k *known) { k.busy = busy(name) })
+	}
+	begin("")
+	start := time.Now()
+	result, err := s.yard.Switch(one, r, Progress{Begin: begin})
+	s.log.Info("switch", "route", r.Route, "model", result.Model, "took", time.Since(start).Round(time.Millisecond), "error", err)
+	// What the switch wrote is read before it counts as done.
+	f := s.yard.lookAtFiles(ctx)
+	s.fact(ctx, func(k *known) {
+		k.busy, k.files = "", f
+		if err != nil && !errors.Is(err, context.Canceled) {
+			k.failure = Failure{N: k.failure.N + 1, Title: "Could not switch to " + string(r.Route), Text: reasonAndRemedy(err)}
+		}
+	})
+	s.Refresh()
+	return err
+}
+
+func reasonAndRemedy(err error) string {
+	reason, remedy := why(err)
+	return reason + ". " + remedy + "."
+}
+
+// busy says what a proof is doing.
+func busy(proof string) string {
+	switch proof {
+	case "message":
+		return "Loading the model…"
+	case "system_message", "tool_call":
+		return "Trying the model…"
+	}
+	return "Switching…"
+}
+
+func (s *Supervisor) publish(state State) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last = state
+	for _, c := range s.subscribers {
+		select {
+		case <-c:
+		default:
+		}
+		c <- state
+	}
+}
+
+// askRunner is the one goroutine that looks at the runner, which may take seconds.
+func (s *Supervisor) askRunner(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.lookRunner:
+			seen, models := s.yard.LookAtRunner(ctx)
+			s.fact(ctx, func(k *known) { k.runner, k.models = seen, models })
+		}
+	}
+}
+
+// fileLooker is the one goroutine that reads the settings files.
+type fileLooker struct {
+	s     *Supervisor
+	watch *watcher
+	exits map[int]bool // sessions whose end is being waited for
+	ended chan int
+	owned *sync.WaitGroup
+}
+
+func (l *fileLooker) run(ctx context.Context) {
+	var due <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.watch.Events():
+			if due == nil {
+				due = time.After(debounce)
+			}
+			continue
+		case <-due:
+			due = nil
+		case pid := <-l.ended:
+			delete(l.exits, pid)
+		case <-l.s.lookFiles:
+		}
+		l.look(ctx)
+	}
+}
+
+// look reads every target, repairs a switch that was written over, and reports what is new.
+func (l *fileLooker) look(ctx context.Context) {
+	l.repair(ctx)
+	f := l.s.yard.lookAtFiles(ctx)
+	l.watch.Update()
+	for _, session := range f.waiting {
+		if l.exits[session.PID] {
+			continue
+		}
+		l.exits[session.PID] = true
+		l.owned.Go(func() {
+			if claude.WaitExit(ctx, session) != nil {
+				return
+			}
+			select {
+			case l.ended <- session.PID:
+			case <-ctx.Done():
+			}
+		})
+	}
+	l.s.fact(ctx, func(k *known) { k.files = f })
+}
+
+func (l *fileLooker) repair(ctx context.Context) {
+	targets, err := l.s.yard.ledger.Switched()
+	if err != nil {
+		return // the look says so
+	}
+	for _, t := range targets {
+		out, err := l.s.yard.ledger.Verify(ctx, t)
+		if err != nil {
+			l.s.log.Warn("verify", "file", t.File, "error", err)
+		} else if out.Again > 0 {
+			l.s.log.Info("a stale copy was written over the switch; applied again", "file", t.File, "times", out.Again)
+		}
+	}
+}

@@ -1,0 +1,111 @@
+package service
+
+import (
+	"os"
+	"path/filepath"
+
+	"github.com/fsnotify/fsnotify"
+
+	"switchyard/service/claude"
+)
+
+// watcher tells when a file that matters may have changed. It watches folders,
+// because everybody replaces files by renaming.
+type watcher struct {
+	yard    *Yard
+	notify  *fsnotify.Watcher
+	events  chan struct{}
+	watched map[string]bool
+	done    chan struct{}
+}
+
+func newWatcher(y *Yard) (*watcher, error) {
+	notify, err := fsnotify.NewWatcher()
+	if err != nil {
+		return nil, &Error{Kind: Failed, What: "watching Claude Code's settings", Why: err.Error(),
+			Remedy: "allow more watches (sysctl fs.inotify.max_user_instances)", Err: err}
+	}
+	w := &watcher{yard: y, notify: notify, events: make(chan struct{}, 1), watched: map[string]bool{}, done: make(chan struct{})}
+	w.Update()
+	go w.forward()
+	return w, nil
+}
+
+// Events has a value when something may have changed.
+func (w *watcher) Events() <-chan struct{} { return w.events }
+
+// Close ends the watching.
+func (w *watcher) Close() {
+	_ = w.notify.Close()
+	<-w.done
+}
+
+func (w *watcher) forward() {
+	defer close(w.done)
+	for {
+		select {
+		case event, ok := <-w.notify.Events:
+			if !ok {
+				return
+			}
+			if event.Op == fsnotify.Chmod {
+				continue
+			}
+		case _, ok := <-w.notify.Errors:
+			if !ok {
+				return
+			}
+			// Events may have been dropped: look.
+		}
+		select {
+		case w.events <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Update watches what is there now: folders appear and links move.
+func (w *watcher) Update() {
+	wanted := map[string]bool{}
+	targets := w.yard.Targets()
+	if switched, err := w.yard.ledger.Switched(); err == nil {
+		targets = append(targets, switched...)
+	}
+	for _, t := range targets {
+		wanted[existing(t.Dir)] = true
+		if real, err := filepath.EvalSymlinks(t.File); err == nil {
+			wanted[filepath.Dir(real)] = true
+		}
+		w.sessions(wanted, t)
+	}
+	wanted[existing(w.yard.ledger.Dir())] = true
+	for dir := range w.watched {
+		if !wanted[dir] {
+			_ = w.notify.Remove(dir)
+			delete(w.watched, dir)
+		}
+	}
+	for dir := range wanted {
+		// Adding again costs nothing and follows a folder that was replaced.
+		if err := w.notify.Add(dir); err == nil {
+			w.watched[dir] = true
+		}
+	}
+}
+
+func (w *watcher) sessions(wanted map[string]bool, t claude.Target) {
+	dir := filepath.Join(t.ConfigDir, "sessions")
+	if _, err := os.Stat(dir); err == nil {
+		wanted[dir] = true
+	}
+}
+
+// existing is the folder itself or the nearest one above it that is there.
+func existing(dir string) string {
+	for {
+		if _, err := os.Stat(dir); err == nil || dir == filepath.Dir(dir) {
+			return dir
+		}
+		dir = filepath.Dir(dir)
+	}
+}

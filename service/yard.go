@@ -1,0 +1,314 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"switchyard/service/claude"
+	"switchyard/service/runner"
+)
+
+// Yard is one user's machine: what the command line and the tray both work on.
+type Yard struct {
+	Config   Config
+	Warnings []Warning // about the configuration
+	Paths    Paths
+	Home     string
+	Environ  []string // NAME=value, as the shell gave it
+
+	ledger *claude.Ledger
+}
+
+// Open reads the configuration. It opens nothing else.
+func Open(paths Paths, home string, environ []string) (*Yard, error) {
+	y := &Yard{Paths: paths, Home: home, Environ: environ, ledger: claude.OpenLedger(paths.Ledger())}
+	var err error
+	y.Config, y.Warnings, err = LoadConfig(paths.Config, y.getenv)
+	return y, err
+}
+
+func (y *Yard) getenv(name string) string {
+	for _, pair := range slices.Backward(y.Environ) {
+		if value, ok := strings.CutPrefix(pair, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// configDir is the folder that a Claude Code started in this environment uses.
+func (y *Yard) configDir() string {
+	if dir := y.getenv("CLAUDE_CONFIG_DIR"); dir != "" {
+		return expand(dir, y.Home)
+	}
+	return filepath.Join(y.Home, ".claude")
+}
+
+// Targets are the folders that a plain switch moves: the one that Claude Code
+// uses here and the configured ones.
+func (y *Yard) Targets() []claude.Target {
+	targets := []claude.Target{claude.UserTarget(y.configDir())}
+	for _, dir := range y.Config.Targets {
+		targets = append(targets, claude.UserTarget(expand(dir, y.Home)))
+	}
+	return unique(targets)
+}
+
+// Project is the target of one project's folder.
+func (y *Yard) Project(dir string) claude.Target {
+	return claude.ProjectTarget(expand(dir, y.Home), y.configDir())
+}
+
+// Folder is the target of another configuration folder.
+func (y *Yard) Folder(dir string) claude.Target { return claude.UserTarget(expand(dir, y.Home)) }
+
+// Scope says which layers decide for a Claude Code started in a folder; empty for none in particular.
+func (y *Yard) Scope(project string) claude.Scope {
+	managed := claude.ManagedDir()
+	if y.Config.ManagedSettings != "" {
+		managed = expand(y.Config.ManagedSettings, y.Home)
+	}
+	if project != "" {
+		project = expand(project, y.Home)
+	}
+	return claude.Scope{ManagedDir: managed, ConfigDir: y.configDir(), Project: project, Environ: y.Environ}
+}
+
+// FindRunner names the runner of this machine.
+func (y *Yard) FindRunner(ctx context.Context) (runner.Found, error) {
+	found, err := runner.Find(ctx, runner.Search{Getenv: y.getenv, Home: y.Home, Configured: y.Config.Runner})
+	if err != nil {
+		return found, &Error{Kind: Refused, What: "finding Model Runner", Why: err.Error(), Remedy: "correct it", Err: err}
+	}
+	return found, nil
+}
+
+// quick bounds a look at a runner that should answer at once.
+const quick = 2 * time.Second
+
+// LookAtRunner fills the State's part about the runner.
+func (y *Yard) LookAtRunner(ctx context.Context) (Runner, []Model) {
+	found, err := y.FindRunner(ctx)
+	if err != nil {
+		return Runner{State: Absent, Engine: runner.None}, nil
+	}
+	seen := Runner{State: Running, Engine: found.Engine, URL: found.String()}
+	if found.Stopped {
+		seen.State = Stopped
+		return seen, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, quick)
+	defer cancel()
+	client := runner.NewClient(found.Endpoint)
+	defer client.Close()
+	var version sync.WaitGroup
+	version.Go(func() { seen.Version, _ = client.Version(ctx) })
+	models, err := client.Models(ctx)
+	version.Wait()
+	var failed *runner.Error
+	switch {
+	case err == nil:
+	case errors.As(err, &failed) && failed.Unreachable() && !errors.Is(err, context.DeadlineExceeded):
+		seen.State = Stopped
+		if found.Engine == runner.Process && found.Source == "the usual port" {
+			seen.State, seen.Engine = Absent, runner.None
+		}
+		return seen, nil
+	default:
+		seen.State = Broken
+		return seen, nil
+	}
+	var out []Model
+	for _, m := range models {
+		tags := m.Tags
+		if len(tags) == 0 {
+			tags = []string{m.ID}
+		}
+		for _, tag := range tags {
+			out = append(out, Model{Tag: tag, ID: m.ID, Size: m.Size, Context: m.Context})
+		}
+	}
+	slices.SortFunc(out, func(a, b Model) int { return strings.Compare(a.Tag, b.Tag) })
+	return seen, out
+}
+
+// files is what the settings files and the ledger say.
+type files struct {
+	targets  []Target
+	sessions []Session
+	warnings []Warning
+	baseURL  string
+	context  int
+	chosen   string
+	waiting  []claude.Session
+}
+
+// lookAtFiles reads every target, and first ends what was left open.
+func (y *Yard) lookAtFiles(ctx context.Context) files {
+	f := files{chosen: y.chosen()}
+	warn := func(code, text, remedy string) { f.warnings = append(f.warnings, Warning{code, text, remedy}) }
+	var err error
+	if f.waiting, err = y.ledger.Tidy(ctx); err != nil {
+		what, remedy := why(err)
+		warn("ledger", "a switch of before could not be ended: "+what, remedy)
+	}
+	main := y.Targets()
+	switched, err := y.ledger.Switched()
+	if err != nil {
+		warn("ledger", "the ledger cannot be read: "+err.Error(), "see "+y.Paths.Ledger()+"; the copies named before-… in it are the settings of before")
+	}
+	seen := map[string]bool{}
+	for i, t := range unique(append(main, switched...)) {
+		status, err := y.ledger.Inspect(t)
+		if err != nil {
+			continue // named above
+		}
+		if i == 0 {
+			f.baseURL, f.context = status.BaseURL, status.Context
+		}
+		f.targets = append(f.targets, Target{Dir: t.Dir, File: t.File, Route: status.Route, Model: status.Model,
+			Drift: list(status.Drift), Waiting: len(status.Waiting)})
+		f.warnings = append(f.warnings, warnings(t, status)...)
+		if i >= len(main) && status.Route != claude.Cloud {
+			warn("other_target", t.File+" is "+string(status.Route)+" too", "switchyard cloud "+flagFor(t))
+		}
+		if !seen[t.ConfigDir] {
+			seen[t.ConfigDir] = true
+			f.sessions = append(f.sessions, sessions(t.ConfigDir)...)
+		}
+	}
+	if stronger := y.Scope("").Stronger(main[0]); stronger != nil {
+		warn("stronger_layer", stronger.Where()+": "+stronger.Why, stronger.Remedy)
+	}
+	if f.baseURL == "" {
+		f.baseURL = y.getenv("ANTHROPIC_BASE_URL")
+	}
+	return f
+}
+
+func flagFor(t claude.Target) string {
+	if t.Project != "" {
+		return "--project " + t.Project
+	}
+	return "--target " + t.Dir
+}
+
+func sessions(configDir string) []Session {
+	live, _ := claude.Sessions(configDir)
+	var out []Session
+	for _, s := range live {
+		out = append(out, Session{PID: s.PID, SessionID: s.SessionID, CWD: s.CWD, Kind: s.Kind, Version: s.Version, Status: s.Status})
+	}
+	return out
+}
+
+// warnings puts what is odd about one target into words.
+func warnings(t claude.Target, s claude.Status) []Warning {
+	var out []Warning
+	if s.Broken != nil {
+		out = append(out, Warning{"settings_broken", s.Broken.Where() + ": " + s.Broken.Why + ", so Claude Code ignores the file", s.Broken.Remedy})
+	}
+	if len(s.Drift) > 0 {
+		out = append(out, Warning{"drift", t.File + ": somebody changed " + strings.Join(s.Drift, ", ") + " after the switch",
+			"switch again to set it, or leave it: going back to cloud keeps the change"})
+	}
+	if s.Pinned != nil {
+		where := fmt.Sprintf("%s:%d", s.Pinned.File, s.Pinned.Line)
+		cloudName := strings.HasPrefix(s.Pinned.Value, "claude-")
+		switch {
+		case s.Route != claude.Cloud && s.Pinned.Value != s.Model:
+			out = append(out, Warning{"model_pinned", where + `: "model" names ` + s.Pinned.Value + ", which new sessions will ask the local runner for",
+				"remove the line, or start claude with --model opus, which means the local model"})
+		case s.Route == claude.Cloud && !cloudName && strings.Contains(s.Pinned.Value, "/"):
+			out = append(out, Warning{"model_local", where + `: "model" names ` + s.Pinned.Value + ", which the cloud does not have",
+				"choose another one with /model in claude, or remove the line"})
+		}
+	}
+	return out
+}
+
+// chosen is the model that a switch takes when none is named.
+func (y *Yard) chosen() string {
+	if y.Config.Model != "" {
+		return y.Config.Model
+	}
+	data, err := os.ReadFile(y.Paths.lastModel())
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(data))
+}
+
+// Choose remembers the model for the next switch to local.
+func (y *Yard) Choose(tag string) error {
+	if err := os.MkdirAll(y.Paths.State, 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(y.Paths.lastModel(), []byte(tag+"\n"), 0o600)
+}
+
+// Look reads everything once.
+func (y *Yard) Look(ctx context.Context) State {
+	var s State
+	var both sync.WaitGroup
+	both.Go(func() { s.Runner, s.Models = y.LookAtRunner(ctx) })
+	f := y.lookAtFiles(ctx)
+	both.Wait()
+	return y.merge(s, f)
+}
+
+// merge puts what the files say into a State that knows the runner.
+func (y *Yard) merge(s State, f files) State {
+	s.Targets, s.Sessions, s.Chosen = list(f.targets), list(f.sessions), f.chosen
+	s.Models = list(s.Models)
+	s.BaseURL, s.Context = plainURL(f.baseURL), f.context
+	s = s.derive(append(list(y.Warnings), f.warnings...))
+	// Somebody pointed Claude Code to the runner without Switchyard.
+	if s.Route == claude.Cloud && s.Runner.URL != "" && strings.TrimSuffix(s.BaseURL, "/anthropic") == s.Runner.URL {
+		s.Route = claude.Local
+		if len(s.Targets) > 0 {
+			s.Targets = slices.Clone(s.Targets)
+			s.Targets[0].Route = claude.Local
+		}
+		s.Warnings = append(s.Warnings, Warning{"set_by_hand", "ANTHROPIC_BASE_URL points to Model Runner, but Switchyard did not set it",
+			"switchyard explain shows where it is set; switchyard local sets all that Claude Code needs there"})
+	}
+	return s
+}
+
+// plainURL is a base URL without a password in it.
+func plainURL(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return ""
+	}
+	return u.Redacted()
+}
+
+// why takes an error apart into reason and remedy, for warnings.
+func why(err error) (reason, remedy string) {
+	var refusal *claude.Refusal
+	var ours *Error
+	switch {
+	case errors.As(err, &refusal):
+		return refusal.Where() + ": " + refusal.Why, refusal.Remedy
+	case errors.As(err, &ours):
+		return ours.Why, ours.Remedy
+	}
+	return err.Error(), "try again"
+}
+
+// missing tells whether a folder that a person named is not there.
+func missing(dir string) bool {
+	_, err := os.Stat(dir)
+	return errors.Is(err, fs.ErrNotExist)
+}

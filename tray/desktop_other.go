@@ -1,0 +1,7 @@
+//go:build !linux
+
+package tray
+
+func hasBus() bool { return true }
+
+func desktop() string { return "" }

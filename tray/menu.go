@@ -1,0 +1,259 @@
+// Package tray is Switchyard's desktop face: an icon, a menu, notifications.
+// What they show is computed by pure functions of the State; the rest of the
+// package only applies the difference.
+package tray
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"switchyard/assets"
+	"switchyard/service"
+	"switchyard/service/claude"
+	"switchyard/service/runner"
+)
+
+// Action is what a click on a row asks for.
+type Action struct {
+	Do    Verb
+	Route claude.Route // for SwitchTo
+	Model string       // for ChooseModel
+}
+
+// Verb is a kind of action.
+type Verb int
+
+const (
+	Nothing Verb = iota
+	SwitchTo
+	ChooseModel
+	Quit // leave the settings as they are
+	CloudThenQuit
+)
+
+// Row is one line of the menu. Rows of one place keep their number and order:
+// what is not there now is hidden.
+type Row struct {
+	Title     string
+	Checkable bool
+	Checked   bool
+	Disabled  bool
+	Hidden    bool
+	Separator bool
+	Action    Action
+	Rows      []Row // a submenu; its rows may grow in number, never shrink
+}
+
+// maxTitle keeps the menu from growing over the screen.
+const maxTitle = 72
+
+// Menu lays the whole menu out.
+func Menu(s service.State) []Row {
+	inCloud := s.Route == claude.Cloud
+	return []Row{
+		{Title: headline(s), Disabled: true},
+		{Title: secondLine(s), Disabled: true, Hidden: secondLine(s) == ""},
+		{Separator: true},
+		route(s, claude.Cloud, "Cloud"),
+		route(s, claude.Local, "Local"),
+		route(s, claude.Offline, "Offline"),
+		{Separator: true},
+		{Title: "Model", Rows: models(s)},
+		{Title: runnerLine(s.Runner), Disabled: true},
+		{Separator: true},
+		{Title: "Quit", Hidden: !inCloud, Action: Action{Do: Quit}},
+		{Title: "Quit…", Hidden: inCloud, Rows: []Row{
+			{Title: "Back to cloud, then quit", Action: Action{Do: CloudThenQuit}},
+			{Title: "Quit and stay " + routeName(s.Route), Action: Action{Do: Quit}},
+		}},
+	}
+}
+
+func route(s service.State, r claude.Route, title string) Row {
+	return Row{Title: title, Checkable: true, Checked: s.Route == r, Action: Action{Do: SwitchTo, Route: r}}
+}
+
+// headline is route, model and context; what is being done, or a warning, takes its place.
+func headline(s service.State) string {
+	switch {
+	case s.Busy != "":
+		return s.Busy
+	case len(s.Warnings) > 0:
+		return short("⚠ " + s.Warnings[0].Text)
+	}
+	parts := []string{title(s.Route)}
+	if s.Model != "" {
+		parts = append(parts, runner.Short(s.Model))
+	}
+	if s.Context > 0 {
+		parts = append(parts, kilo(s.Context))
+	}
+	return short("● " + strings.Join(parts, " · "))
+}
+
+// secondLine is the remedy of the warning above, or what is going on.
+func secondLine(s service.State) string {
+	if s.Busy == "" && len(s.Warnings) > 0 {
+		return short("→ " + s.Warnings[0].Remedy)
+	}
+	waiting := 0
+	for _, t := range s.Targets {
+		waiting += t.Waiting
+	}
+	switch n := len(s.Sessions); {
+	case waiting > 0:
+		return fmt.Sprintf("settings are restored when %s", plural(waiting, "session ends", "sessions end"))
+	case n > 0:
+		return plural(n, "session", "sessions")
+	}
+	return ""
+}
+
+// models begins with a row for when there are none: a row cannot become checkable later.
+func models(s service.State) []Row {
+	none := "no models: docker model pull ai/qwen3-coder"
+	if s.Runner.State != service.Running {
+		none = "Model Runner does not run"
+	}
+	rows := []Row{{Title: none, Disabled: true, Hidden: len(s.Models) > 0}}
+	current := s.Model
+	if current == "" {
+		current = s.Chosen
+	}
+	for _, m := range s.Models {
+		parts := []string{runner.Short(m.Tag)}
+		if m.Size > 0 {
+			parts = append(parts, gib(m.Size))
+		}
+		if m.Context > 0 {
+			parts = append(parts, kilo(m.Context))
+		}
+		rows = append(rows, Row{Title: short(strings.Join(parts, " · ")), Checkable: true, Checked: isModel(m, current, len(s.Models)),
+			Action: Action{Do: ChooseModel, Model: m.Tag}})
+	}
+	return rows
+}
+
+// isModel tells whether a row is the chosen model; the only one there is needs no choosing.
+func isModel(m service.Model, chosen string, of int) bool {
+	if chosen == "" {
+		return of == 1
+	}
+	_, tag, _ := runner.Choose([]runner.Model{{ID: m.ID, Tags: []string{m.Tag}}}, chosen)
+	return tag != ""
+}
+
+func runnerLine(r service.Runner) string {
+	switch r.State {
+	case service.Running:
+		return short(fmt.Sprintf("Model Runner: running · %s", strings.TrimPrefix(r.URL, "http://")))
+	case service.Starting:
+		return "Model Runner: starting…"
+	case service.Stopped:
+		return "Model Runner: stopped"
+	case service.Broken:
+		return "Model Runner: does not answer properly"
+	case service.Absent:
+		return "Model Runner: not found"
+	}
+	return "Model Runner: looking…"
+}
+
+// Icon is the picture for a State.
+func Icon(s service.State) (assets.Glyph, assets.Badge) {
+	glyph := map[claude.Route]assets.Glyph{claude.Local: assets.Chip, claude.Offline: assets.Airport}[s.Route]
+	switch {
+	case s.Busy != "":
+		return glyph, assets.Busy
+	case s.Route != claude.Cloud && (s.Runner.State == service.Stopped || s.Runner.State == service.Absent || s.Runner.State == service.Broken):
+		return glyph, assets.Error
+	case len(s.Warnings) > 0:
+		return glyph, assets.Warning
+	}
+	return glyph, assets.NoBadge
+}
+
+// Tooltip is the icon's text.
+func Tooltip(s service.State) string {
+	text := "Switchyard: " + strings.TrimPrefix(headline(s), "● ")
+	return strings.TrimSpace(text)
+}
+
+// Notice is a notification.
+type Notice struct{ Title, Text string }
+
+// Notices are what a person should hear of when the State changes: a switch
+// that failed, and settings that somebody changed under a switch.
+func Notices(before, after service.State) []Notice {
+	var out []Notice
+	if after.Failure.N > before.Failure.N {
+		out = append(out, Notice{after.Failure.Title, after.Failure.Text})
+	}
+	for _, w := range after.Warnings {
+		if !tellAtOnce[w.Code] || has(before.Warnings, w) {
+			continue
+		}
+		out = append(out, Notice{tellTitle[w.Code], w.Text + ". " + w.Remedy + "."})
+	}
+	return out
+}
+
+// tellAtOnce are the warnings that cannot wait until somebody opens the menu.
+var tellAtOnce = map[string]bool{"drift": true, "runner_down": true, "runner_failed": true, "settings_broken": true}
+
+var tellTitle = map[string]string{
+	"drift":           "Claude Code's settings were changed",
+	"runner_down":     "Model Runner does not answer",
+	"runner_failed":   "Model Runner does not answer properly",
+	"settings_broken": "Claude Code ignores its settings",
+}
+
+func has(warnings []service.Warning, w service.Warning) bool {
+	for _, have := range warnings {
+		if have.Code == w.Code && have.Text == w.Text {
+			return true
+		}
+	}
+	return false
+}
+
+func routeName(r claude.Route) string { return string(r) }
+
+func title(r claude.Route) string {
+	name := routeName(r)
+	if name == "" {
+		return ""
+	}
+	return strings.ToUpper(name[:1]) + name[1:]
+}
+
+func short(text string) string {
+	runes := []rune(text)
+	if len(runes) <= maxTitle {
+		return text
+	}
+	return string(runes[:maxTitle-1]) + "…"
+}
+
+func kilo(tokens int) string {
+	if tokens%1024 == 0 {
+		return strconv.Itoa(tokens/1024) + "K"
+	}
+	return strconv.Itoa(tokens)
+}
+
+func gib(bytes int64) string {
+	const unit = 1 << 30
+	if bytes < unit/10 {
+		return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20))
+	}
+	return fmt.Sprintf("%.1f GiB", float64(bytes)/unit)
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}

@@ -1,0 +1,206 @@
+package tray
+
+import (
+	"strings"
+	"testing"
+
+	"switchyard/assets"
+	"switchyard/service"
+	"switchyard/service/claude"
+	"switchyard/service/runner"
+)
+
+var (
+	up     = service.Runner{State: service.Running, Engine: runner.Container, URL: "http://127.0.0.1:12434"}
+	down   = service.Runner{State: service.Stopped, Engine: runner.Container, URL: "http://127.0.0.1:12434"}
+	coder  = service.Model{Tag: "docker.io/ai/qwen3-coder:latest", Size: 17 << 30, Context: 262144}
+	gptOSS = service.Model{Tag: "docker.io/ai/gpt-oss:20b", Size: 11 << 30, Context: 131072}
+	drift  = service.Warning{Code: "drift", Text: "settings.json: somebody changed X", Remedy: "switch again"}
+)
+
+// drawn is the menu as a person sees it: marks, indent, no hidden rows.
+func drawn(rows []Row, indent string) string {
+	var b strings.Builder
+	for _, r := range rows {
+		switch {
+		case r.Hidden:
+			continue
+		case r.Separator:
+			b.WriteString(indent + "---\n")
+			continue
+		}
+		mark := "  "
+		if r.Checked {
+			mark = "✓ "
+		}
+		b.WriteString(indent + mark + r.Title + "\n" + drawn(r.Rows, indent+"    "))
+	}
+	return b.String()
+}
+
+func TestMenu(t *testing.T) {
+	tests := []struct {
+		name  string
+		state service.State
+		want  string
+	}{
+		{"nothing known yet", service.State{Route: claude.Cloud}, `
+  ● Cloud
+---
+✓ Cloud
+  Local
+  Offline
+---
+  Model
+      Model Runner does not run
+  Model Runner: looking…
+---
+  Quit
+`},
+		{"local", service.State{Route: claude.Local, Model: coder.Tag, Context: 65536, Runner: up, Models: []service.Model{gptOSS, coder}, Sessions: make([]service.Session, 2)}, `
+  ● Local · ai/qwen3-coder · 64K
+  2 sessions
+---
+  Cloud
+✓ Local
+  Offline
+---
+  Model
+      ai/gpt-oss:20b · 11.0 GiB · 128K
+    ✓ ai/qwen3-coder · 17.0 GiB · 256K
+  Model Runner: running · 127.0.0.1:12434
+---
+  Quit…
+      Back to cloud, then quit
+      Quit and stay local
+`},
+		{"cloud with a chosen model, waiting", service.State{Route: claude.Cloud, Chosen: "gpt-oss:20b", Runner: up, Models: []service.Model{gptOSS, coder},
+			Targets: []service.Target{{Waiting: 1}}}, `
+  ● Cloud
+  settings are restored when 1 session ends
+---
+✓ Cloud
+  Local
+  Offline
+---
+  Model
+    ✓ ai/gpt-oss:20b · 11.0 GiB · 128K
+      ai/qwen3-coder · 17.0 GiB · 256K
+  Model Runner: running · 127.0.0.1:12434
+---
+  Quit
+`},
+		{"busy hides the warning", service.State{Route: claude.Offline, Busy: "Loading the model…", Runner: down, Warnings: []service.Warning{drift}}, `
+  Loading the model…
+---
+  Cloud
+  Local
+✓ Offline
+---
+  Model
+      Model Runner does not run
+  Model Runner: stopped
+---
+  Quit…
+      Back to cloud, then quit
+      Quit and stay offline
+`},
+		{"a warning takes the line", service.State{Route: claude.Cloud, Runner: up, Warnings: []service.Warning{drift}}, `
+  ⚠ settings.json: somebody changed X
+  → switch again
+---
+✓ Cloud
+  Local
+  Offline
+---
+  Model
+      no models: docker model pull ai/qwen3-coder
+  Model Runner: running · 127.0.0.1:12434
+---
+  Quit
+`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := "\n" + drawn(Menu(tt.state), ""); got != tt.want {
+				t.Errorf("got%s\nwant%s", got, tt.want)
+			}
+		})
+	}
+}
+
+// The library cannot insert rows, so the places of the top level never change.
+func TestTheMenusShapeNeverChanges(t *testing.T) {
+	shape := func(s service.State) (out string) {
+		for _, r := range Menu(s) {
+			switch {
+			case r.Separator:
+				out += "-"
+			case r.Checkable:
+				out += "o"
+			case len(r.Rows) > 0:
+				out += ">"
+			default:
+				out += "."
+			}
+		}
+		return out
+	}
+	first := shape(service.State{})
+	for _, s := range []service.State{
+		{Route: claude.Local, Runner: up, Models: []service.Model{coder}},
+		{Route: claude.Cloud, Busy: "x", Warnings: []service.Warning{drift}},
+		{Route: claude.Offline, Sessions: make([]service.Session, 9)},
+	} {
+		if got := shape(s); got != first {
+			t.Errorf("shape %s, was %s", got, first)
+		}
+	}
+}
+
+func TestIcon(t *testing.T) {
+	tests := []struct {
+		state service.State
+		glyph assets.Glyph
+		badge assets.Badge
+	}{
+		{service.State{Route: claude.Cloud}, assets.Cloud, assets.NoBadge},
+		{service.State{Route: claude.Cloud, Runner: down}, assets.Cloud, assets.NoBadge},
+		{service.State{Route: claude.Local, Runner: up}, assets.Chip, assets.NoBadge},
+		{service.State{Route: claude.Offline, Runner: up}, assets.Airport, assets.NoBadge},
+		{service.State{Route: claude.Local, Runner: down, Warnings: []service.Warning{drift}}, assets.Chip, assets.Error},
+		{service.State{Route: claude.Local, Runner: up, Warnings: []service.Warning{drift}}, assets.Chip, assets.Warning},
+		{service.State{Route: claude.Cloud, Busy: "x", Warnings: []service.Warning{drift}}, assets.Cloud, assets.Busy},
+	}
+	for _, tt := range tests {
+		if glyph, badge := Icon(tt.state); glyph != tt.glyph || badge != tt.badge {
+			t.Errorf("%+v: %d/%d, want %d/%d", tt.state, glyph, badge, tt.glyph, tt.badge)
+		}
+	}
+}
+
+func TestNotices(t *testing.T) {
+	failed := service.State{Failure: service.Failure{N: 1, Title: "Could not switch to local", Text: "why. what."}}
+	tests := []struct {
+		name          string
+		before, after service.State
+		want          string
+	}{
+		{"nothing", service.State{}, service.State{}, ""},
+		{"a failure", service.State{}, failed, "Could not switch to local"},
+		{"the same failure is told once", failed, failed, ""},
+		{"the next one again", failed, service.State{Failure: service.Failure{N: 2, Title: "again"}}, "again"},
+		{"drift", service.State{}, service.State{Warnings: []service.Warning{drift}}, "Claude Code's settings were changed"},
+		{"drift stays", service.State{Warnings: []service.Warning{drift}}, service.State{Warnings: []service.Warning{drift}}, ""},
+		{"a warning that can wait", service.State{}, service.State{Warnings: []service.Warning{{Code: "model_pinned"}}}, ""},
+	}
+	for _, tt := range tests {
+		var got []string
+		for _, n := range Notices(tt.before, tt.after) {
+			got = append(got, n.Title)
+		}
+		if strings.Join(got, ";") != tt.want {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}

@@ -1,0 +1,226 @@
+package tray
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+
+	"fyne.io/systray"
+	"github.com/gen2brain/beeep"
+	"github.com/gofrs/flock"
+	"gopkg.in/natefinch/lumberjack.v2"
+
+	"switchyard/assets"
+	"switchyard/service"
+	"switchyard/service/claude"
+)
+
+// id names the icon, so that panels remember its place.
+const id = "switchyard"
+
+// Run shows the icon and supervises until the context ends or somebody quits.
+// Without a desktop it supervises all the same and says so.
+func Run(ctx context.Context, yard *service.Yard) error {
+	unlock, err := onlyOne(yard.Paths)
+	if err != nil {
+		return err
+	}
+	if unlock == nil {
+		fmt.Fprintln(os.Stderr, "switchyard: it runs already; look for its icon in the panel, or use switchyard status")
+		return nil
+	}
+	defer unlock()
+	logger, closeLog := openLog(yard.Paths)
+	defer closeLog()
+	for _, w := range yard.Warnings {
+		say(logger, w.Text+"; "+w.Remedy)
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	t := &tray{
+		yard: yard, log: logger, supervisor: service.NewSupervisor(yard, logger),
+		notifications: yard.Config.Notifications == nil || *yard.Config.Notifications,
+	}
+	beeep.AppName = "Switchyard"
+	if problem := desktop(); problem != "" {
+		say(logger, problem)
+		if !hasBus() {
+			return t.headless(ctx)
+		}
+	}
+	log.SetOutput(logWriter{logger}) // the tray library reports there
+	log.SetFlags(0)
+	systray.SetTitle(id)
+	if runtime.GOOS == "linux" {
+		t.paint(service.State{Route: claude.Cloud}) // before the icon is on the bus, or it comes up empty
+	}
+	var result error
+	var owned sync.WaitGroup
+	systray.Run(func() {
+		t.menu = &applier{ctx: ctx, owned: &owned, clicks: t.clicks(ctx, stop, &owned), actions: map[*item]Action{}}
+		t.show(service.State{Route: claude.Cloud})
+		owned.Go(func() {
+			defer systray.Quit()
+			result = t.supervisor.Run(ctx)
+		})
+		owned.Go(func() { t.follow(ctx) })
+	}, nil)
+	stop()
+	owned.Wait()
+	return result
+}
+
+type tray struct {
+	yard          *service.Yard
+	log           *slog.Logger
+	supervisor    *service.Supervisor
+	notifications bool
+
+	menu  *applier
+	glyph assets.Glyph
+	badge assets.Badge
+	drawn bool
+	tip   string
+}
+
+// headless supervises without an icon.
+func (t *tray) headless(ctx context.Context) error {
+	return t.supervisor.Run(ctx)
+}
+
+// follow draws every State and tells what changed.
+func (t *tray) follow(ctx context.Context) {
+	states := t.supervisor.Subscribe()
+	before := <-states
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-systray.TrayOpenedCh:
+			t.supervisor.Refresh()
+		case s := <-states:
+			t.show(s)
+			for _, n := range Notices(before, s) {
+				t.notify(n)
+			}
+			before = s
+		}
+	}
+}
+
+func (t *tray) show(s service.State) {
+	t.menu.draw(Menu(s))
+	t.paint(s)
+}
+
+func (t *tray) paint(s service.State) {
+	glyph, badge := Icon(s)
+	if !t.drawn || glyph != t.glyph || badge != t.badge {
+		t.glyph, t.badge, t.drawn = glyph, badge, true
+		if runtime.GOOS == "windows" {
+			systray.SetIcon(assets.ICO(glyph, badge))
+		} else {
+			systray.SetIcon(assets.PNG(glyph, badge))
+		}
+	}
+	if tip := Tooltip(s); tip != t.tip {
+		t.tip = tip
+		systray.SetTooltip(tip)
+	}
+}
+
+// markup is what notification servers would take for formatting.
+var markup = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
+
+func (t *tray) notify(n Notice) {
+	t.log.Info("notice", "title", n.Title)
+	if !t.notifications {
+		return
+	}
+	text := n.Text
+	if runtime.GOOS == "linux" {
+		text = markup.Replace(text)
+	}
+	if err := beeep.Notify(n.Title, text, assets.PNG(t.glyph, t.badge)); err != nil {
+		t.log.Warn("notification", "error", err) // the menu's first line says it too
+	}
+}
+
+// clicks performs what is clicked, one goroutine for each, so that the menu stays alive.
+func (t *tray) clicks(ctx context.Context, stop func(), owned *sync.WaitGroup) chan<- Action {
+	clicks := make(chan Action)
+	owned.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case a := <-clicks:
+				owned.Go(func() { t.perform(ctx, stop, a) })
+			}
+		}
+	})
+	return clicks
+}
+
+func (t *tray) perform(ctx context.Context, stop func(), a Action) {
+	// A failure reaches the person through the State.
+	switch a.Do {
+	case SwitchTo:
+		_ = t.supervisor.Switch(ctx, service.Request{Route: a.Route})
+	case ChooseModel:
+		if err := t.supervisor.Choose(ctx, a.Model); err != nil {
+			t.log.Warn("choosing a model", "error", err)
+		}
+	case CloudThenQuit:
+		if t.supervisor.Switch(ctx, service.Request{Route: claude.Cloud}) == nil {
+			stop()
+		}
+	case Quit:
+		stop()
+	}
+}
+
+// onlyOne keeps a second tray of the same user from starting; unlock is nil when one runs.
+func onlyOne(paths service.Paths) (unlock func(), err error) {
+	dir := paths.Runtime
+	if os.MkdirAll(dir, 0o700) != nil {
+		dir = paths.State // no runtime folder: a login without a session
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, &service.Error{Kind: service.Failed, What: "starting", Why: err.Error(), Remedy: "make the folder writable", Err: err}
+		}
+	}
+	lock := flock.New(filepath.Join(dir, "tray.lock"), flock.SetPermissions(0o600))
+	got, err := lock.TryLock()
+	if err != nil {
+		return nil, &service.Error{Kind: service.Failed, What: "starting", Why: err.Error(), Remedy: "make " + dir + " writable", Err: err}
+	}
+	if !got {
+		return nil, nil
+	}
+	return func() { _ = lock.Close() }, nil
+}
+
+// openLog writes to the state folder, at most a few MiB. It never holds prompts or tokens.
+func openLog(paths service.Paths) (*slog.Logger, func()) {
+	file := &lumberjack.Logger{Filename: paths.Log(), MaxSize: 1, MaxBackups: 2}
+	return slog.New(slog.NewTextHandler(file, nil)), func() { _ = file.Close() }
+}
+
+// say tells a person at the terminal, and the log.
+func say(logger *slog.Logger, text string) {
+	logger.Warn(text)
+	fmt.Fprintln(os.Stderr, "switchyard: "+text)
+}
+
+type logWriter struct{ log *slog.Logger }
+
+func (w logWriter) Write(p []byte) (int, error) {
+	w.log.Warn(strings.TrimSpace(string(p)))
+	return len(p), nil
+}

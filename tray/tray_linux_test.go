@@ -1,0 +1,292 @@
+package tray
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"switchyard/internal/lab"
+	"switchyard/internal/lab/gguf"
+)
+
+// desk is a scratch home with a bus, a real runner and the real program as a process.
+type desk struct {
+	*testing.T
+	bus      *lab.Bus
+	runner   *lab.Runner
+	home     string
+	settings string
+	environ  []string
+	program  string
+	app      *exec.Cmd
+}
+
+func newDesk(t *testing.T, doubles bool) *desk {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	parts, err := lab.Build(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &desk{T: t, home: t.TempDir()}
+	if d.program, err = lab.Switchyard(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	store := t.TempDir()
+	if d.runner, err = lab.StartRunner(t.Context(), parts, store); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.runner.Stop)
+	if err := d.runner.Add(t.Context(), "ai/tiny", gguf.Model{}); err != nil {
+		t.Fatal(err)
+	}
+	busDir, err := os.MkdirTemp("", "bus") // a socket's path must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(busDir) })
+	if d.bus, err = lab.StartBus(ctx, busDir, doubles); err != nil {
+		t.Fatal(err)
+	}
+	d.settings = filepath.Join(d.home, ".claude", "settings.json")
+	d.environ = append(lab.Environ(d.home, d.bus.Address), "MODEL_RUNNER_HOST="+d.runner.URL)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(d.settings), 0o755), os.MkdirAll(filepath.Join(d.home, "run"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// start starts the tray and returns what it says at the terminal when it has ended.
+func (d *desk) start() (said *strings.Builder) {
+	d.Helper()
+	said = &strings.Builder{}
+	d.app = exec.Command(d.program)
+	d.app.Env, d.app.Dir = d.environ, d.home
+	d.app.Stderr = said
+	if err := d.app.Start(); err != nil {
+		d.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		_ = d.app.Wait()
+		close(ended)
+	}()
+	d.Cleanup(func() {
+		_ = d.app.Process.Signal(os.Interrupt)
+		select {
+		case <-ended:
+		case <-time.After(10 * time.Second):
+			d.Error("the tray did not end")
+			_ = d.app.Process.Kill()
+		}
+		if d.Failed() {
+			log, _ := os.ReadFile(filepath.Join(d.home, ".local", "state", "switchyard", "switchyard.log"))
+			d.Logf("said %s\nlog %s", said, log)
+		}
+	})
+	return said
+}
+
+func (d *desk) until(what string, condition func() bool) {
+	d.Helper()
+	ctx, cancel := context.WithTimeout(d.Context(), 20*time.Second)
+	defer cancel()
+	if err := d.bus.Until(ctx, what, condition); err != nil {
+		menu, _ := d.bus.Menu()
+		d.Fatalf("%v\nmenu %+v\nnotifications %+v", err, menu, d.bus.Notifications())
+	}
+}
+
+func (d *desk) row(label string) (lab.Row, bool) {
+	menu, err := d.bus.Menu()
+	if err != nil {
+		return lab.Row{}, false
+	}
+	return lab.Find(menu, label)
+}
+
+func (d *desk) untilRow(label string, check func(lab.Row) bool) {
+	d.Helper()
+	d.until("the row "+label, func() bool {
+		r, ok := d.row(label)
+		return ok && check(r)
+	})
+}
+
+func (d *desk) click(label string) {
+	d.Helper()
+	if err := d.bus.Click(label); err != nil {
+		d.Fatal(err)
+	}
+}
+
+func ticked(r lab.Row) bool { return r.Ticked }
+func there(lab.Row) bool    { return true }
+
+func (d *desk) write(text string) {
+	d.Helper()
+	if err := os.WriteFile(d.settings, []byte(text), 0o600); err != nil {
+		d.Fatal(err)
+	}
+}
+
+func (d *desk) read() string {
+	data, _ := os.ReadFile(d.settings)
+	return string(data)
+}
+
+func TestOneClickMovesClaudeCodeAndBack(t *testing.T) {
+	d := newDesk(t, true)
+	const original = "{\n\t\"theme\": \"dark\"\n}"
+	d.write(original)
+	d.start()
+	d.until("the icon", d.bus.Registered)
+	d.untilRow("Cloud", ticked)
+	d.untilRow("ai/tiny", ticked)
+	d.untilRow("Model Runner: running", there)
+
+	d.click("Local")
+	d.untilRow("Local", ticked)
+	if !strings.Contains(d.read(), d.runner.URL+"/anthropic") {
+		t.Errorf("the menu says local, the file says\n%s", d.read())
+	}
+	d.untilRow("● Local · ai/tiny · 256K", there)
+	d.untilRow("Back to cloud, then quit", there)
+	if r, _ := d.row("Cloud"); r.Ticked {
+		t.Error("two routes are marked")
+	}
+
+	d.write(strings.Replace(d.read(), d.runner.URL, "https://elsewhere.example", 1))
+	d.until("a notification about the drift", func() bool {
+		told := d.bus.Notifications()
+		return len(told) == 1 && strings.Contains(told[0].Title, "changed") && strings.Contains(told[0].Text, "ANTHROPIC_BASE_URL")
+	})
+	d.click("Local")
+	d.untilRow("● Local", there)
+
+	d.click("Cloud")
+	d.untilRow("Cloud", ticked)
+	want := strings.Replace(original, "\n}", ",\n\t\"env\": {\n\t\t\"ANTHROPIC_BASE_URL\": \"https://elsewhere.example\"\n\t}\n}", 1)
+	if got := d.read(); got != want {
+		t.Errorf("after cloud\n%s\nwant the stranger's change, and nothing else\n%s", got, want)
+	}
+}
+
+func TestTheMenuFollowsTheCommandLine(t *testing.T) {
+	d := newDesk(t, true)
+	d.start()
+	d.until("the icon", d.bus.Registered)
+	d.untilRow("Cloud", ticked)
+	for _, route := range []string{"local", "offline", "cloud"} {
+		cmd := exec.Command(d.program, route)
+		cmd.Env, cmd.Dir = d.environ, d.home
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", route, err, out)
+		}
+		d.untilRow(strings.ToUpper(route[:1])+route[1:], ticked)
+	}
+	if _, err := os.Stat(d.settings); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("there was no file before: %v", err)
+	}
+}
+
+func TestAFailedSwitchIsTold(t *testing.T) {
+	d := newDesk(t, true)
+	d.start()
+	d.until("the icon", d.bus.Registered)
+	d.runner.Stop()
+	d.click("Local")
+	d.until("a notification", func() bool {
+		told := d.bus.Notifications()
+		return len(told) == 1 && told[0].App == "Switchyard" && strings.Contains(told[0].Title, "Could not switch to local") &&
+			strings.Contains(told[0].Text, d.runner.URL)
+	})
+	if _, err := os.Stat(d.settings); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a failed switch left a file: %v", err)
+	}
+}
+
+func TestQuitRowsDoWhatTheySay(t *testing.T) {
+	for _, label := range []string{"Back to cloud, then quit", "Quit and stay local"} {
+		d := newDesk(t, true)
+		d.write("{}")
+		d.start()
+		d.until("the icon", d.bus.Registered)
+		d.click("Local")
+		d.untilRow("Local", ticked)
+		d.click(label)
+		d.until("the end", func() bool { return d.app.ProcessState != nil })
+		if local := strings.Contains(d.read(), d.runner.URL); local != strings.Contains(label, "stay") {
+			t.Errorf("%s: the file is\n%s", label, d.read())
+		}
+	}
+}
+
+// An unchanged State draws nothing: an open menu must not flicker.
+func TestNothingIsDrawnTwice(t *testing.T) {
+	d := newDesk(t, true)
+	d.write("{}")
+	d.start()
+	d.until("the icon", d.bus.Registered)
+	d.untilRow("Model Runner: running", there)
+	d.untilRow("ai/tiny", ticked)
+	before := d.bus.Signals("LayoutUpdated") + d.bus.Signals("ItemsPropertiesUpdated")
+	for range 20 {
+		d.write("{}")
+	}
+	d.write(`{"env":{"ANTHROPIC_BASE_URL":"` + d.runner.URL + `/anthropic"}}`) // one visible change, to know when all were seen
+	d.untilRow("Local", ticked)
+	if n := d.bus.Signals("LayoutUpdated") + d.bus.Signals("ItemsPropertiesUpdated") - before; n > 30 {
+		t.Errorf("%d signals for one change", n)
+	}
+}
+
+func TestWithoutADesktopItSaysSo(t *testing.T) {
+	d := newDesk(t, true)
+	var environ []string
+	for _, e := range d.environ {
+		if !strings.HasPrefix(e, "DBUS_") {
+			environ = append(environ, e)
+		}
+	}
+	d.environ = environ
+	cmd := exec.CommandContext(t.Context(), d.program)
+	cmd.Env, cmd.Dir = d.environ, d.home
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	buffer := make([]byte, 1024)
+	n, _ := stderr.Read(buffer)
+	if said := string(buffer[:n]); !strings.Contains(said, "no desktop session") {
+		t.Errorf("it said %q", said)
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("interrupted, it ended with %v", err)
+	}
+}
+
+func TestWithoutAHostTheIconComesLater(t *testing.T) {
+	d := newDesk(t, false)
+	said := d.start()
+	d.until("the icon's name on the bus", func() bool { return d.bus.HasName("org.kde.StatusNotifierItem-") })
+	if err := d.bus.TakeNames(); err != nil {
+		t.Fatal(err)
+	}
+	d.until("the icon", d.bus.Registered)
+	if !strings.Contains(said.String(), "AppIndicator") {
+		t.Errorf("it said %q", said)
+	}
+}
