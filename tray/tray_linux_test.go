@@ -172,7 +172,7 @@ func TestOneClickMovesClaudeCodeAndBack(t *testing.T) {
 
 	d.click("Cloud")
 	d.untilRow("Cloud", ticked)
-	want := strings.Replace(original, "\n}", ",\n\t\"env\": {\n\t\t\"ANTHROPIC_BASE_URL\": \"https://elsewhere.example\"\n\t}\n}", 1)
+	want := strings.Replace(original, "\n}", ",\n\t\"env\": {\n\t\t\"ANTHROPIC_BASE_URL\": \"https://elsewhere.example/anthropic\"\n\t}\n}", 1)
 	if got := d.read(); got != want {
 		t.Errorf("after cloud\n%s\nwant the stranger's change, and nothing else\n%s", got, want)
 	}
