@@ -202,7 +202,6 @@ func (c *commands) watch(ctx context.Context, yard *service.Yard) error {
 // switchFlags are what local, cloud and offline have in common.
 type switchFlags struct {
 	projects, targets []string
-	model             string
 	context           string
 	force             bool
 }

@@ -207,7 +207,7 @@ func (s *Supervisor) perform(ctx, one context.Context, r Request) error {
 
 func reasonAndRemedy(err error) string {
 	reason, remedy := why(err)
-	return reason + ". " + remedy + "."
+	return reason + "\n→ " + remedy
 }
 
 // busy says what a proof is doing.

@@ -177,7 +177,10 @@ func (y *Yard) lookAtFiles(ctx context.Context) files {
 		}
 		f.targets = append(f.targets, Target{Dir: t.Dir, File: t.File, Route: status.Route, Model: status.Model,
 			Drift: list(status.Drift), Waiting: len(status.Waiting)})
-		f.warnings = append(f.warnings, warnings(t, status)...)
+		for _, w := range warnings(t, status) {
+			w.Text = strings.ReplaceAll(w.Text, y.Home+string(filepath.Separator), "~"+string(filepath.Separator))
+			f.warnings = append(f.warnings, w)
+		}
 		if i >= len(main) && status.Route != claude.Cloud {
 			warn("other_target", t.File+" is "+string(status.Route)+" too", "switchyard cloud "+flagFor(t))
 		}

@@ -194,7 +194,7 @@ func Notices(before, after service.State) []Notice {
 		if !tellAtOnce[w.Code] || has(before.Warnings, w) {
 			continue
 		}
-		out = append(out, Notice{tellTitle[w.Code], w.Text + ". " + w.Remedy + "."})
+		out = append(out, Notice{tellTitle[w.Code], w.Text + "\n→ " + w.Remedy})
 	}
 	return out
 }

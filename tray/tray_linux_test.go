@@ -51,7 +51,7 @@ func newDesk(t *testing.T, doubles bool) *desk {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(busDir) })
-	if d.bus, err = lab.StartBus(ctx, busDir, doubles); err != nil {
+	if d.bus, err = lab.StartBus(ctx, busDir, lab.Environ(d.home, ""), doubles); err != nil {
 		t.Fatal(err)
 	}
 	d.settings = filepath.Join(d.home, ".claude", "settings.json")

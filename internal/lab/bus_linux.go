@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -40,13 +39,15 @@ type Row struct {
 	Rows                     []Row
 }
 
-// StartBus starts a private bus. With doubles it also takes the names of a tray
+// StartBus starts a private bus, whose socket is in dir and whose services live in
+// the environment given. With doubles it also takes the names of a tray
 // host and a notification daemon; without, a real desktop can take them.
-func StartBus(ctx context.Context, dir string, doubles bool) (*Bus, error) {
+func StartBus(ctx context.Context, dir string, environ []string, doubles bool) (*Bus, error) {
 	if _, err := exec.LookPath("dbus-daemon"); err != nil {
 		return nil, errors.New("dbus-daemon is missing: apt-get install dbus")
 	}
 	cmd := exec.CommandContext(ctx, "dbus-daemon", "--session", "--nofork", "--print-address=1", "--address=unix:path="+filepath.Join(dir, "bus"))
+	cmd.Env = environ
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -171,6 +172,23 @@ func (b *Bus) Signals(name string) int {
 	return b.sigs[name]
 }
 
+// UseIcon finds the icon on a bus whose tray host is a real one, and waits for it.
+func (b *Bus) UseIcon(ctx context.Context) error {
+	return b.Until(ctx, "the icon", func() bool {
+		var names []string
+		if b.conn.BusObject().Call("org.freedesktop.DBus.ListNames", 0).Store(&names) != nil {
+			return false
+		}
+		for _, n := range names {
+			if strings.HasPrefix(n, "org.kde.StatusNotifierItem-") {
+				b.record(func() { b.item = n })
+				return true
+			}
+		}
+		return false
+	})
+}
+
 // HasName tells whether a name that begins so is on the bus.
 func (b *Bus) HasName(prefix string) bool {
 	var names []string
@@ -279,18 +297,4 @@ func (b *Bus) Click(label string) error {
 		return fmt.Errorf("the menu has no row %q: %v", label, menu)
 	}
 	return b.object("/StatusNotifierItem/menu").Call("com.canonical.dbusmenu.Event", 0, row.ID, "clicked", dbus.MakeVariant(""), uint32(0)).Err
-}
-
-// Environ is a scratch home's environment: nothing of the user's, this bus.
-func Environ(home, bus string) []string {
-	env := []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "LC_ALL=C.UTF-8", "TMPDIR=" + os.TempDir(),
-		"XDG_CONFIG_HOME=" + filepath.Join(home, ".config"), "XDG_STATE_HOME=" + filepath.Join(home, ".local", "state"),
-		"XDG_CACHE_HOME=" + filepath.Join(home, ".cache"), "XDG_DATA_HOME=" + filepath.Join(home, ".local", "share"),
-		"XDG_RUNTIME_DIR=" + filepath.Join(home, "run"), "DOCKER_HOST=unix://" + filepath.Join(home, "no-docker.sock"),
-	}
-	if bus != "" {
-		env = append(env, "DBUS_SESSION_BUS_ADDRESS="+bus)
-	}
-	return env
 }

@@ -73,7 +73,7 @@ func (r *Runner) Start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	if err := Answers(ctx, r.URL+"/models"); err != nil {
-		return errors.Join(err, fmt.Errorf("Model Runner does not answer, see %s", r.Log))
+		return errors.Join(err, fmt.Errorf("the runner does not answer, see %s", r.Log))
 	}
 	return nil
 }

@@ -41,9 +41,14 @@ type Destination struct {
 	Context int    // tokens; 0 when unknown
 }
 
-// minCompactWindow is the smallest CLAUDE_CODE_AUTO_COMPACT_WINDOW that Claude
-// Code 2.1.197 accepts; the smaller of it and the context decides.
-const minCompactWindow = 100_000
+// Bounds of CLAUDE_CODE_AUTO_COMPACT_WINDOW: below the first Claude Code warns
+// and takes it all the same; above the second it warns that disabling the 1M
+// context is not enforced (both seen with 2.1.330). The smaller of the window
+// and the context decides.
+const (
+	minCompactWindow = 100_000
+	maxCompactWindow = 200_000
+)
 
 const baseURLKey = "ANTHROPIC_BASE_URL"
 
@@ -74,7 +79,7 @@ func Values(route Route, to Destination) map[string]string {
 		"CLAUDE_CODE_DISABLE_TERMINAL_TITLE": "1",
 		"API_TIMEOUT_MS":                     "1500000",
 		"API_FORCE_IDLE_TIMEOUT":             "0",
-		"CLAUDE_CODE_AUTO_COMPACT_WINDOW":    fmt.Sprint(max(minCompactWindow, to.Context)),
+		"CLAUDE_CODE_AUTO_COMPACT_WINDOW":    fmt.Sprint(min(maxCompactWindow, max(minCompactWindow, to.Context))),
 		"CLAUDE_CODE_MAX_OUTPUT_TOKENS":      "4096",
 	}
 	if to.Context > 0 {

@@ -430,7 +430,7 @@ func parseFile(file string, data []byte) (*Document, error) {
 	var syntax *SyntaxError
 	if errors.As(err, &syntax) {
 		return nil, &Refusal{File: file, Line: syntax.Line, Column: syntax.Column, Why: syntax.Reason,
-			Remedy: "mend the file; Claude Code ignores it as it is"}
+			Remedy: "correct the file"}
 	}
 	return doc, err
 }

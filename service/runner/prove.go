@@ -46,7 +46,11 @@ func (c *Client) Prove(ctx context.Context, model string, wish int, begin func(n
 		if version == "" {
 			version = "older than 1.0.30"
 		}
-		return fmt.Sprintf("version %s, %d models", version, len(models)), "", nil
+		plural := "s"
+		if len(models) == 1 {
+			plural = ""
+		}
+		return fmt.Sprintf("version %s, %d model%s", version, len(models), plural), "", nil
 	}) {
 		return Model{}, "", p.err
 	}

@@ -1,0 +1,50 @@
+# Switchyard. "make help" lists what there is.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+LDFLAGS  = -s -w -X main.version=$(VERSION)
+# NVIDIA's library is bound when it is first used: a binary linked with "-z now" dies without it.
+ifeq ($(shell $(GO) env GOOS)$(shell $(GO) env CGO_ENABLED),linux1)
+LDFLAGS += '-extldflags=-Wl,-z,lazy'
+endif
+
+.PHONY: build demo run test e2e bench lint fmt clean help
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+build: ## build bin/switchyard
+	$(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/switchyard .
+
+demo: ## show everything on scratch parts, touching nothing of yours
+	@$(GO) run ./internal/lab/demo
+
+run: build ## start the tray for good
+	./bin/switchyard
+
+test: ## run all tests but the desktop ones, with the race detector
+	@$(GO) run ./internal/lab/require test
+	$(GO) test -race ./...
+
+e2e: ## run the tests with a real panel, mouse and Claude Code
+	@$(GO) run ./internal/lab/require e2e
+	$(GO) test -tags e2e -count=1 -v ./internal/lab/e2e
+
+bench: ## measure and print the table
+	@$(GO) run ./internal/lab/require test
+	@$(GO) run ./internal/lab/bench
+
+lint: ## gofmt, vet, staticcheck, govulncheck
+	@test -z "$$(gofmt -l . | tee /dev/stderr)"
+	$(GO) vet ./... && $(GO) vet -tags e2e ./internal/lab/e2e
+	$(GO) vet -C internal/lab/parts ./...
+	GOOS=windows CGO_ENABLED=0 $(GO) vet ./...
+	GOOS=darwin CGO_ENABLED=0 $(GO) vet ./service/... ./cli/... ./assets/...
+	$(GO) tool -modfile=internal/tools/go.mod staticcheck ./...
+	@./.ci/govulncheck
+
+fmt: ## format the code
+	gofmt -w .
+
+clean: ## remove what was built, the cached parts of the lab too
+	rm -rf bin dist internal/lab/e2e/out "$${LAB_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/switchyard-lab}"

@@ -1,0 +1,246 @@
+package lab
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/draw"
+	"image/png"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Desktop is a real one: an X server, xfce4-panel with a tray, a notification daemon.
+type Desktop struct {
+	Bus     *Bus
+	Display string // such as ":7"
+	Environ []string
+}
+
+// StartDesktop starts a desktop with its settings in home, until the context ends.
+func StartDesktop(ctx context.Context, home string) (*Desktop, error) {
+	if err := writePanel(home); err != nil {
+		return nil, err
+	}
+	display, err := startX(ctx)
+	if err != nil {
+		return nil, err
+	}
+	environ := append(Environ(home, ""), "DISPLAY="+display, "XDG_CURRENT_DESKTOP=XFCE", "GDK_BACKEND=x11", "NO_AT_BRIDGE=1")
+	bus, err := StartBus(ctx, filepath.Join(home, "run"), environ, false)
+	if err != nil {
+		return nil, err
+	}
+	d := &Desktop{Bus: bus, Display: display, Environ: append(environ, "DBUS_SESSION_BUS_ADDRESS="+bus.Address)}
+	for _, command := range [][]string{
+		{"xsetroot", "-solid", "#34506b"},
+		{"/usr/lib/x86_64-linux-gnu/xfce4/notifyd/xfce4-notifyd"},
+		{"xfce4-panel", "--disable-wm-check"},
+	} {
+		if err := d.start(ctx, command); err != nil {
+			return nil, err
+		}
+	}
+	wait, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	return d, bus.Until(wait, "the panel", func() bool { return bus.HasName("org.kde.StatusNotifierWatcher") })
+}
+
+func (d *Desktop) start(ctx context.Context, command []string) error {
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd.Env = d.Environ
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	context.AfterFunc(ctx, func() { _ = cmd.Wait() })
+	return nil
+}
+
+func startX(ctx context.Context) (display string, err error) {
+	read, write, err := os.Pipe()
+	if err != nil {
+		return "", err
+	}
+	defer read.Close()
+	cmd := exec.CommandContext(ctx, "Xvfb", "-displayfd", "3", "-screen", "0", "800x480x24", "-nolisten", "tcp", "-noreset")
+	cmd.ExtraFiles = []*os.File{write}
+	err = cmd.Start()
+	_ = write.Close()
+	if err != nil {
+		return "", err
+	}
+	context.AfterFunc(ctx, func() { _ = cmd.Wait() })
+	number, err := bufio.NewReader(read).ReadString('\n')
+	if err != nil {
+		return "", fmt.Errorf("the X server did not start: %w", err)
+	}
+	return ":" + strings.TrimSpace(number), nil
+}
+
+// writePanel gives the panel a tray and a clock, and the toolkit a theme that Debian has.
+func writePanel(home string) error {
+	const head = `<?xml version="1.0" encoding="UTF-8"?>` + "\n"
+	config := filepath.Join(home, ".config")
+	channels := filepath.Join(config, "xfce4", "xfconf", "xfce-perchannel-xml")
+	for path, text := range map[string]string{
+		filepath.Join(channels, "xfce4-panel.xml"): head + `<channel name="xfce4-panel" version="1.0">
+<property name="configver" type="int" value="2"/>
+<property name="panels" type="array"><value type="int" value="1"/><property name="dark-mode" type="bool" value="true"/>
+<property name="panel-1" type="empty">
+<property name="position" type="string" value="p=6;x=0;y=0"/><property name="position-locked" type="bool" value="true"/>
+<property name="length" type="uint" value="100"/><property name="size" type="uint" value="32"/><property name="icon-size" type="uint" value="24"/>
+<property name="plugin-ids" type="array"><value type="int" value="1"/><value type="int" value="2"/><value type="int" value="3"/></property>
+</property></property>
+<property name="plugins" type="empty">
+<property name="plugin-1" type="string" value="separator"><property name="expand" type="bool" value="true"/><property name="style" type="uint" value="0"/></property>
+<property name="plugin-2" type="string" value="systray"><property name="square-icons" type="bool" value="true"/><property name="menu-is-primary" type="bool" value="true"/></property>
+<property name="plugin-3" type="string" value="clock"/>
+</property></channel>`,
+		filepath.Join(channels, "xsettings.xml"): head + `<channel name="xsettings" version="1.0"><property name="Net" type="empty">
+<property name="ThemeName" type="string" value="Adwaita"/><property name="IconThemeName" type="string" value="Adwaita"/></property></channel>`,
+		filepath.Join(config, "gtk-3.0", "settings.ini"): "[Settings]\ngtk-theme-name=Adwaita\ngtk-icon-theme-name=Adwaita\ngtk-enable-animations=0\n",
+	} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+			return err
+		}
+	}
+	return os.MkdirAll(filepath.Join(home, "run"), 0o700)
+}
+
+func (d *Desktop) run(ctx context.Context, name string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = d.Environ
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%s: %w\n%s", name, err, out)
+	}
+	return string(out), nil
+}
+
+// Point moves the mouse there.
+func (d *Desktop) Point(ctx context.Context, p image.Point) error {
+	_, err := d.run(ctx, "xdotool", "mousemove", strconv.Itoa(p.X), strconv.Itoa(p.Y))
+	return err
+}
+
+// ClickAt moves the mouse there and presses its first button.
+func (d *Desktop) ClickAt(ctx context.Context, p image.Point) error {
+	_, err := d.run(ctx, "xdotool", "mousemove", strconv.Itoa(p.X), strconv.Itoa(p.Y), "click", "1")
+	return err
+}
+
+var window = regexp.MustCompile(`"wrapper-2\.0": \(.*\)\s+(\d+)x(\d+)\+-?\d+\+-?\d+\s+\+(\d+)\+(\d+)`)
+
+// windows lists the tray plugin's windows on the screen.
+func (d *Desktop) windows(ctx context.Context) ([]image.Rectangle, error) {
+	tree, err := d.run(ctx, "xwininfo", "-root", "-tree")
+	if err != nil {
+		return nil, err
+	}
+	var out []image.Rectangle
+	for _, m := range window.FindAllStringSubmatch(tree, -1) {
+		var n [4]int
+		for i := range n {
+			n[i], _ = strconv.Atoi(m[i+1])
+		}
+		out = append(out, image.Rect(n[2], n[3], n[2]+n[0], n[3]+n[1]))
+	}
+	return out, nil
+}
+
+// Icon finds the tray's first icon: the plugin's window within the panel.
+func (d *Desktop) Icon(ctx context.Context) (image.Rectangle, bool) {
+	windows, _ := d.windows(ctx)
+	for _, w := range windows {
+		if w.Min.Y == 0 && w.Dx() > 20 && w.Dy() > 20 {
+			return w, true
+		}
+	}
+	return image.Rectangle{}, false
+}
+
+// Popup finds the open menu.
+func (d *Desktop) Popup(ctx context.Context) (image.Rectangle, bool) {
+	windows, _ := d.windows(ctx)
+	for _, w := range windows {
+		if w.Dx() > 100 && w.Dy() > 100 {
+			return w, true
+		}
+	}
+	return image.Rectangle{}, false
+}
+
+// HasWindow tells whether a program shows a window at least so wide.
+func (d *Desktop) HasWindow(ctx context.Context, program string, width int) bool {
+	tree, err := d.run(ctx, "xwininfo", "-root", "-tree")
+	if err != nil {
+		return false
+	}
+	for _, m := range regexp.MustCompile(regexp.QuoteMeta(`"`+program+`"`)+`.*?\s(\d+)x\d+\+`).FindAllStringSubmatch(tree, -1) {
+		if w, _ := strconv.Atoi(m[1]); w >= width {
+			return true
+		}
+	}
+	return false
+}
+
+// RowAt is the middle of the visible row with a label in the open menu. GTK draws
+// rows of one height, separators of one pixel and a frame of four.
+func RowAt(popup image.Rectangle, menu []Row, label string) (image.Point, error) {
+	const frame = 4
+	rows, separators := 0, 0
+	for _, r := range menu {
+		if r.Visible && r.Separator {
+			separators++
+		} else if r.Visible {
+			rows++
+		}
+	}
+	height := float64(popup.Dy()-2*frame-separators) / float64(rows)
+	y := float64(popup.Min.Y + frame)
+	for _, r := range menu {
+		switch {
+		case !r.Visible:
+		case r.Separator:
+			y++
+		case strings.HasPrefix(r.Label, label):
+			return image.Pt(popup.Min.X+60, int(y+height/2)), nil
+		default:
+			y += height
+		}
+	}
+	return image.Point{}, fmt.Errorf("the menu has no row %q", label)
+}
+
+// Screenshot saves a part of the screen as PNG, all of it for an empty rectangle.
+func (d *Desktop) Screenshot(ctx context.Context, path string, part image.Rectangle) error {
+	if _, err := d.run(ctx, "scrot", "--overwrite", path); err != nil {
+		return err
+	}
+	if part.Empty() {
+		return nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	whole, err := png.Decode(f)
+	_ = f.Close()
+	if err != nil {
+		return err
+	}
+	cut := image.NewRGBA(image.Rect(0, 0, part.Dx(), part.Dy()))
+	draw.Draw(cut, cut.Bounds(), whole, part.Min, draw.Src)
+	out, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(png.Encode(out, cut), out.Close())
+}

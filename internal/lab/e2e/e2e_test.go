@@ -1,0 +1,403 @@
+//go:build e2e && linux
+
+// Package e2e uses Switchyard as a person does: a real panel, a real mouse, the
+// real Claude Code, the real Model Runner. Only the inference engine is a
+// double, unless LAB_LLAMA_SERVER names a real one.
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"switchyard/internal/lab"
+	"switchyard/internal/lab/gguf"
+	"switchyard/internal/lab/messages"
+)
+
+// user is a person with a scratch home, Claude Code, a runner and Switchyard.
+type user struct {
+	*testing.T
+	ctx      context.Context
+	home     string
+	settings string
+	claude   string
+	program  string
+	environ  []string
+	asked    atomic.Int64 // Messages requests that reached the runner
+}
+
+func newUser(t *testing.T) *user {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	parts, err := lab.Build(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := &user{T: t, ctx: ctx}
+	if u.home, err = os.MkdirTemp("", "e2e"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(u.home) })
+	if u.claude, err = lab.Claude(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if u.program, err = lab.Switchyard(ctx); err != nil {
+		t.Fatal(err)
+	}
+	store := t.TempDir()
+	runner, err := lab.StartRunner(ctx, parts, store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(runner.Stop)
+	if err := runner.Add(ctx, "ai/tiny", gguf.Model{}); err != nil {
+		t.Fatal(err)
+	}
+	target, err := url.Parse(runner.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A plain proxy in between counts what arrives; it changes nothing.
+	forward := &httputil.ReverseProxy{FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
+	counter := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/v1/messages") {
+			u.asked.Add(1)
+		}
+		forward.ServeHTTP(w, r)
+	}))
+	t.Cleanup(counter.Close)
+	u.settings = filepath.Join(u.home, ".claude", "settings.json")
+	u.environ = append(lab.Environ(u.home, ""), "MODEL_RUNNER_HOST="+counter.URL)
+	u.write(filepath.Join(u.home, ".claude.json"), fmt.Sprintf(
+		`{"hasCompletedOnboarding":true,"projects":{%q:{"hasTrustDialogAccepted":true,"hasCompletedProjectOnboarding":true}}}`, u.home))
+	return u
+}
+
+func (u *user) write(path, text string) {
+	u.Helper()
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+		u.Fatal(err)
+	}
+}
+
+func (u *user) read() string {
+	data, _ := os.ReadFile(u.settings)
+	return string(data)
+}
+
+// tray starts Switchyard's tray.
+func (u *user) tray(environ []string) {
+	u.Helper()
+	cmd := exec.Command(u.program)
+	cmd.Env, cmd.Dir = append(environ, "MODEL_RUNNER_HOST="+lookup(u.environ, "MODEL_RUNNER_HOST")), u.home
+	if err := cmd.Start(); err != nil {
+		u.Fatal(err)
+	}
+	u.Cleanup(func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		_ = cmd.Wait()
+		if u.Failed() {
+			log, _ := os.ReadFile(filepath.Join(u.home, ".local", "state", "switchyard", "switchyard.log"))
+			u.Logf("Switchyard's log:\n%s\nsettings:\n%s", log, u.read())
+		}
+	})
+}
+
+func lookup(environ []string, name string) string {
+	for _, e := range environ {
+		if value, ok := strings.CutPrefix(e, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// until waits for something that shows no event, for at most a minute.
+func (u *user) until(what string, condition func() bool) {
+	u.Helper()
+	deadline := time.NewTimer(time.Minute)
+	defer deadline.Stop()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for !condition() {
+		select {
+		case <-deadline.C:
+			u.Fatalf("waited in vain for %s\n%s", what, u.screen())
+		case <-tick.C:
+		}
+	}
+}
+
+// print runs claude -p and returns what it prints.
+func (u *user) print(prompt string) (string, error) {
+	ctx, cancel := context.WithTimeout(u.ctx, time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, u.claude, "-p", prompt, "--tools", "Bash")
+	cmd.Env, cmd.Dir = append(u.environ, "DISABLE_AUTOUPDATER=1"), u.home
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// pictures is where screenshots go: a folder for looking at them, or the README's.
+func (u *user) picture(d *lab.Desktop, name string, part image.Rectangle) {
+	u.Helper()
+	dir := "out"
+	if os.Getenv("UPDATE_SCREENSHOTS") != "" {
+		root, err := lab.Root()
+		if err != nil {
+			u.Fatal(err)
+		}
+		dir = filepath.Join(root, "docs", "screenshots")
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		u.Fatal(err)
+	}
+	if err := d.Screenshot(u.ctx, filepath.Join(dir, name+".png"), part); err != nil {
+		u.Fatal(err)
+	}
+}
+
+func TestPanelClickMovesTheRealClaudeCode(t *testing.T) {
+	u := newUser(t)
+	const original = "{\r\n\t\"permissions\": { \"allow\": [] },\r\n\t\"theme\":\"dark\"}"
+	u.write(u.settings, original)
+	desktop, err := lab.StartDesktop(u.ctx, u.home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.tray(desktop.Environ)
+	var icon image.Rectangle
+	u.until("the icon in the panel", func() (ok bool) { icon, ok = desktop.Icon(u.ctx); return ok })
+	if err := desktop.Bus.UseIcon(u.ctx); err != nil {
+		t.Fatal(err)
+	}
+	u.until("the models in the menu", func() bool { return u.hasRow(desktop, "ai/tiny") })
+
+	u.clickRow(desktop, icon, "Local", "menu-cloud")
+	u.until("local settings", func() bool { return strings.Contains(u.read(), "/anthropic") })
+	u.until("the menu's mark", func() bool { return u.hasRow(desktop, "● Local") })
+	before := u.asked.Load()
+	said, err := u.print("hello")
+	if err != nil || !strings.Contains(said, gguf.Answer) {
+		t.Errorf("claude -p said %q, %v; want the engine's words", said, err)
+	}
+	if u.asked.Load() == before {
+		t.Error("no request reached the runner")
+	}
+
+	u.clickRow(desktop, icon, "Cloud", "menu-local")
+	u.until("the settings of before", func() bool { return u.read() == original })
+	u.until("the menu's mark", func() bool { return u.hasRow(desktop, "● Cloud") })
+
+	u.write(u.settings, "{ not json")
+	u.clickRow(desktop, icon, "Local", "")
+	u.until("the notification on the screen", func() bool { return desktop.HasWindow(u.ctx, "xfce4-notifyd", 150) })
+	u.picture(desktop, "notification", image.Rect(300, 0, 800, 240))
+	if u.read() != "{ not json" {
+		t.Error("a refused file was changed")
+	}
+}
+
+func (u *user) hasRow(d *lab.Desktop, label string) bool {
+	menu, err := d.Bus.Menu()
+	if err != nil {
+		return false
+	}
+	_, ok := lab.Find(menu, label)
+	return ok
+}
+
+// clickRow opens the menu with the mouse, takes a picture of it and clicks a row.
+func (u *user) clickRow(d *lab.Desktop, icon image.Rectangle, label, picture string) {
+	u.Helper()
+	middle := image.Pt((icon.Min.X+icon.Max.X)/2, (icon.Min.Y+icon.Max.Y)/2)
+	if err := d.ClickAt(u.ctx, middle); err != nil {
+		u.Fatal(err)
+	}
+	var popup, was image.Rectangle
+	u.until("the open menu", func() (ok bool) {
+		was = popup
+		popup, ok = d.Popup(u.ctx)
+		return ok && popup == was // drawn, and no longer growing
+	})
+	menu, err := d.Bus.Menu()
+	if err != nil {
+		u.Fatal(err)
+	}
+	at, err := lab.RowAt(popup, menu, label)
+	if err != nil {
+		u.Fatal(err)
+	}
+	if picture != "" {
+		if err := d.Point(u.ctx, at); err != nil {
+			u.Fatal(err)
+		}
+		u.picture(d, picture, image.Rect(popup.Min.X-20, 0, 800, popup.Max.Y+20))
+	}
+	if err := d.ClickAt(u.ctx, at); err != nil {
+		u.Fatal(err)
+	}
+}
+
+// reload is how long a running Claude Code takes to notice new settings (about
+// 1 s was measured). Nothing outside it tells when it has.
+const reload = 2 * time.Second
+
+// gateway is a double of a company's gateway to the cloud.
+type gateway struct {
+	url   string
+	asked atomic.Int64
+}
+
+const gatewayWords = "the company gateway greets you"
+
+func newGateway(t *testing.T) *gateway {
+	g := &gateway{}
+	handler := &messages.Server{Answer: gatewayWords, Model: "claude-opus-4-6", OnRequest: func(*http.Request, messages.Request) { g.asked.Add(1) }}
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	g.url = server.URL
+	return g
+}
+
+// live starts a tray on doubles of the desktop, which the test clicks over D-Bus.
+func (u *user) live() *lab.Bus {
+	u.Helper()
+	if err := os.MkdirAll(filepath.Join(u.home, "run"), 0o700); err != nil {
+		u.Fatal(err)
+	}
+	bus, err := lab.StartBus(u.ctx, filepath.Join(u.home, "run"), u.environ, true)
+	if err != nil {
+		u.Fatal(err)
+	}
+	u.tray(lab.Environ(u.home, bus.Address))
+	u.until("the icon", bus.Registered)
+	return bus
+}
+
+func (u *user) click(bus *lab.Bus, label string) {
+	u.Helper()
+	u.until("the click on "+label, func() bool { return bus.Click(label) == nil })
+	u.until("the mark on "+label, func() bool {
+		menu, err := bus.Menu()
+		row, ok := lab.Find(menu, label)
+		return err == nil && ok && row.Ticked
+	})
+}
+
+func (u *user) tmux(args ...string) string {
+	cmd := exec.CommandContext(u.ctx, "tmux", append([]string{"-S", filepath.Join(u.home, "tmux.sock")}, args...)...)
+	cmd.Env = append(u.environ, "TERM=xterm-256color")
+	out, _ := cmd.CombinedOutput()
+	return string(out)
+}
+
+func (u *user) screen() string { return u.tmux("capture-pane", "-p") }
+
+// openSession starts an interactive claude in tmux.
+func (u *user) openSession() {
+	u.Helper()
+	u.tmux("new-session", "-d", "-x", "120", "-y", "45", "-c", u.home, "env DISABLE_AUTOUPDATER=1 "+u.claude)
+	u.Cleanup(func() { u.tmux("kill-server") })
+	u.until("claude's prompt", func() bool { return strings.Contains(u.screen(), "❯") || strings.Contains(u.screen(), "> ") })
+	u.until("the session's record", func() bool { return len(u.sessions()) == 1 })
+}
+
+func (u *user) sessions() []string {
+	files, _ := filepath.Glob(filepath.Join(u.home, ".claude", "sessions", "*.json"))
+	return files
+}
+
+// say types a prompt and waits until it was answered by someone.
+func (u *user) say(prompt string, answered func() bool) {
+	u.Helper()
+	time.Sleep(reload)
+	u.tmux("send-keys", "-l", prompt)
+	u.until("the prompt on the screen", func() bool { return strings.Contains(u.screen(), prompt) })
+	u.tmux("send-keys", "Enter")
+	u.until("the answer to "+prompt, answered)
+}
+
+// closeSession ends claude as a person does.
+func (u *user) closeSession() {
+	u.Helper()
+	u.until("claude's end", func() bool {
+		u.tmux("send-keys", "C-c")
+		return len(u.sessions()) == 0 || !strings.Contains(u.tmux("list-sessions"), "windows")
+	})
+}
+
+func TestALiveSessionFollowsTheClicks(t *testing.T) {
+	u := newUser(t)
+	company := newGateway(t)
+	data, err := json.MarshalIndent(map[string]any{"env": map[string]string{
+		"ANTHROPIC_BASE_URL": company.url, "ANTHROPIC_AUTH_TOKEN": "company-token",
+	}}, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	original := string(data) + "\n"
+	u.write(u.settings, original)
+	bus := u.live()
+	u.openSession()
+
+	u.say("first prompt", func() bool { return strings.Contains(u.screen(), gatewayWords) })
+	if n := u.asked.Load(); n != 0 {
+		t.Errorf("%d requests reached the runner before the switch", n)
+	}
+	u.click(bus, "Local")
+	proofs, company1 := u.asked.Load(), company.asked.Load()
+	u.say("second prompt", func() bool { return strings.Contains(u.screen(), gguf.Answer) })
+	if u.asked.Load() == proofs || company.asked.Load() != company1 {
+		t.Errorf("after Local: %d requests to the runner, %d to the gateway", u.asked.Load()-proofs, company.asked.Load()-company1)
+	}
+	u.click(bus, "Cloud")
+	local := u.asked.Load()
+	u.say("third prompt", func() bool { return strings.Count(u.screen(), gatewayWords) == 2 })
+	if company.asked.Load() == company1 || u.asked.Load() != local {
+		t.Errorf("after Cloud: %d requests to the gateway, %d to the runner", company.asked.Load()-company1, u.asked.Load()-local)
+	}
+	u.closeSession()
+	u.until("the settings of before", func() bool { return u.read() == original })
+}
+
+func TestALiveSessionLeavesTheRunnerWithoutAnyEnv(t *testing.T) {
+	u := newUser(t)
+	const original = "{\n  \"theme\": \"dark\"\n}\n"
+	u.write(u.settings, original)
+	bus := u.live()
+	u.click(bus, "Local")
+	u.openSession() // needs no login while the route is local
+	u.say("first prompt", func() bool { return strings.Contains(u.screen(), gguf.Answer) })
+	local := u.asked.Load()
+	u.click(bus, "Cloud")
+	if !strings.Contains(u.read(), `"ANTHROPIC_BASE_URL": ""`) {
+		t.Errorf("a session lives, but the key is not \"\":\n%s", u.read())
+	}
+	words := strings.Count(u.screen(), gguf.Answer)
+	u.say("second prompt", func() bool {
+		screen := u.screen()
+		return strings.Contains(screen, "login") || strings.Contains(screen, "API") || strings.Contains(screen, "Retrying") || strings.Contains(screen, "onnect")
+	})
+	if n := u.asked.Load(); n != local || strings.Count(u.screen(), gguf.Answer) != words {
+		t.Errorf("after Cloud the session still talks to the runner: %d requests\n%s", n-local, u.screen())
+	}
+	u.tmux("send-keys", "Escape")
+	u.closeSession()
+	u.until("the settings of before", func() bool { return u.read() == original })
+}
