@@ -163,7 +163,8 @@ func (y *Yard) unproven(ctx context.Context, client *runner.Client, to claude.De
 	models, err := client.Models(ctx)
 	if err != nil {
 		if to.Model = name; name == "" {
-			return to, nil, err // without a runner there is no list to choose from
+			return to, nil, &Error{Kind: Refused, Why: "no model was named, and Model Runner at " + client.Endpoint().String() + " cannot be asked which it has",
+				Remedy: "name the model, or start Model Runner", Err: err}
 		}
 		to.Context = wish
 		return to, append([]string{"runner", "model", "context"}, unproven...), nil

@@ -1,0 +1,90 @@
+package cli_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"switchyard/cli"
+	"switchyard/internal/lab"
+	"switchyard/internal/lab/gguf"
+	"switchyard/service"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"switchyard": func() { os.Exit(run()) }})
+}
+
+// run is the program without its tray.
+func run() int {
+	home := os.Getenv("HOME")
+	folder, _ := os.Getwd()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	return cli.Run(ctx, cli.Env{
+		Stdout: os.Stdout, Stderr: os.Stderr, Folder: folder, Home: home, Environ: os.Environ(),
+		Paths: service.Paths{
+			Config:  filepath.Join(home, ".config", "switchyard", "config.toml"),
+			State:   filepath.Join(home, ".local", "state", "switchyard"),
+			Runtime: filepath.Join(home, "run"),
+		},
+		Version: "v0-test",
+		Tray:    func(context.Context, *service.Yard) error { return errors.New("the tray") },
+	}, os.Args[1:])
+}
+
+// Each script is a session at a terminal, with a real Model Runner.
+func TestScripts(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the lab's runner needs a unix system")
+	}
+	parts, err := lab.Build(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	runner, err := lab.StartRunner(t.Context(), parts, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(runner.Stop)
+	for name, m := range map[string]gguf.Model{"ai/tiny": {Context: 65536}, "ai/strict": {Strict: true}, "ai/oom": {Behaviour: "oom"}} {
+		if err := runner.Add(t.Context(), name, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("testdata", "script"),
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
+			e.Setenv("MODEL_RUNNER_HOST", runner.URL)
+			e.Setenv("RUNNER", runner.URL)
+			e.Setenv("DOCKER_HOST", "unix://"+filepath.Join(e.WorkDir, "no-docker.sock"))
+			return os.MkdirAll(filepath.Join(e.WorkDir, "home"), 0o755)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			// code N COMMAND… runs a command and checks its exit code.
+			"code": func(ts *testscript.TestScript, _ bool, args []string) {
+				err := ts.Exec(args[1], args[2:]...)
+				got := "0"
+				if err != nil {
+					got = strings.TrimPrefix(err.Error(), "exit status ")
+				}
+				if got != args[0] {
+					ts.Fatalf("exit code %s, want %s", got, args[0])
+				}
+			},
+			// unescape FILE puts control characters into a file of a script.
+			"unescape": func(ts *testscript.TestScript, _ bool, args []string) {
+				text := strings.NewReplacer(`\r`, "\r", `\t`, "\t", `\c`, "").Replace(ts.ReadFile(args[0]))
+				ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.TrimSuffix(text, "\n")), 0o600))
+			},
+		},
+	})
+}
