@@ -158,6 +158,9 @@ func (b *Bus) Registered() bool {
 	return b.item != ""
 }
 
+// Forget lets the next icon register as the first one.
+func (b *Bus) Forget() { b.record(func() { b.item = "" }) }
+
 // Notifications returns what was shown so far.
 func (b *Bus) Notifications() []Notification {
 	b.mu.Lock()
