@@ -1,0 +1,180 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"switchyard/internal/lab"
+	"switchyard/internal/lab/gguf"
+	"switchyard/service/claude"
+)
+
+// yard is a scratch machine with a real runner that has these models.
+func yard(t *testing.T, models map[string]gguf.Model) *Yard {
+	t.Helper()
+	parts, err := lab.Build(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := lab.StartRunner(t.Context(), parts, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Stop)
+	for name, m := range models {
+		if err := r.Add(t.Context(), name, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return open(t, r.URL)
+}
+
+func open(t *testing.T, runner string) *Yard {
+	t.Helper()
+	home := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(home, ".claude"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	y, err := Open(Paths{Config: filepath.Join(home, "config.toml"), State: filepath.Join(home, "state"), Runtime: filepath.Join(home, "run")},
+		home, []string{"MODEL_RUNNER_HOST=" + runner})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return y
+}
+
+// supervise runs a supervisor for the test and returns a way to wait for a State.
+func supervise(t *testing.T, y *Yard) (s *Supervisor, until func(what string, ok func(State) bool) State) {
+	t.Helper()
+	s = NewSupervisor(y, slog.New(slog.DiscardHandler))
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Error("the supervisor did not end")
+		}
+	})
+	states := s.Subscribe()
+	var last State
+	return s, func(what string, ok func(State) bool) State {
+		t.Helper()
+		limit := time.After(20 * time.Second)
+		for {
+			select {
+			case last = <-states:
+				if ok(last) {
+					return last
+				}
+			case <-limit:
+				t.Fatalf("waited in vain for %s; last State %+v", what, last)
+			}
+		}
+	}
+}
+
+func TestStateFollowsTheFileAndTheRunner(t *testing.T) {
+	y := yard(t, map[string]gguf.Model{"ai/tiny": {}})
+	file := filepath.Join(y.Home, ".claude", "settings.json")
+	_, until := supervise(t, y)
+	until("the runner", func(s State) bool { return s.Runner.State == Running && len(s.Models) == 1 })
+	for _, name := range []string{"first", "second"} {
+		if err := os.WriteFile(file, []byte(`{"env":{"ANTHROPIC_BASE_URL":"https://`+name+`"}}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		until(name, func(s State) bool { return s.BaseURL == "https://"+name })
+	}
+	if err := os.RemoveAll(filepath.Dir(file)); err != nil {
+		t.Fatal(err)
+	}
+	until("the folder's end", func(s State) bool { return s.BaseURL == "" })
+	if err := errors.Join(os.Mkdir(filepath.Dir(file), 0o700), os.WriteFile(file, []byte("{"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	until("a warning about the new, broken file", func(s State) bool {
+		return len(s.Warnings) == 1 && s.Warnings[0].Code == "settings_broken"
+	})
+}
+
+func TestAnotherClickEndsTheProof(t *testing.T) {
+	y := yard(t, map[string]gguf.Model{"ai/slow": {Behaviour: "load=4m"}})
+	s, until := supervise(t, y)
+	first := make(chan error, 1)
+	go func() { first <- s.Switch(t.Context(), Request{Route: claude.Local}) }()
+	until("the load", func(s State) bool { return strings.HasPrefix(s.Busy, "Loading") })
+	if err := s.Switch(t.Context(), Request{Route: claude.Cloud}); err != nil {
+		t.Error(err)
+	}
+	if err := <-first; !errors.Is(err, context.Canceled) {
+		t.Errorf("the first click ended with %v", err)
+	}
+	state := until("rest", func(s State) bool { return s.Busy == "" })
+	if state.Route != claude.Cloud || state.Failure.N != 0 {
+		t.Errorf("%+v", state)
+	}
+}
+
+func TestAFailureIsInTheState(t *testing.T) {
+	s, until := supervise(t, open(t, "http://127.0.0.1:9"))
+	for n := 1; n <= 2; n++ {
+		var failed *Error
+		if err := s.Switch(t.Context(), Request{Route: claude.Local, Model: "x"}); !errors.As(err, &failed) || failed.Kind != Unreachable {
+			t.Fatalf("got %v", err)
+		}
+		state := until("the failure", func(s State) bool { return s.Failure.N == n })
+		if !strings.Contains(state.Failure.Text, "nothing answers\n→ start Model Runner") {
+			t.Errorf("it says %q", state.Failure.Text)
+		}
+	}
+}
+
+// A transaction that a killed process left behind is ended by the next look.
+func TestALookEndsWhatWasLeftOpen(t *testing.T) {
+	y := open(t, "http://127.0.0.1:9")
+	if _, err := y.Switch(t.Context(), Request{Route: claude.Local, Model: "x", Force: true}, Progress{}); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := filepath.Glob(filepath.Join(y.Paths.Ledger(), "*", "entry.json"))
+	if err != nil || len(entries) != 1 {
+		t.Fatal(entries, err)
+	}
+	// As if it had been killed after the file was moved and before the commit.
+	if err := os.Rename(entries[0], filepath.Join(filepath.Dir(entries[0]), "pending.json")); err != nil {
+		t.Fatal(err)
+	}
+	if state := y.Look(t.Context()); state.Route != claude.Local || state.Model != "x" {
+		t.Errorf("%+v", state)
+	}
+	if _, err := os.Stat(entries[0]); err != nil {
+		t.Errorf("not committed: %v", err)
+	}
+}
+
+func TestAllTargetsAreLookedAtBeforeTheFirstIsTouched(t *testing.T) {
+	y := open(t, "http://127.0.0.1:9")
+	second := filepath.Join(y.Home, "second")
+	if err := errors.Join(os.Mkdir(second, 0o700), os.WriteFile(filepath.Join(second, "settings.json"), []byte("[]"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	y.Config.Targets = []string{"~/second"}
+	var refused *Error
+	_, err := y.Switch(t.Context(), Request{Route: claude.Local, Model: "x", Force: true}, Progress{})
+	if !errors.As(err, &refused) || refused.Kind != Refused {
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(y.Home, ".claude", "settings.json")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the first target was touched: %v", err)
+	}
+}
