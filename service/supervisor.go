@@ -198,7 +198,7 @@ func (s *Supervisor) perform(ctx, one context.Context, r Request) error {
 	s.fact(ctx, func(k *known) {
 		k.busy, k.files = "", f
 		if err != nil && !errors.Is(err, context.Canceled) {
-			k.failure = Failure{N: k.failure.N + 1, Title: "Could not switch to " + string(r.Route), Text: reasonAndRemedy(err)}
+			k.failure = Failure{N: k.failure.N + 1, Title: "Could not switch to " + string(r.Route), Text: s.yard.tilde(reasonAndRemedy(err))}
 		}
 	})
 	s.Refresh()

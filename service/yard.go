@@ -178,7 +178,7 @@ func (y *Yard) lookAtFiles(ctx context.Context) files {
 		f.targets = append(f.targets, Target{Dir: t.Dir, File: t.File, Route: status.Route, Model: status.Model,
 			Drift: list(status.Drift), Waiting: len(status.Waiting)})
 		for _, w := range warnings(t, status) {
-			w.Text = strings.ReplaceAll(w.Text, y.Home+string(filepath.Separator), "~"+string(filepath.Separator))
+			w.Text = y.tilde(w.Text)
 			f.warnings = append(f.warnings, w)
 		}
 		if i >= len(main) && status.Route != claude.Cloud {
@@ -286,6 +286,12 @@ func (y *Yard) merge(s State, f files) State {
 			"switchyard explain shows where it is set; switchyard local sets all that Claude Code needs there"})
 	}
 	return s
+}
+
+// tilde writes paths under the home folder short.
+func (y *Yard) tilde(text string) string {
+	const slash = string(filepath.Separator)
+	return strings.ReplaceAll(text, y.Home+slash, "~"+slash)
 }
 
 // plainURL is a base URL without a password in it.

@@ -203,10 +203,10 @@ func Notices(before, after service.State) []Notice {
 var tellAtOnce = map[string]bool{"drift": true, "runner_down": true, "runner_failed": true, "settings_broken": true}
 
 var tellTitle = map[string]string{
-	"drift":           "Claude Code's settings were changed",
-	"runner_down":     "Model Runner does not answer",
-	"runner_failed":   "Model Runner does not answer properly",
-	"settings_broken": "Claude Code ignores its settings",
+	"drift":           "Settings were changed",
+	"runner_down":     "Model Runner is down",
+	"runner_failed":   "Model Runner fails",
+	"settings_broken": "Settings are ignored",
 }
 
 func has(warnings []service.Warning, w service.Warning) bool {

@@ -190,7 +190,7 @@ func TestNotices(t *testing.T) {
 		{"a failure", service.State{}, failed, "Could not switch to local"},
 		{"the same failure is told once", failed, failed, ""},
 		{"the next one again", failed, service.State{Failure: service.Failure{N: 2, Title: "again"}}, "again"},
-		{"drift", service.State{}, service.State{Warnings: []service.Warning{drift}}, "Claude Code's settings were changed"},
+		{"drift", service.State{}, service.State{Warnings: []service.Warning{drift}}, "Settings were changed"},
 		{"drift stays", service.State{Warnings: []service.Warning{drift}}, service.State{Warnings: []service.Warning{drift}}, ""},
 		{"a warning that can wait", service.State{}, service.State{Warnings: []service.Warning{{Code: "model_pinned"}}}, ""},
 	}

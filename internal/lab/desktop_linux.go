@@ -136,29 +136,34 @@ func (d *Desktop) ClickAt(ctx context.Context, p image.Point) error {
 	return err
 }
 
-var window = regexp.MustCompile(`"wrapper-2\.0": \(.*\)\s+(\d+)x(\d+)\+-?\d+\+-?\d+\s+\+(\d+)\+(\d+)`)
-
-// windows lists the tray plugin's windows on the screen.
-func (d *Desktop) windows(ctx context.Context) ([]image.Rectangle, error) {
-	tree, err := d.run(ctx, "xwininfo", "-root", "-tree")
+// windows lists where a program's visible windows are.
+func (d *Desktop) windows(ctx context.Context, program string) []image.Rectangle {
+	ids, err := d.run(ctx, "xdotool", "search", "--onlyvisible", "--name", "^"+regexp.QuoteMeta(program)+"$")
 	if err != nil {
-		return nil, err
+		return nil // xdotool fails when it finds none
 	}
 	var out []image.Rectangle
-	for _, m := range window.FindAllStringSubmatch(tree, -1) {
-		var n [4]int
-		for i := range n {
-			n[i], _ = strconv.Atoi(m[i+1])
+	for id := range strings.FieldsSeq(ids) {
+		text, err := d.run(ctx, "xdotool", "getwindowgeometry", "--shell", id)
+		if err != nil {
+			continue // gone meanwhile
 		}
-		out = append(out, image.Rect(n[2], n[3], n[2]+n[0], n[3]+n[1]))
+		n := map[string]int{}
+		for line := range strings.FieldsSeq(text) {
+			name, value, _ := strings.Cut(line, "=")
+			n[name], _ = strconv.Atoi(value)
+		}
+		out = append(out, image.Rect(n["X"], n["Y"], n["X"]+n["WIDTH"], n["Y"]+n["HEIGHT"]))
 	}
-	return out, nil
+	return out
 }
+
+// trayPlugin is the program whose windows are the panel's tray and its menus.
+const trayPlugin = "wrapper-2.0"
 
 // Icon finds the tray's first icon: the plugin's window within the panel.
 func (d *Desktop) Icon(ctx context.Context) (image.Rectangle, bool) {
-	windows, _ := d.windows(ctx)
-	for _, w := range windows {
+	for _, w := range d.windows(ctx, trayPlugin) {
 		if w.Min.Y == 0 && w.Dx() > 20 && w.Dy() > 20 {
 			return w, true
 		}
@@ -168,8 +173,7 @@ func (d *Desktop) Icon(ctx context.Context) (image.Rectangle, bool) {
 
 // Popup finds the open menu.
 func (d *Desktop) Popup(ctx context.Context) (image.Rectangle, bool) {
-	windows, _ := d.windows(ctx)
-	for _, w := range windows {
+	for _, w := range d.windows(ctx, trayPlugin) {
 		if w.Dx() > 100 && w.Dy() > 100 {
 			return w, true
 		}
@@ -179,12 +183,8 @@ func (d *Desktop) Popup(ctx context.Context) (image.Rectangle, bool) {
 
 // HasWindow tells whether a program shows a window at least so wide.
 func (d *Desktop) HasWindow(ctx context.Context, program string, width int) bool {
-	tree, err := d.run(ctx, "xwininfo", "-root", "-tree")
-	if err != nil {
-		return false
-	}
-	for _, m := range regexp.MustCompile(regexp.QuoteMeta(`"`+program+`"`)+`.*?\s(\d+)x\d+\+`).FindAllStringSubmatch(tree, -1) {
-		if w, _ := strconv.Atoi(m[1]); w >= width {
+	for _, w := range d.windows(ctx, program) {
+		if w.Dx() >= width {
 			return true
 		}
 	}

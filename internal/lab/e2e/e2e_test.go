@@ -205,9 +205,11 @@ func TestPanelClickMovesTheRealClaudeCode(t *testing.T) {
 	u.until("the menu's mark", func() bool { return u.hasRow(desktop, "● Cloud") })
 
 	u.write(u.settings, "{ not json")
+	u.until("the warning in the menu", func() bool { return u.hasRow(desktop, "⚠") })
 	u.clickRow(desktop, icon, "Local", "")
+	u.until("the menu's end", func() bool { _, open := desktop.Popup(u.ctx); return !open })
 	u.until("the notification on the screen", func() bool { return desktop.HasWindow(u.ctx, "xfce4-notifyd", 150) })
-	u.picture(desktop, "notification", image.Rect(300, 0, 800, 240))
+	u.picture(desktop, "notification", image.Rect(300, 0, 800, 290))
 	if u.read() != "{ not json" {
 		t.Error("a refused file was changed")
 	}
