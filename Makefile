@@ -24,7 +24,7 @@ run: build ## start the tray for good
 
 test: ## run all tests but the desktop ones, with the race detector
 	@$(GO) run ./internal/lab/require test
-	$(GO) test -race ./...
+	LAB_RACE=1 $(GO) test -race ./...
 
 e2e: ## run the tests with a real panel, mouse and Claude Code
 	@$(GO) run ./internal/lab/require e2e

@@ -78,10 +78,15 @@ func Build(ctx context.Context) (*Parts, error) {
 	return parts, goBuild(ctx, root, engine, "./internal/lab/llama-server")
 }
 
-func goBuild(ctx context.Context, dir, output, pkg string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", output, pkg)
+func goBuild(ctx context.Context, dir, output, pkg string, flags ...string) error {
+	args := append([]string{"build", "-buildvcs=false"}, flags...)
+	cmd := exec.CommandContext(ctx, "go", append(args, "-o", output, pkg)...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=", "GOARCH=", "GOFLAGS=")
+	cgo := "0"
+	if len(flags) > 0 {
+		cgo = "1" // the race detector needs it
+	}
+	cmd.Env = append(os.Environ(), "CGO_ENABLED="+cgo, "GOOS=", "GOARCH=", "GOFLAGS=")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("building %s: %w\n%s", pkg, err, bytes.TrimSpace(out))
 	}
@@ -97,7 +102,8 @@ func Root() (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// Switchyard builds the program itself and returns its path.
+// Switchyard builds the program itself and returns its path; with LAB_RACE set,
+// with the race detector.
 func Switchyard(ctx context.Context) (string, error) {
 	root, err := Root()
 	if err != nil {
@@ -112,6 +118,10 @@ func Switchyard(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer unlock()
+	if os.Getenv("LAB_RACE") != "" {
+		path := filepath.Join(dir, "switchyard-race")
+		return path, goBuild(ctx, root, path, ".", "-race")
+	}
 	path := filepath.Join(dir, "switchyard")
 	return path, goBuild(ctx, root, path, ".")
 }
