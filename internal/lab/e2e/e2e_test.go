@@ -42,17 +42,23 @@ type user struct {
 
 func newUser(t *testing.T) *user {
 	t.Helper()
+	home, err := os.MkdirTemp("", "e2e") // short, for the sockets in it
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
-	t.Cleanup(cancel)
+	u := &user{T: t, ctx: ctx, home: home}
+	t.Cleanup(func() {
+		cancel()
+		// The desktop's programs write until they are gone.
+		u.until("an end of all programs", func() bool {
+			return os.RemoveAll(home) == nil && len(u.programs()) == 0
+		})
+	})
 	parts, err := lab.Build(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	u := &user{T: t, ctx: ctx}
-	if u.home, err = os.MkdirTemp("", "e2e"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(u.home) })
 	if u.claude, err = lab.Claude(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -86,6 +92,17 @@ func newUser(t *testing.T) *user {
 	u.write(filepath.Join(u.home, ".claude.json"), fmt.Sprintf(
 		`{"hasCompletedOnboarding":true,"projects":{%q:{"hasTrustDialogAccepted":true,"hasCompletedProjectOnboarding":true}}}`, u.home))
 	return u
+}
+
+// programs lists the processes that still use the scratch home.
+func (u *user) programs() (pids []string) {
+	files, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, file := range files {
+		if environ, err := os.ReadFile(file); err == nil && strings.Contains(string(environ), "HOME="+u.home) {
+			pids = append(pids, filepath.Base(filepath.Dir(file)))
+		}
+	}
+	return pids
 }
 
 func (u *user) write(path, text string) {
