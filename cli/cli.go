@@ -295,6 +295,9 @@ func (c *commands) move(ctx context.Context, f *switchFlags, route claude.Route,
 		return err
 	}
 	repaired, err := yard.Settle(ctx, result.Targets)
+	if ctx.Err() != nil {
+		return nil // the switch is done; only the watching was cut short
+	}
 	for _, file := range repaired {
 		fmt.Fprintf(c.Stderr, "switchyard: a running Claude Code wrote its old copy over %s; the switch was applied again, its change was kept\n", file)
 	}

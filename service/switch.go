@@ -72,7 +72,7 @@ func (y *Yard) Switch(ctx context.Context, r Request, progress Progress) (Result
 	for _, t := range r.Targets {
 		extra := map[string]string{}
 		if r.Route != claude.Cloud {
-			extra = y.Scope(r.Folder).Neutral(t)
+			extra = y.Scope(r.Folder).Neutral()
 		}
 		out, err := y.ledger.Switch(ctx, t, r.Route, to, extra)
 		if err != nil {

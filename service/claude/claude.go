@@ -58,6 +58,12 @@ var providerKeys = []string{
 	"CLAUDE_CODE_USE_MANTLE", "CLAUDE_CODE_USE_VERTEX",
 }
 
+// modelKeys name the model of a session or of its side jobs, before any alias does.
+var modelKeys = []string{"ANTHROPIC_MODEL", "ANTHROPIC_SMALL_FAST_MODEL", "CLAUDE_CODE_SUBAGENT_MODEL"}
+
+// secretKeys are sent with every request, wherever it goes.
+var secretKeys = []string{"ANTHROPIC_API_KEY", "ANTHROPIC_CUSTOM_HEADERS"}
+
 // Values returns the variables that a route needs in Claude Code's settings; none for Cloud.
 //
 // ANTHROPIC_MODEL is left out on purpose: it is not reloaded by a running

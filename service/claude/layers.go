@@ -51,10 +51,12 @@ func (s Scope) sources() []source {
 		}
 		all = append(all, source{Managed, filepath.Join(s.ManagedDir, "managed-settings.json")})
 	}
-	if s.Project != "" && filepath.Join(s.Project, ".claude") != s.ConfigDir {
-		all = append(all,
-			source{ProjectLocal, filepath.Join(s.Project, ".claude", "settings.local.json")},
-			source{Project, filepath.Join(s.Project, ".claude", "settings.json")})
+	if s.Project != "" {
+		dir := filepath.Join(s.Project, ".claude")
+		all = append(all, source{ProjectLocal, filepath.Join(dir, "settings.local.json")})
+		if dir != s.ConfigDir { // in the home folder the project's file is the user's
+			all = append(all, source{Project, filepath.Join(dir, "settings.json")})
+		}
 	}
 	return append(all, source{User, filepath.Join(s.ConfigDir, "settings.json")})
 }
@@ -166,13 +168,18 @@ func strongerRemedy(src source, t Target) string {
 	return "remove the line"
 }
 
-// Neutral are the variables that must be emptied so that a weaker or equal
-// layer does not send a target's requests to another vendor.
-func (s Scope) Neutral(t Target) map[string]string {
+// Neutral are the variables that must be emptied for a local route because the
+// target or a weaker layer sets them: those that send requests to another
+// vendor, that name one model of the cloud's, and the secrets that would
+// otherwise go to the runner with every request.
+func (s Scope) Neutral() map[string]string {
 	values := map[string]string{}
 	settings, _ := s.Explain()
 	for _, setting := range settings {
-		if slices.Contains(providerKeys, setting.Name) && truthy(setting.Value) {
+		switch {
+		case slices.Contains(providerKeys, setting.Name) && truthy(setting.Value),
+			slices.Contains(modelKeys, setting.Name) && !alias(setting.Value),
+			slices.Contains(secretKeys, setting.Name) && setting.Value != "":
 			values[setting.Name] = ""
 		}
 	}

@@ -2,8 +2,10 @@ package claude
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -91,18 +93,24 @@ func TestStrongerLayers(t *testing.T) {
 	}
 }
 
-func TestOtherVendorsAreNeutralised(t *testing.T) {
-	s, target := scope(t, map[string]string{"user/settings.json": `{"env":{"CLAUDE_CODE_USE_VERTEX":"true"}}`}, "CLAUDE_CODE_USE_BEDROCK=1", "CLAUDE_CODE_USE_FOUNDRY=0")
-	got := s.Neutral(target)
-	if len(got) != 2 || got["CLAUDE_CODE_USE_VERTEX"] != "" || got["CLAUDE_CODE_USE_BEDROCK"] != "" {
-		t.Errorf("got %v", got)
+func TestWhatIsNeutralised(t *testing.T) {
+	s, _ := scope(t, map[string]string{"user/settings.json": `{"env":{"CLAUDE_CODE_USE_VERTEX":"true","ANTHROPIC_MODEL":"claude-opus-4-6","ANTHROPIC_API_KEY":"sk-real"}}`},
+		"CLAUDE_CODE_USE_BEDROCK=1", "CLAUDE_CODE_USE_FOUNDRY=0", "CLAUDE_CODE_SUBAGENT_MODEL=haiku", "ANTHROPIC_CUSTOM_HEADERS=", "HTTPS_PROXY=http://p")
+	got := s.Neutral()
+	names := slices.Sorted(maps.Keys(got))
+	if want := "ANTHROPIC_API_KEY ANTHROPIC_MODEL CLAUDE_CODE_USE_BEDROCK CLAUDE_CODE_USE_VERTEX"; strings.Join(names, " ") != want {
+		t.Errorf("got %q, want %s", names, want)
+	}
+	for name, value := range got {
+		if value != "" {
+			t.Errorf("%s is %q", name, value)
+		}
 	}
 }
 
 func TestAPinnedModelIsSeen(t *testing.T) {
 	for model, pinned := range map[string]bool{"opus": false, "sonnet[1m]": false, "default": false, "claude-opus-4-6": true, "ai/qwen3-coder": true} {
-		s, target := scope(t, map[string]string{"user/settings.json": "{\n\"model\": \"" + model + "\"}"})
-		_ = s
+		_, target := scope(t, map[string]string{"user/settings.json": "{\n\"model\": \"" + model + "\"}"})
 		status, err := OpenLedger(t.TempDir()).Inspect(target)
 		if err != nil || (status.Pinned != nil) != pinned {
 			t.Errorf("%s: %+v %v", model, status.Pinned, err)

@@ -104,7 +104,7 @@ func (f folder) lock(ctx context.Context) (unlock func(), err error) {
 
 func (f folder) lockWithin(ctx context.Context, wait time.Duration) (unlock func(), err error) {
 	if err := os.MkdirAll(f.path, 0o700); err != nil {
-		return nil, err
+		return nil, &Refusal{File: f.path, Why: "Switchyard's record of the switch cannot be kept there (" + reason(err) + ")", Remedy: "make the folder writable"}
 	}
 	path := filepath.Join(f.path, "lock")
 	turn := flock.New(path, flock.SetPermissions(0o600))
@@ -130,11 +130,14 @@ func (f folder) read(name string) (*entry, error) {
 		return nil, err
 	}
 	var e entry
+	path := filepath.Join(f.path, name)
 	if err := json.Unmarshal(data, &e); err != nil {
-		return nil, fmt.Errorf("%s is damaged: %w", filepath.Join(f.path, name), err)
+		return nil, &Refusal{File: path, Why: "this record of Switchyard's is damaged",
+			Remedy: "move it away; the file before-… beside it is the settings file as it was"}
 	}
 	if e.Version != entryVersion {
-		return nil, fmt.Errorf("%s was written by another version of Switchyard (format %d)", filepath.Join(f.path, name), e.Version)
+		return nil, &Refusal{File: path, Why: fmt.Sprintf("this record has format %d, which this Switchyard does not know", e.Version),
+			Remedy: "use the version that wrote it to go back to the cloud first"}
 	}
 	return &e, nil
 }
@@ -157,20 +160,24 @@ func (f folder) keepBefore(data []byte) (string, error) {
 	if data == nil {
 		return "", nil
 	}
-	name := "before-" + sum(data)[:16]
+	name := beforeName(data)
 	if have, _ := readIfExists(filepath.Join(f.path, name)); have != nil && sum(have) == sum(data) {
 		return name, nil
 	}
 	return name, f.save(name, data)
 }
 
-// before returns what the settings file was: nil when there was none.
-func (f folder) before(e *entry) ([]byte, error) {
+// before returns what the settings file was: nil when there was none. kept is
+// false when the copy is gone or damaged.
+func (f folder) before(e *entry) (data []byte, kept bool) {
 	if e.Before == "" {
-		return nil, nil
+		return nil, true
 	}
-	return os.ReadFile(filepath.Join(f.path, e.Before))
+	data, err := os.ReadFile(filepath.Join(f.path, e.Before))
+	return data, err == nil && beforeName(data) == e.Before
 }
+
+func beforeName(data []byte) string { return "before-" + sum(data)[:16] }
 
 func (f folder) savePending(e *entry) error {
 	data, err := json.MarshalIndent(e, "", "  ")
@@ -275,6 +282,15 @@ func (l *Ledger) Switched() ([]Target, error) {
 		}
 	}
 	return targets, broken
+}
+
+// reason is an error of the system without the path that it repeats.
+func reason(err error) string {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err.Error()
+	}
+	return err.Error()
 }
 
 func sum(data []byte) string {

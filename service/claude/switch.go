@@ -178,11 +178,8 @@ func (f folder) base(file string, now []byte, force *entry) (base []byte, kept [
 	if force == nil {
 		return now, nil, nil
 	}
-	before, err := f.before(force)
-	if err != nil {
-		return nil, nil, err
-	}
-	if sum(now) == force.After {
+	before, whole := f.before(force)
+	if whole && sum(now) == force.After {
 		return before, nil, nil
 	}
 	if now == nil {
@@ -207,7 +204,7 @@ func (f folder) base(file string, now []byte, force *entry) (base []byte, kept [
 	if force.MadeEnv {
 		doc.dropEmptyEnv()
 	}
-	if doc.empty() && len(bytes.TrimSpace(before)) == 0 {
+	if whole && doc.empty() && len(bytes.TrimSpace(before)) == 0 {
 		return before, kept, nil
 	}
 	return doc.bytes(), kept, nil
@@ -382,10 +379,7 @@ func (f folder) recoverTemp(e *entry) error {
 	if err != nil {
 		return err
 	}
-	before, err := f.before(e)
-	if err != nil {
-		return err
-	}
+	before, _ := f.before(e)
 	var inForce string
 	if force, err := f.read("entry.json"); err == nil && force != nil {
 		inForce = force.After

@@ -108,7 +108,7 @@ func (e *UnknownModelError) Remedy() string {
 	case len(e.Nearest) == 0:
 		return "pull it: docker model pull " + e.Name
 	case e.Name == "":
-		return "name one of " + strings.Join(e.Nearest, ", ")
+		return "choose one: " + strings.Join(e.Nearest, ", ")
 	}
 	return "the nearest are " + strings.Join(e.Nearest, ", ") + "; or pull it: docker model pull " + e.Name
 }

@@ -124,7 +124,11 @@ func NewClient(e Endpoint) *Client {
 			return dialer.DialContext(ctx, "unix", e.Socket)
 		}
 	}
-	return &Client{endpoint: e, http: &http.Client{Transport: transport}}
+	return &Client{endpoint: e, http: &http.Client{
+		Transport: transport,
+		// Whatever listens there shall not send us anywhere else.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
 }
 
 // Endpoint is the runner that the client talks to.

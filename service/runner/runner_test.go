@@ -64,7 +64,7 @@ func TestProofsOnARealRunner(t *testing.T) {
 		{"small", 0, "runner model CONTEXT message system_message tool_call", "32768"},
 		{"oom", 0, "runner model context MESSAGE", "not enough memory"},
 		{"goood", 0, "runner MODEL", "the nearest are ai/good"},
-		{"", 0, "runner MODEL", "name one of"},
+		{"", 0, "runner MODEL", "choose one: "},
 	}
 	for _, tt := range tests {
 		t.Run(tt.model+fmt.Sprint(tt.wish), func(t *testing.T) {
