@@ -221,7 +221,7 @@ func warnings(t claude.Target, s claude.Status) []Warning {
 		out = append(out, Warning{"settings_broken", s.Broken.Where() + ": " + s.Broken.Why + ", so Claude Code ignores the file", s.Broken.Remedy})
 	}
 	if len(s.Drift) > 0 {
-		out = append(out, Warning{"drift", t.File + ": somebody changed " + strings.Join(s.Drift, ", ") + " after the switch",
+		out = append(out, Warning{"drift", t.File + ": somebody changed " + some(s.Drift) + " after the switch",
 			"switch again to set it, or leave it: going back to cloud keeps the change"})
 	}
 	if s.Pinned != nil {
@@ -237,6 +237,15 @@ func warnings(t claude.Target, s claude.Status) []Warning {
 		}
 	}
 	return out
+}
+
+// some names the first few of a list.
+func some(names []string) string {
+	const few = 3
+	if len(names) <= few {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:few], ", "), len(names)-few)
 }
 
 // chosen is the model that a switch takes when none is named.

@@ -241,10 +241,20 @@ func (l *Ledger) Inspect(t Target) (Status, error) {
 	if status.BaseURL == force.BaseURL {
 		status.Route, status.Model, status.Context = force.Route, force.Model, force.Context
 	}
+	undone := true
 	for _, k := range force.Keys {
-		if !same(doc.value(k.Name), k.New) {
+		present := doc.value(k.Name)
+		undone = undone && same(present, k.Old)
+		switch {
+		case same(present, k.New):
+		case k.Name == baseURLKey: // what matters most comes first
+			status.Drift = slices.Insert(status.Drift, 0, k.Name)
+		default:
 			status.Drift = append(status.Drift, k.Name)
 		}
+	}
+	if undone {
+		status.Drift = nil // put back by hand: nothing is left to say
 	}
 	return status, nil
 }

@@ -466,6 +466,9 @@ func (l *Ledger) Verify(ctx context.Context, t Target) (Outcome, error) {
 	if err != nil || !stale {
 		return Outcome{}, err
 	}
+	if sessions, err := Sessions(t.ConfigDir); err != nil || len(sessions) == 0 {
+		return Outcome{}, err // no session, no stale copy: a person put it back
+	}
 	unlock, err := f.lock(ctx)
 	if err != nil {
 		return Outcome{}, err

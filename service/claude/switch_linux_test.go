@@ -166,6 +166,53 @@ func TestDriftIsSeen(t *testing.T) {
 	}
 }
 
+func TestPutBackByHandIsNoDrift(t *testing.T) {
+	h := newHome(t)
+	h.put(t, "{}")
+	h.to(t, Local)
+	h.put(t, "{}")
+	if out, err := h.ledger.Verify(t.Context(), h.Target); err != nil || out.Changed {
+		t.Errorf("no session runs, and yet the switch was applied again: %+v %v", out, err)
+	}
+	status, err := h.ledger.Inspect(h.Target)
+	if err != nil || status.Route != Cloud || len(status.Drift) > 0 {
+		t.Errorf("%+v %v", status, err)
+	}
+	h.to(t, Cloud)
+	if got := h.get(t); got != "{}" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestALostCopyIsSurvived(t *testing.T) {
+	h := newHome(t)
+	const original = "{\n  \"theme\": \"dark\",\n  \"env\": {\n    \"ANTHROPIC_BASE_URL\": \"https://gw\"\n  }\n}\n"
+	h.put(t, original)
+	h.to(t, Local)
+	copies, err := filepath.Glob(filepath.Join(h.ledger.Dir(), "*", "before-*"))
+	if err != nil || len(copies) != 1 {
+		t.Fatal(copies, err)
+	}
+	if err := os.WriteFile(copies[0], []byte("damaged"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.to(t, Cloud)
+	if got := h.get(t); got != original {
+		t.Errorf("got %q", got)
+	}
+	h.to(t, Local)
+	entries, _ := filepath.Glob(filepath.Join(h.ledger.Dir(), "*", "entry.json"))
+	local := h.get(t)
+	if err := os.WriteFile(entries[0], []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = h.ledger.Switch(t.Context(), h.Target, Cloud, Destination{}, nil)
+	var refusal *Refusal
+	if !errors.As(err, &refusal) || !strings.Contains(refusal.Remedy, "before-") || h.get(t) != local {
+		t.Errorf("a damaged record: %v", err)
+	}
+}
+
 func TestAnotherModelThenCloud(t *testing.T) {
 	h := newHome(t)
 	const original = `{"env":{"ANTHROPIC_DEFAULT_OPUS_MODEL":"mine"}}`

@@ -10,10 +10,10 @@ import (
 
 // Target is one Claude Code configuration folder whose settings a switch edits.
 type Target struct {
-	Dir       string // the folder, absolute
-	File      string // the settings file in it, absolute; possibly a symlink, possibly absent
-	ConfigDir string // where Claude Code records the sessions that read File
-	Project   string // the project's folder; empty for a user's configuration
+	Dir       string `json:"dir"`               // the folder, absolute
+	File      string `json:"file"`              // the settings file in it, absolute; possibly a symlink, possibly absent
+	ConfigDir string `json:"config_dir"`        // where Claude Code records the sessions that read File
+	Project   string `json:"project,omitempty"` // the project's folder; empty for a user's configuration
 }
 
 // UserTarget is a configuration folder such as ~/.claude.
