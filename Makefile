@@ -35,7 +35,7 @@ bench: ## measure and print the table
 	@$(GO) run ./internal/lab/bench
 
 lint: ## gofmt, vet, staticcheck, govulncheck
-	@test -z "$$(gofmt -l . | tee /dev/stderr)"
+	@files=$$(gofmt -l .); test -z "$$files" || { echo "not formatted: $$files"; exit 1; }
 	$(GO) vet ./... && $(GO) vet -tags e2e ./internal/lab/e2e
 	$(GO) vet -C internal/lab/parts ./...
 	GOOS=windows CGO_ENABLED=0 $(GO) vet ./...

@@ -148,6 +148,17 @@ func TestChangesOfOthersAreKept(t *testing.T) {
 	}
 }
 
+func TestTheEnvThatTheSwitchMadeGoesWithIt(t *testing.T) {
+	h := newHome(t)
+	h.put(t, "{\n  \"theme\": \"dark\"\n}\n")
+	h.to(t, Local)
+	h.put(t, strings.Replace(h.get(t), "dark", "light", 1))
+	h.to(t, Cloud)
+	if got := h.get(t); got != "{\n  \"theme\": \"light\"\n}\n" {
+		t.Errorf("got %s", got)
+	}
+}
+
 func replace(old, new string) func(string) string {
 	return func(s string) string { return strings.Replace(s, old, new, 1) }
 }

@@ -358,6 +358,20 @@ func TestLedgerIsPrivateAndPruned(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	past, _ := filepath.Glob(filepath.Join(h.ledger.Dir(), "*", "past-*.json"))
+	if len(past) != keptEntries {
+		t.Errorf("%d old entries are kept, want %d", len(past), keptEntries)
+	}
+	for _, path := range past {
+		f := h.ledger.folder(h.Target)
+		e, err := f.read(filepath.Base(path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, kept := f.before(e); !kept {
+			t.Errorf("the copy of %s was pruned", path)
+		}
+	}
 	if most := 2*keptEntries + 6; files > most {
 		t.Errorf("%d files in the ledger after many switches, want at most %d", files, most)
 	}

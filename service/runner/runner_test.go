@@ -90,8 +90,13 @@ func TestProofsOnARealRunner(t *testing.T) {
 		})
 	}
 	models, err := c.Models(t.Context())
-	if err != nil || len(models) != 5 || models[0].Size == 0 {
+	if err != nil || len(models) != 5 {
 		t.Errorf("%+v %v", models, err)
+	}
+	for _, m := range models {
+		if m.Size == 0 || m.Context == 0 {
+			t.Errorf("size or context of %s is unknown: %+v", m.Tag(), m)
+		}
 	}
 	if err := c.Preload(t.Context(), "ai/good"); err != nil {
 		t.Error(err)
@@ -156,7 +161,8 @@ func TestOverASocketAndThePrefix(t *testing.T) {
 			http.NotFound(w, r)
 			return
 		}
-		fmt.Fprint(w, `[{"id":"sha256:1","tags":["docker.io/ai/x:latest"],"config":{"size":"1.50GiB","context_size":8192}}]`)
+		fmt.Fprint(w, `[{"id":"sha256:1","tags":["docker.io/ai/x:latest"],"config":{"size":"1.50GiB","context_size":8192}},
+			{"id":"sha256:2","config":{"gguf":{"general.architecture":"qwen3","qwen3.context_length":"40960"}}}]`)
 	})}
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { _ = server.Close() })
@@ -164,8 +170,12 @@ func TestOverASocketAndThePrefix(t *testing.T) {
 	c := NewClient(e)
 	defer c.Close()
 	models, err := c.Models(t.Context())
-	if err != nil || len(models) != 1 || models[0].Context != 8192 || models[0].Size != 3<<29 {
-		t.Errorf("%+v %v", models, err)
+	if err != nil || len(models) != 2 || models[0].Context != 8192 || models[0].Size != 3<<29 {
+		t.Fatalf("%+v %v", models, err)
+	}
+	// Packaged before the context was recorded: the training context counts.
+	if models[1].Context != 40960 || models[1].Tag() != "sha256:2" {
+		t.Errorf("%+v", models[1])
 	}
 	if e.BaseURL() != "" {
 		t.Error("Claude Code cannot be pointed to a socket")
