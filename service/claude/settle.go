@@ -1,0 +1,119 @@
+package claude
+
+import (
+	"context"
+	"time"
+)
+
+// settling is how long after a switch a session may still write a stale copy of
+// its settings: it reloads them about a second after they change.
+const settling = 10 * time.Second
+
+const maxAgain = 5
+
+// Verify looks whether a switch of the last few seconds still stands. A running
+// Claude Code may have written a stale copy over it: then the switch is applied
+// again to that copy, whose other changes are kept. Older differences are drift,
+// which only a person can judge.
+func (l *Ledger) Verify(ctx context.Context, t Target) (Outcome, error) {
+	f := l.folder(t)
+	force, err := f.read("entry.json")
+	if err != nil || force == nil {
+		return Outcome{}, err
+	}
+	stale, err := f.stale(force)
+	if err != nil || !stale {
+		return Outcome{}, err
+	}
+	if sessions, err := Sessions(t.ConfigDir); err != nil || len(sessions) == 0 {
+		return Outcome{}, err // no session, no stale copy: a person put it back
+	}
+	unlock, err := f.lock(ctx)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer unlock()
+	if err := f.recover(); err != nil {
+		return Outcome{}, err
+	}
+	if force, err = f.read("entry.json"); err != nil || force == nil {
+		return Outcome{}, err
+	}
+	if stale, err = f.stale(force); err != nil || !stale {
+		return Outcome{}, err
+	}
+	now, err := readIfExists(force.Target.File)
+	if err != nil {
+		return Outcome{}, err
+	}
+	doc, err := parseFile(force.Target.File, now)
+	if err != nil {
+		return Outcome{}, err
+	}
+	values := map[string]string{}
+	for _, k := range force.Keys {
+		present := doc.value(k.Name)
+		changedByOthers := !same(present, k.New) && !same(present, k.Was)
+		if k.New != nil && !same(k.New, k.Old) && !changedByOthers {
+			values[k.Name] = *k.New
+		}
+	}
+	next := *force
+	next.Again++
+	out, err := f.apply(ctx, next, values)
+	if err == nil {
+		out.Again = next.Again
+	}
+	return out, err
+}
+
+// Settle watches a target after a switch until no stale copy can come any more,
+// and repairs what one did. It returns at once when no session is running.
+func (l *Ledger) Settle(ctx context.Context, t Target) (Outcome, error) {
+	var total Outcome
+	if sessions, err := Sessions(t.ConfigDir); err != nil || len(sessions) == 0 {
+		return total, err
+	}
+	quiet := 0
+	for quiet < len(settleAfter) {
+		select {
+		case <-ctx.Done():
+			return total, ctx.Err()
+		case <-time.After(settleAfter[quiet]):
+		}
+		out, err := l.Verify(ctx, t)
+		if err != nil {
+			return total, err
+		}
+		quiet++
+		if out.Again > 0 {
+			total, quiet = out, 0
+		}
+	}
+	return total, nil
+}
+
+// settleAfter are the pauses between looks at a switched file: Claude Code's
+// stale copies were seen up to 2 s after a switch.
+var settleAfter = []time.Duration{300 * time.Millisecond, 700 * time.Millisecond, time.Second, 500 * time.Millisecond}
+
+// stale tells whether the file carries values from just before the switch.
+func (f folder) stale(force *entry) (bool, error) {
+	if f.now().Sub(force.Switched) > settling || force.Again >= maxAgain {
+		return false, nil
+	}
+	now, err := readIfExists(force.Target.File)
+	if err != nil || now == nil || sum(now) == force.After {
+		return false, err
+	}
+	doc, err := Parse(now)
+	if err != nil {
+		return false, nil // somebody is writing it, or broke it: not a stale copy
+	}
+	for _, k := range force.Keys {
+		if present := doc.value(k.Name); !same(present, k.New) && same(present, k.Was) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
