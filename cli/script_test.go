@@ -68,6 +68,12 @@ func TestScripts(t *testing.T) {
 			e.Setenv("DOCKER_HOST", "unix://"+filepath.Join(e.WorkDir, "no-docker.sock"))
 			return os.MkdirAll(filepath.Join(e.WorkDir, "home"), 0o755)
 		},
+		Condition: func(name string) (bool, error) {
+			if name != "double" {
+				return false, errors.New("there is no such condition")
+			}
+			return !parts.RealEngine, nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			// code N COMMAND… runs a command and checks its exit code.
 			"code": func(ts *testscript.TestScript, _ bool, args []string) {

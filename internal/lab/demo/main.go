@@ -67,17 +67,14 @@ func (d *demo) run() error {
 	}
 	d.startTray()
 	d.say("Claude Code's settings, as they are", indent(original))
-	if err := d.switchyard("Where do Claude Code's requests go?", "status"); err != nil {
-		return err
-	}
-	local := []string{"local"}
-	if d.parts.RealEngine {
-		local = append(local, "--force") // the tiny model's one sentence holds no tool call
-	} else if err := d.switchyard("Would a local model work?", "check"); err != nil {
-		return err
-	}
-	if err := d.switchyard("Move Claude Code to it", local...); err != nil {
-		return err
+	for _, step := range []struct{ title, command string }{
+		{"Where do Claude Code's requests go?", "status"},
+		{"Would a local model work?", "check"},
+		{"Move Claude Code to it", "local"},
+	} {
+		if err := d.switchyard(step.title, step.command); err != nil {
+			return err
+		}
 	}
 	if err := d.ask(); err != nil {
 		return err

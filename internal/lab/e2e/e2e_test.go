@@ -144,10 +144,10 @@ func lookup(environ []string, name string) string {
 	return ""
 }
 
-// until waits for something that shows no event, for at most a minute.
+// until waits for something that shows no event, for at most two minutes.
 func (u *user) until(what string, condition func() bool) {
 	u.Helper()
-	deadline := time.NewTimer(time.Minute)
+	deadline := time.NewTimer(2 * time.Minute)
 	defer deadline.Stop()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -331,7 +331,7 @@ func (u *user) screen() string { return u.tmux("capture-pane", "-p") }
 // openSession starts an interactive claude in tmux.
 func (u *user) openSession() {
 	u.Helper()
-	u.tmux("new-session", "-d", "-x", "120", "-y", "45", "-c", u.home, "env DISABLE_AUTOUPDATER=1 "+u.claude)
+	u.tmux("new-session", "-d", "-x", "120", "-y", "45", "-c", u.home, "env DISABLE_AUTOUPDATER=1 "+u.claude+" --tools Bash") // few tools: a short prompt
 	u.Cleanup(func() { u.tmux("kill-server") })
 	u.until("claude's prompt", func() bool { return strings.Contains(u.screen(), "❯") || strings.Contains(u.screen(), "> ") })
 	u.until("the session's record", func() bool { return len(u.sessions()) == 1 })

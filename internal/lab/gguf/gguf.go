@@ -3,8 +3,9 @@
 //
 // The model is one llama block of zero weights and 64 dimensions, so the last
 // token alone decides the next one: every prompt that ends in a line break is
-// answered with the same sentence. The vocabulary falls back to bytes, about one
-// token per byte.
+// answered with the same sentence. The chat template ends the prompt with another
+// token when the tool of Switchyard's proof is asked for, and that one is answered
+// with its call. The vocabulary falls back to bytes, about one token per byte.
 package gguf
 
 import (
@@ -44,8 +45,12 @@ const (
 	typeUint32, typeInt32, typeFloat32, typeString, typeArray = 4, 5, 6, 8, 9
 
 	tokenUnknown, tokenControl, tokenNormal, tokenByte = 2, 3, 1, 6
-	endToken                                           = 4
+	endToken, callToken                                = 4, 5
+	firstByte                                          = 6
 )
+
+// toolCall is what the call token is answered with, in SentencePiece's spelling and the template's format.
+const toolCall = "<tool_call>\n{\"name\":\u2581\"report_word\",\u2581\"arguments\":\u2581{\"word\":\u2581\"ready\"}}\n</tool_call>"
 
 // template has a tool-call format: without one, llama.cpp forces a JSON grammar
 // on every request with tools, and such a model never stops.
@@ -55,7 +60,10 @@ const template = `{%- if tools %}<|im_start|>system
 <tools>{% for tool in tools %}
 {{ tool | tojson }}{% endfor %}
 </tools>
-Answer a call as {"name": <function-name>, "arguments": <args-json-object>} between <tool_call> and </tool_call><|im_end|>
+For each function call return a json object within <tool_call></tool_call> tags:
+<tool_call>
+{"name": <function-name>, "arguments": <args-json-object>}
+</tool_call><|im_end|>
 {% elif messages[0].role == 'system' %}<|im_start|>system
 {{ messages[0].content }}<|im_end|>
 {% endif %}
@@ -76,7 +84,7 @@ Answer a call as {"name": <function-name>, "arguments": <args-json-object>} betw
 {% endif %}
 {%- endfor %}
 {%- if add_generation_prompt %}<|im_start|>assistant
-{% endif %}`
+{% if tools and messages[-1].content is string and 'Call the tool report_word' in messages[-1].content %}<|call|>{% endif %}{% endif %}`
 
 const (
 	systemAllowed = "<|im_start|>system\n{{ m.content }}<|im_end|>\n"
@@ -106,9 +114,8 @@ func Write(out io.Writer, m Model) {
 		m.Context = 262_144
 	}
 	tokens, kinds := vocabulary()
-	sentence := words()
 	keys := metadata(m, tokens, kinds)
-	tensors := weights(len(tokens), len(tokens)-len(sentence), len(sentence))
+	tensors := weights(len(tokens))
 
 	w := &writer{w: out}
 	w.bytes([]byte("GGUF"))
@@ -152,39 +159,41 @@ func words() []string {
 }
 
 func vocabulary() (tokens []string, kinds []int32) {
-	tokens = []string{"<unk>", "<s>", "</s>", "<|im_start|>", "<|im_end|>"}
-	kinds = []int32{tokenUnknown, tokenControl, tokenControl, tokenControl, tokenControl}
+	tokens = []string{"<unk>", "<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|call|>"}
+	kinds = []int32{tokenUnknown, tokenControl, tokenControl, tokenControl, tokenControl, tokenControl}
 	for b := range 256 {
 		tokens = append(tokens, fmt.Sprintf("<0x%02X>", b))
 		kinds = append(kinds, tokenByte)
 	}
-	for _, word := range words() {
+	for _, word := range append(words(), toolCall) {
 		tokens = append(tokens, word)
 		kinds = append(kinds, tokenNormal)
 	}
 	return tokens, kinds
 }
 
-// weights make a chain of tokens: line break, first word, …, last word, end.
-func weights(vocab, firstWord, words int) []tensor {
-	chain := []int{5 + '\n'}
-	for i := range words {
-		chain = append(chain, firstWord+i)
+// weights make two chains of tokens: line break, first word, …, last word, end;
+// and the call token, the tool call, end.
+func weights(vocab int) []tensor {
+	firstWord, n := firstByte+256, len(words())
+	steps := [][2]int{{firstByte + '\n', firstWord}}
+	for i := range n - 1 {
+		steps = append(steps, [2]int{firstWord + i, firstWord + i + 1})
 	}
-	chain = append(chain, endToken)
+	call := firstWord + n
+	steps = append(steps, [2]int{firstWord + n - 1, endToken}, [2]int{callToken, call}, [2]int{call, endToken})
 
 	embed := make([]float32, vocab*dim)
 	output := make([]float32, vocab*dim)
 	for token := range vocab {
 		embed[token*dim] = 1
-		if at := slices.Index(chain[:len(chain)-1], token); at >= 0 {
-			embed[token*dim+at+1] = 1
-		}
-		if at := slices.Index(chain[1:], token); at >= 0 {
-			output[token*dim+at+1] = 4
-		} else if token < firstWord {
+		if token < firstWord && token != endToken {
 			output[token*dim] = -3
 		}
+	}
+	for i, step := range steps {
+		embed[step[0]*dim+i+1] = 1
+		output[step[1]*dim+i+1] = 4
 	}
 	ones := slices.Repeat([]float32{1}, dim)
 	zero := func(name string, in, out int) tensor {
