@@ -45,7 +45,8 @@ func Run(ctx context.Context, yard *service.Yard) error {
 	defer stop()
 	t := &tray{
 		yard: yard, log: logger, supervisor: service.NewSupervisor(yard, logger),
-		notifications: yard.Config.Notifications == nil || *yard.Config.Notifications,
+		notices: make(chan told, 16),
+		quiet:   yard.Config.Notifications != nil && !*yard.Config.Notifications,
 	}
 	beeep.AppName = "Switchyard"
 	if problem := desktop(); problem != "" {
@@ -70,17 +71,25 @@ func Run(ctx context.Context, yard *service.Yard) error {
 			result = t.supervisor.Run(ctx)
 		})
 		owned.Go(func() { t.follow(ctx) })
+		owned.Go(func() { t.notify(ctx) })
 	}, nil)
 	stop()
 	owned.Wait()
 	return result
 }
 
+// told is a notification with the icon that it is shown with.
+type told struct {
+	Notice
+	icon []byte
+}
+
 type tray struct {
-	yard          *service.Yard
-	log           *slog.Logger
-	supervisor    *service.Supervisor
-	notifications bool
+	yard       *service.Yard
+	log        *slog.Logger
+	supervisor *service.Supervisor
+	notices    chan told
+	quiet      bool // the user wants no notifications
 
 	menu  *applier
 	glyph assets.Glyph
@@ -107,7 +116,11 @@ func (t *tray) follow(ctx context.Context) {
 		case s := <-states:
 			t.show(s)
 			for _, n := range Notices(before, s) {
-				t.notify(n)
+				select {
+				case t.notices <- told{n, assets.PNG(t.glyph, t.badge)}:
+				default:
+					t.log.Warn("a notification was dropped: the desktop takes none", "title", n.Title)
+				}
 			}
 			before = s
 		}
@@ -138,17 +151,32 @@ func (t *tray) paint(s service.State) {
 // markup is what notification servers would take for formatting.
 var markup = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
-func (t *tray) notify(n Notice) {
-	t.log.Info("notice", "title", n.Title)
-	if !t.notifications {
-		return
-	}
-	text := n.Text
-	if runtime.GOOS == "linux" {
-		text = markup.Replace(text)
-	}
-	if err := beeep.Notify(n.Title, text, assets.PNG(t.glyph, t.badge)); err != nil {
-		t.log.Warn("notification", "error", err) // the menu's first line says it too
+// notify shows the notifications, apart from the menu: a desktop's daemon may hang.
+func (t *tray) notify(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case n := <-t.notices:
+			t.log.Info("notice", "title", n.Title)
+			if t.quiet {
+				continue
+			}
+			text := n.Text
+			if runtime.GOOS == "linux" {
+				text = markup.Replace(text)
+			}
+			shown := make(chan error, 1)
+			go func() { shown <- beeep.Notify(n.Title, text, n.icon) }() // cannot be cancelled; a hung one ends with the process
+			select {
+			case <-ctx.Done():
+				return
+			case err := <-shown:
+				if err != nil {
+					t.log.Warn("notification", "error", err) // the menu's first line says it too
+				}
+			}
+		}
 	}
 }
 

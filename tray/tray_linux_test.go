@@ -210,6 +210,66 @@ func TestTheMenuFollowsTheCommandLine(t *testing.T) {
 	}
 }
 
+func TestTheModelIsChosenInTheMenu(t *testing.T) {
+	d := newDesk(t, true)
+	if err := d.runner.Add(t.Context(), "ai/other", gguf.Model{Context: 65536}); err != nil {
+		t.Fatal(err)
+	}
+	d.start()
+	d.until("the icon", d.bus.Registered)
+	d.untilRow("ai/other", there)
+	d.click("Local")
+	d.until("being told to choose", func() bool {
+		told := d.bus.Notifications()
+		return len(told) == 1 && strings.Contains(told[0].Text, "choose one: ")
+	})
+	d.click("ai/other")
+	d.untilRow("ai/other", ticked)
+	d.click("Local")
+	d.untilRow("● Local · ai/other · 64K", there)
+	d.click("ai/tiny") // while local it takes effect at once
+	d.untilRow("● Local · ai/tiny · 256K", there)
+	if !strings.Contains(d.read(), "docker.io/ai/tiny:latest") || strings.Contains(d.read(), "ai/other") {
+		t.Errorf("the file says\n%s", d.read())
+	}
+}
+
+func TestNotificationsCanBeTurnedOff(t *testing.T) {
+	d := newDesk(t, true)
+	d.environ = append(d.environ, "SWITCHYARD_NOTIFICATIONS=false")
+	d.write("{")
+	d.start()
+	d.until("the icon", d.bus.Registered)
+	d.untilRow("⚠ ~/.claude/settings.json", there)
+	d.click("Quit")
+	<-d.ended
+	if told := d.bus.Notifications(); len(told) > 0 {
+		t.Errorf("told %+v", told)
+	}
+}
+
+func TestAHungNotificationDaemonStopsNothing(t *testing.T) {
+	d := newDesk(t, true)
+	d.bus.Hang()
+	d.write("{")
+	d.start()
+	d.until("the icon", d.bus.Registered)
+	d.until("a notification that hangs", func() bool { return len(d.bus.Notifications()) == 1 })
+	d.write("{}")
+	d.untilRow("● Cloud", there)
+	d.click("Local")
+	d.untilRow("● Local", there)
+	d.click("Back to cloud, then quit")
+	select {
+	case <-d.ended:
+	case <-time.After(20 * time.Second):
+		t.Fatal("it did not end")
+	}
+	if d.read() != "{}" {
+		t.Errorf("left %s", d.read())
+	}
+}
+
 func TestAFailedSwitchIsTold(t *testing.T) {
 	d := newDesk(t, true)
 	d.start()

@@ -24,6 +24,7 @@ type Bus struct {
 	more chan struct{} // closed and replaced when something was recorded
 	item string        // the registered icon's bus name
 	told []Notification
+	hang bool
 	sigs map[string]int
 }
 
@@ -120,8 +121,15 @@ type daemon struct{ b *Bus }
 
 // Notify is the notification daemon's method.
 func (d *daemon) Notify(app string, _ uint32, _, title, text string, _ []string, _ map[string]dbus.Variant, _ int32) (uint32, *dbus.Error) {
-	d.b.record(func() { d.b.told = append(d.b.told, Notification{app, title, text}) })
-	return uint32(len(d.b.told)), nil
+	hang := false
+	d.b.record(func() {
+		d.b.told = append(d.b.told, Notification{app, title, text})
+		hang = d.b.hang
+	})
+	if hang {
+		select {}
+	}
+	return 1, nil
 }
 
 // GetCapabilities is the notification daemon's method.
@@ -157,6 +165,9 @@ func (b *Bus) Registered() bool {
 	defer b.mu.Unlock()
 	return b.item != ""
 }
+
+// Hang makes the notification daemon take notifications and never answer.
+func (b *Bus) Hang() { b.record(func() { b.hang = true }) }
 
 // Forget lets the next icon register as the first one.
 func (b *Bus) Forget() { b.record(func() { b.item = "" }) }
