@@ -108,7 +108,20 @@ func (s *Supervisor) Choose(ctx context.Context, tag string) error {
 		return s.Switch(ctx, Request{Route: route, Model: tag})
 	}
 	defer wish(s.lookFiles)
-	return s.yard.Choose(tag)
+	var err error = &Error{Kind: Refused, What: "choosing " + tag, Why: "the configuration says which model a switch takes", Remedy: `change "model" in ` + s.yard.Paths.Config}
+	if s.yard.Config.Model == "" {
+		err = s.yard.Choose(tag)
+	}
+	if err != nil {
+		s.failed(ctx, "Could not choose the model", err)
+	}
+	return err
+}
+
+// failed puts a command's failure into the State.
+func (s *Supervisor) failed(ctx context.Context, title string, err error) {
+	text := s.yard.tilde(reasonAndRemedy(err))
+	s.fact(ctx, func(k *known) { k.failure = Failure{N: k.failure.N + 1, Title: title, Text: text} })
 }
 
 // Run supervises until the context ends, and returns when everything it started has ended.
@@ -195,12 +208,10 @@ func (s *Supervisor) perform(ctx, one context.Context, r Request) error {
 	s.log.Info("switch", "route", r.Route, "model", result.Model, "took", time.Since(start).Round(time.Millisecond), "error", err)
 	// What the switch wrote is read before it counts as done.
 	f := s.yard.lookAtFiles(ctx)
-	s.fact(ctx, func(k *known) {
-		k.busy, k.files = "", f
-		if err != nil && !errors.Is(err, context.Canceled) {
-			k.failure = Failure{N: k.failure.N + 1, Title: "Could not switch to " + string(r.Route), Text: s.yard.tilde(reasonAndRemedy(err))}
-		}
-	})
+	s.fact(ctx, func(k *known) { k.busy, k.files = "", f })
+	if err != nil && !errors.Is(err, context.Canceled) {
+		s.failed(ctx, "Could not switch to "+string(r.Route), err)
+	}
 	s.Refresh()
 	return err
 }

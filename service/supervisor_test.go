@@ -143,6 +143,19 @@ func TestAFailureIsInTheState(t *testing.T) {
 	}
 }
 
+func TestTheConfigurationsModelCannotBeChosenAway(t *testing.T) {
+	y := open(t, "http://127.0.0.1:9")
+	y.Config.Model = "ai/mine"
+	s, until := supervise(t, y)
+	if err := s.Choose(t.Context(), "ai/other"); err == nil {
+		t.Error("it said nothing")
+	}
+	state := until("the failure", func(s State) bool { return s.Failure.N == 1 && s.Chosen == "ai/mine" })
+	if !strings.Contains(state.Failure.Text, "config.toml") {
+		t.Errorf("%+v", state)
+	}
+}
+
 // A transaction that a killed process left behind is ended by the next look.
 func TestALookEndsWhatWasLeftOpen(t *testing.T) {
 	y := open(t, "http://127.0.0.1:9")
