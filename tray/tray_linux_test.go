@@ -28,8 +28,6 @@ type desk struct {
 
 func newDesk(t *testing.T, doubles bool) *desk {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	t.Cleanup(cancel)
 	parts, err := lab.Build(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -51,9 +49,10 @@ func newDesk(t *testing.T, doubles bool) *desk {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(busDir) })
-	if d.bus, err = lab.StartBus(ctx, busDir, lab.Environ(d.home, ""), doubles); err != nil {
+	if d.bus, err = lab.StartBus(busDir, lab.Environ(d.home, ""), doubles); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(d.bus.Close)
 	d.settings = filepath.Join(d.home, ".claude", "settings.json")
 	d.environ = append(lab.Environ(d.home, d.bus.Address), "MODEL_RUNNER_HOST="+d.runner.URL)
 	if err := errors.Join(os.MkdirAll(filepath.Dir(d.settings), 0o755), os.MkdirAll(filepath.Join(d.home, "run"), 0o700)); err != nil {

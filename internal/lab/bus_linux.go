@@ -19,6 +19,7 @@ import (
 type Bus struct {
 	Address string
 
+	stop func()
 	conn *dbus.Conn
 	mu   sync.Mutex
 	more chan struct{} // closed and replaced when something was recorded
@@ -43,33 +44,42 @@ type Row struct {
 // StartBus starts a private bus, whose socket is in dir and whose services live in
 // the environment given. With doubles it also takes the names of a tray
 // host and a notification daemon; without, a real desktop can take them.
-func StartBus(ctx context.Context, dir string, environ []string, doubles bool) (*Bus, error) {
+func StartBus(dir string, environ []string, doubles bool) (*Bus, error) {
 	if _, err := exec.LookPath("dbus-daemon"); err != nil {
 		return nil, errors.New("dbus-daemon is missing: apt-get install dbus")
 	}
-	cmd := exec.CommandContext(ctx, "dbus-daemon", "--session", "--nofork", "--print-address=1", "--address=unix:path="+filepath.Join(dir, "bus"))
+	cmd := exec.Command("dbus-daemon", "--session", "--nofork", "--print-address=1", "--address=unix:path="+filepath.Join(dir, "bus"))
 	cmd.Env = environ
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
-	if err := cmd.Start(); err != nil {
+	stop, err := start(cmd)
+	if err != nil {
 		return nil, err
 	}
-	context.AfterFunc(ctx, func() { _ = cmd.Wait() })
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	if err != nil {
+		stop()
 		return nil, fmt.Errorf("dbus-daemon did not start: %w", err)
 	}
-	b := &Bus{Address: strings.TrimSpace(line), more: make(chan struct{}), sigs: map[string]int{}}
-	if b.conn, err = dbus.Connect(b.Address); err != nil {
+	b := &Bus{Address: strings.TrimSpace(line), more: make(chan struct{}), sigs: map[string]int{}, stop: stop}
+	if b.conn, err = dbus.Connect(b.Address); err == nil && doubles {
+		err = b.TakeNames()
+	}
+	if err != nil {
+		b.Close()
 		return nil, err
 	}
-	context.AfterFunc(ctx, func() { _ = b.conn.Close() })
-	if doubles {
-		return b, b.TakeNames()
-	}
 	return b, nil
+}
+
+// Close ends the bus, and with it what lives on it.
+func (b *Bus) Close() {
+	if b.conn != nil {
+		_ = b.conn.Close()
+	}
+	b.stop()
 }
 
 // TakeNames brings the doubles of a tray host and a notification daemon up.

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,66 +23,76 @@ type Desktop struct {
 	Bus     *Bus
 	Display string // such as ":7"
 	Environ []string
+
+	stops []func() // in the order of their start
 }
 
-// StartDesktop starts a desktop with its settings in home, until the context ends.
-func StartDesktop(ctx context.Context, home string) (*Desktop, error) {
+// StartDesktop starts a desktop with its settings in home.
+func StartDesktop(ctx context.Context, home string) (_ *Desktop, err error) {
 	if err := writePanel(home); err != nil {
 		return nil, err
 	}
-	display, err := startX(ctx)
+	display, stop, err := startX()
 	if err != nil {
 		return nil, err
 	}
+	d := &Desktop{Display: display, stops: []func(){stop}}
+	defer func() {
+		if err != nil {
+			d.Close()
+		}
+	}()
 	environ := append(Environ(home, ""), "DISPLAY="+display, "XDG_CURRENT_DESKTOP=XFCE", "GDK_BACKEND=x11", "NO_AT_BRIDGE=1")
-	bus, err := StartBus(ctx, filepath.Join(home, "run"), environ, false)
+	bus, err := StartBus(filepath.Join(home, "run"), environ, false)
 	if err != nil {
 		return nil, err
 	}
-	d := &Desktop{Bus: bus, Display: display, Environ: append(environ, "DBUS_SESSION_BUS_ADDRESS="+bus.Address)}
+	d.Bus, d.Environ = bus, append(environ, "DBUS_SESSION_BUS_ADDRESS="+bus.Address)
+	d.stops = append(d.stops, bus.Close)
 	for _, command := range [][]string{
 		{"xsetroot", "-solid", "#34506b"},
 		{"/usr/lib/x86_64-linux-gnu/xfce4/notifyd/xfce4-notifyd"},
 		{"xfce4-panel", "--disable-wm-check"},
 	} {
-		if err := d.start(ctx, command); err != nil {
+		cmd := exec.Command(command[0], command[1:]...)
+		cmd.Env = d.Environ
+		stop, err := start(cmd)
+		if err != nil {
 			return nil, err
 		}
+		d.stops = append(d.stops, stop)
 	}
 	wait, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	return d, bus.Until(wait, "the panel", func() bool { return bus.HasName("org.kde.StatusNotifierWatcher") })
 }
 
-func (d *Desktop) start(ctx context.Context, command []string) error {
-	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
-	cmd.Env = d.Environ
-	if err := cmd.Start(); err != nil {
-		return err
+// Close ends the desktop, what started last first.
+func (d *Desktop) Close() {
+	for _, stop := range slices.Backward(d.stops) {
+		stop()
 	}
-	context.AfterFunc(ctx, func() { _ = cmd.Wait() })
-	return nil
 }
 
-func startX(ctx context.Context) (display string, err error) {
+func startX() (display string, stop func(), err error) {
 	read, write, err := os.Pipe()
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	defer read.Close()
-	cmd := exec.CommandContext(ctx, "Xvfb", "-displayfd", "3", "-screen", "0", "800x480x24", "-nolisten", "tcp", "-noreset")
+	cmd := exec.Command("Xvfb", "-displayfd", "3", "-screen", "0", "800x480x24", "-nolisten", "tcp", "-noreset")
 	cmd.ExtraFiles = []*os.File{write}
-	err = cmd.Start()
+	stop, err = start(cmd)
 	_ = write.Close()
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
-	context.AfterFunc(ctx, func() { _ = cmd.Wait() })
 	number, err := bufio.NewReader(read).ReadString('\n')
 	if err != nil {
-		return "", fmt.Errorf("the X server did not start: %w", err)
+		stop()
+		return "", nil, fmt.Errorf("the X server did not start: %w", err)
 	}
-	return ":" + strings.TrimSpace(number), nil
+	return ":" + strings.TrimSpace(number), stop, nil
 }
 
 // writePanel gives the panel a tray and a clock, and the toolkit a theme that Debian has.

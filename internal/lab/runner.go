@@ -62,6 +62,7 @@ func (r *Runner) Start(ctx context.Context) error {
 		"DISABLE_SERVER_UPDATE=1", "DO_NOT_TRACK=1",
 	}
 	ownGroup(cmd) // its engines end with it
+	dieWithUs(cmd)
 	if err := cmd.Start(); err != nil {
 		return err
 	}
@@ -112,8 +113,8 @@ func (r *Runner) Add(ctx context.Context, name string, m gguf.Model) error {
 	return nil
 }
 
-// Registry serves models for pulling until the context ends, and returns its address, localhost:PORT.
-func Registry(ctx context.Context, parts *Parts, dir string, models map[string]gguf.Model) (string, error) {
+// Registry serves models for pulling until it is stopped, at an address localhost:PORT.
+func Registry(parts *Parts, dir string, models map[string]gguf.Model) (address string, stop func(), err error) {
 	var args []string
 	for name, m := range models {
 		file := filepath.Join(dir, fmt.Sprintf("registry-%d.gguf", len(args)))
@@ -121,34 +122,35 @@ func Registry(ctx context.Context, parts *Parts, dir string, models map[string]g
 			m.Name = name
 		}
 		if err := gguf.WriteFile(file, m); err != nil {
-			return "", err
+			return "", nil, err
 		}
 		args = append(args, name+"="+file)
 	}
-	cmd := exec.CommandContext(ctx, parts.Registry, args...)
-	stdin, err := cmd.StdinPipe()
+	cmd := exec.Command(parts.Registry, args...)
+	stdin, err := cmd.StdinPipe() // it ends with its input, so the input stays open
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	var problems strings.Builder
 	cmd.Stderr = &problems
-	if err := cmd.Start(); err != nil {
-		return "", err
-	}
-	address, err := bufio.NewReader(stdout).ReadString('\n')
+	end, err := start(cmd)
 	if err != nil {
-		_ = cmd.Wait()
-		return "", fmt.Errorf("the registry did not start: %w\n%s", err, &problems)
+		return "", nil, err
 	}
-	context.AfterFunc(ctx, func() {
+	stop = func() {
 		_ = stdin.Close()
-		_ = cmd.Wait()
-	})
-	return strings.TrimSpace(address), nil
+		end()
+	}
+	address, err = bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		stop()
+		return "", nil, fmt.Errorf("the registry did not start: %w\n%s", err, &problems)
+	}
+	return strings.TrimSpace(address), stop, nil
 }
 
 // Answers waits until a URL answers with 200.

@@ -2,7 +2,6 @@ package lab
 
 import (
 	"bytes"
-	"context"
 	"io"
 	"net/http"
 	"strings"
@@ -98,12 +97,11 @@ func TestModelsArePulledFromTheRegistry(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(runner.Stop)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	address, err := Registry(ctx, parts, dir, map[string]gguf.Model{"ai/pulled:v1": {}})
+	address, stop, err := Registry(parts, dir, map[string]gguf.Model{"ai/pulled:v1": {}})
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(stop)
 	status, body := post(t, runner.URL+"/models/create", `{"from":"`+address+`/ai/pulled:v1"}`)
 	if status != http.StatusOK || !strings.Contains(body, `"type":"success"`) {
 		t.Errorf("%d %s", status, body)

@@ -49,6 +49,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer b.runner.Stop()
+	defer b.bus.Close()
 	fmt.Printf("%-44s %-28s %s\n", "what", "measured", "aim")
 	for _, m := range []struct {
 		name, aim string
@@ -96,7 +97,7 @@ func (b *bench) prepare() (err error) {
 	if err := b.runner.Add(b.ctx, "ai/tiny", gguf.Model{}); err != nil {
 		return err
 	}
-	if b.bus, err = lab.StartBus(b.ctx, filepath.Join(b.home, "run"), lab.Environ(b.home, ""), true); err != nil {
+	if b.bus, err = lab.StartBus(filepath.Join(b.home, "run"), lab.Environ(b.home, ""), true); err != nil {
 		return err
 	}
 	b.environ = append(lab.Environ(b.home, b.bus.Address), "MODEL_RUNNER_HOST="+b.runner.URL)

@@ -197,6 +197,7 @@ func TestPanelClickMovesTheRealClaudeCode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(desktop.Close)
 	u.tray(desktop.Environ)
 	var icon image.Rectangle
 	u.until("the icon in the panel", func() (ok bool) { icon, ok = desktop.Icon(u.ctx); return ok })
@@ -300,10 +301,11 @@ func (u *user) live() *lab.Bus {
 	if err := os.MkdirAll(filepath.Join(u.home, "run"), 0o700); err != nil {
 		u.Fatal(err)
 	}
-	bus, err := lab.StartBus(u.ctx, filepath.Join(u.home, "run"), u.environ, true)
+	bus, err := lab.StartBus(filepath.Join(u.home, "run"), u.environ, true)
 	if err != nil {
 		u.Fatal(err)
 	}
+	u.Cleanup(bus.Close)
 	u.tray(lab.Environ(u.home, bus.Address))
 	u.until("the icon", bus.Registered)
 	return bus
