@@ -66,11 +66,12 @@ func Run(ctx context.Context, yard *service.Yard) error {
 	systray.Run(func() {
 		t.menu = &applier{ctx: ctx, owned: &owned, clicks: t.clicks(ctx, stop, &owned), actions: map[*item]Action{}}
 		t.show(service.State{Route: claude.Cloud})
+		states := t.supervisor.Subscribe() // before the first look, which may have something to tell
 		owned.Go(func() {
 			defer systray.Quit()
 			result = t.supervisor.Run(ctx)
 		})
-		owned.Go(func() { t.follow(ctx) })
+		owned.Go(func() { t.follow(ctx, states) })
 		owned.Go(func() { t.notify(ctx) })
 	}, nil)
 	stop()
@@ -104,9 +105,8 @@ func (t *tray) headless(ctx context.Context) error {
 }
 
 // follow draws every State and tells what changed.
-func (t *tray) follow(ctx context.Context) {
-	states := t.supervisor.Subscribe()
-	before := <-states
+func (t *tray) follow(ctx context.Context, states <-chan service.State) {
+	var before service.State
 	for {
 		select {
 		case <-ctx.Done():
