@@ -17,7 +17,7 @@ import (
 func statusText(s service.State, home string) string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
-	fmt.Fprintf(w, "Route\t%s\n", strings.Join(nonEmpty(string(s.Route), runner.Short(s.Model), tokens(s.Context), s.Busy), " · "))
+	fmt.Fprintf(w, "Route\t%s\n", strings.Join(nonEmpty(string(s.Route), runner.Short(s.Model), service.Tokens(s.Context), s.Busy), " · "))
 	if s.BaseURL != "" {
 		fmt.Fprintf(w, "Requests\t%s\n", s.BaseURL)
 	}
@@ -35,7 +35,7 @@ func statusText(s service.State, home string) string {
 		if i == 0 {
 			head = "Models"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", head, runner.Short(m.Tag), size(m.Size), tokens(m.Context))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", head, runner.Short(m.Tag), service.Size(m.Size), service.Tokens(m.Context))
 	}
 	for i, t := range s.Targets {
 		head := ""
@@ -44,7 +44,7 @@ func statusText(s service.State, home string) string {
 		}
 		note := ""
 		if t.Waiting > 0 {
-			note = fmt.Sprintf("variables stay empty until %s", count(t.Waiting, "session ends", "sessions end"))
+			note = fmt.Sprintf("variables stay empty until %s", service.Count(t.Waiting, "session ends", "sessions end"))
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", head, tilde(t.File, home), t.Route, note)
 	}
@@ -80,7 +80,7 @@ func switchText(r service.Result, s service.State, home string) string {
 		b.WriteString("Claude Code is back in the cloud.\n")
 	default:
 		fmt.Fprintf(&b, "Claude Code is %s: %s, at %s.\n", r.Route,
-			strings.Join(nonEmpty(runner.Short(r.Model), tokens(r.Context)), ", "), r.BaseURL)
+			strings.Join(nonEmpty(runner.Short(r.Model), service.Tokens(r.Context)), ", "), r.BaseURL)
 	}
 	for _, t := range r.Targets {
 		if len(t.Kept) > 0 {
@@ -88,7 +88,7 @@ func switchText(r service.Result, s service.State, home string) string {
 		}
 		if t.Waiting > 0 {
 			fmt.Fprintf(&b, "%s: variables stay empty (\"\") until %s, because that is what moves it; the tray or any later command then puts the file back as it was.\n",
-				tilde(t.File, home), count(t.Waiting, "running session ends", "running sessions end"))
+				tilde(t.File, home), service.Count(t.Waiting, "running session ends", "running sessions end"))
 		}
 	}
 	if len(r.Unproven) > 0 {
@@ -142,17 +142,6 @@ func (p proofJSON) text() string {
 	return line
 }
 
-// tokens writes a context size as people say it: 64K; nothing for unknown.
-func tokens(n int) string {
-	switch {
-	case n <= 0:
-		return ""
-	case n%1024 == 0:
-		return strconv.Itoa(n/1024) + "K"
-	}
-	return strconv.Itoa(n)
-}
-
 // parseTokens reads 65536 or 64K; nothing means 0.
 func parseTokens(text string) (int, error) {
 	digits, kilo := strings.CutSuffix(strings.ToUpper(text), "K")
@@ -167,28 +156,6 @@ func parseTokens(text string) (int, error) {
 		n *= 1024
 	}
 	return n, nil
-}
-
-func size(bytes int64) string {
-	if bytes <= 0 {
-		return ""
-	}
-	const unit = 1024
-	value, suffix := float64(bytes), "B"
-	for _, next := range []string{"KiB", "MiB", "GiB", "TiB"} {
-		if value < unit {
-			break
-		}
-		value, suffix = value/unit, next
-	}
-	return strconv.FormatFloat(value, 'f', 1, 64) + " " + suffix
-}
-
-func count(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
 }
 
 func nonEmpty(parts ...string) []string {

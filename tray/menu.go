@@ -5,7 +5,6 @@ package tray
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 
 	"switchyard/assets"
@@ -65,7 +64,7 @@ func Menu(s service.State) []Row {
 		{Title: "Quit", Hidden: !inCloud, Action: Action{Do: Quit}},
 		{Title: "Quit…", Hidden: inCloud, Rows: []Row{
 			{Title: "Back to cloud, then quit", Action: Action{Do: CloudThenQuit}},
-			{Title: "Quit and stay " + routeName(s.Route), Action: Action{Do: Quit}},
+			{Title: "Quit and stay " + string(s.Route), Action: Action{Do: Quit}},
 		}},
 	}
 }
@@ -87,7 +86,7 @@ func headline(s service.State) string {
 		parts = append(parts, runner.Short(s.Model))
 	}
 	if s.Context > 0 {
-		parts = append(parts, kilo(s.Context))
+		parts = append(parts, service.Tokens(s.Context))
 	}
 	return short("● " + strings.Join(parts, " · "))
 }
@@ -103,9 +102,9 @@ func secondLine(s service.State) string {
 	}
 	switch n := len(s.Sessions); {
 	case waiting > 0:
-		return fmt.Sprintf("settings are restored when %s", plural(waiting, "session ends", "sessions end"))
+		return fmt.Sprintf("settings are restored when %s", service.Count(waiting, "session ends", "sessions end"))
 	case n > 0:
-		return plural(n, "session", "sessions")
+		return service.Count(n, "session", "sessions")
 	}
 	return ""
 }
@@ -124,10 +123,10 @@ func models(s service.State) []Row {
 	for _, m := range s.Models {
 		parts := []string{runner.Short(m.Tag)}
 		if m.Size > 0 {
-			parts = append(parts, gib(m.Size))
+			parts = append(parts, service.Size(m.Size))
 		}
 		if m.Context > 0 {
-			parts = append(parts, kilo(m.Context))
+			parts = append(parts, service.Tokens(m.Context))
 		}
 		rows = append(rows, Row{Title: short(strings.Join(parts, " · ")), Checkable: true, Checked: isModel(m, current, len(s.Models)),
 			Action: Action{Do: ChooseModel, Model: m.Tag}})
@@ -218,10 +217,8 @@ func has(warnings []service.Warning, w service.Warning) bool {
 	return false
 }
 
-func routeName(r claude.Route) string { return string(r) }
-
 func title(r claude.Route) string {
-	name := routeName(r)
+	name := string(r)
 	if name == "" {
 		return ""
 	}
@@ -234,26 +231,4 @@ func short(text string) string {
 		return text
 	}
 	return string(runes[:maxTitle-1]) + "…"
-}
-
-func kilo(tokens int) string {
-	if tokens%1024 == 0 {
-		return strconv.Itoa(tokens/1024) + "K"
-	}
-	return strconv.Itoa(tokens)
-}
-
-func gib(bytes int64) string {
-	const unit = 1 << 30
-	if bytes < unit/10 {
-		return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20))
-	}
-	return fmt.Sprintf("%.1f GiB", float64(bytes)/unit)
-}
-
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
 }

@@ -44,7 +44,7 @@ func Run(ctx context.Context, yard *service.Yard) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	t := &tray{
-		yard: yard, log: logger, supervisor: service.NewSupervisor(yard, logger),
+		log: logger, supervisor: service.NewSupervisor(yard, logger),
 		notices: make(chan told, 16),
 		quiet:   yard.Config.Notifications != nil && !*yard.Config.Notifications,
 	}
@@ -52,7 +52,7 @@ func Run(ctx context.Context, yard *service.Yard) error {
 	if problem := desktop(); problem != "" {
 		say(logger, problem)
 		if !hasBus() {
-			return t.headless(ctx)
+			return t.supervisor.Run(ctx)
 		}
 	}
 	log.SetOutput(logWriter{logger}) // the tray library reports there
@@ -86,7 +86,6 @@ type told struct {
 }
 
 type tray struct {
-	yard       *service.Yard
 	log        *slog.Logger
 	supervisor *service.Supervisor
 	notices    chan told
@@ -97,11 +96,6 @@ type tray struct {
 	badge assets.Badge
 	drawn bool
 	tip   string
-}
-
-// headless supervises without an icon.
-func (t *tray) headless(ctx context.Context) error {
-	return t.supervisor.Run(ctx)
 }
 
 // follow draws every State and tells what changed.

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/gofrs/flock"
 )
@@ -37,11 +38,7 @@ func Build(ctx context.Context) (*Parts, error) {
 		return nil, err
 	}
 	module := filepath.Join(root, "internal", "lab", "parts")
-	dir, err := cacheDir("parts", runtime.Version(), filepath.Join(module, "go.sum"), filepath.Join(module, "registry", "main.go"))
-	if err != nil {
-		return nil, err
-	}
-	unlock, err := lockDir(ctx, dir)
+	dir, unlock, err := cache(ctx, "parts", runtime.Version(), filepath.Join(module, "go.sum"), filepath.Join(module, "registry", "main.go"))
 	if err != nil {
 		return nil, err
 	}
@@ -109,11 +106,7 @@ func Switchyard(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir, err := cacheDir("switchyard", root)
-	if err != nil {
-		return "", err
-	}
-	unlock, err := lockDir(ctx, dir)
+	dir, unlock, err := cache(ctx, "switchyard", root)
 	if err != nil {
 		return "", err
 	}
@@ -138,11 +131,7 @@ func Claude(ctx context.Context) (string, error) {
 	if v := os.Getenv("LAB_CLAUDE_VERSION"); v != "" {
 		version = v
 	}
-	dir, err := cacheDir("claude", version)
-	if err != nil {
-		return "", err
-	}
-	unlock, err := lockDir(ctx, dir)
+	dir, unlock, err := cache(ctx, "claude", version)
 	if err != nil {
 		return "", err
 	}
@@ -164,13 +153,15 @@ func Claude(ctx context.Context) (string, error) {
 	return path, nil
 }
 
-// cacheDir is a folder for what the inputs determine: texts, and the contents of files among them.
-func cacheDir(kind string, inputs ...string) (string, error) {
+// cache is a folder for what the inputs determine: texts, and the contents of
+// files among them. It is locked, so that two test binaries do not build the same
+// part at the same time.
+func cache(ctx context.Context, kind string, inputs ...string) (dir string, unlock func(), err error) {
 	base := os.Getenv("LAB_CACHE")
 	if base == "" {
 		user, err := os.UserCacheDir()
 		if err != nil {
-			return "", fmt.Errorf("no place for the lab's binaries (set LAB_CACHE): %w", err)
+			return "", nil, fmt.Errorf("no place for the lab's binaries (set LAB_CACHE): %w", err)
 		}
 		base = filepath.Join(user, "switchyard-lab")
 	}
@@ -181,15 +172,13 @@ func cacheDir(kind string, inputs ...string) (string, error) {
 		}
 		hash.Write([]byte(input))
 	}
-	dir := filepath.Join(base, kind+"-"+hex.EncodeToString(hash.Sum(nil)[:6]))
-	return dir, os.MkdirAll(dir, 0o755)
-}
-
-// lockDir keeps two test binaries from building the same part at the same time.
-func lockDir(ctx context.Context, dir string) (unlock func(), err error) {
-	lock := flock.New(filepath.Join(dir, ".lock"))
-	if _, err := lock.TryLockContext(ctx, 100e6); err != nil {
-		return nil, err
+	dir = filepath.Join(base, kind+"-"+hex.EncodeToString(hash.Sum(nil)[:6]))
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", nil, err
 	}
-	return func() { _ = lock.Close() }, nil
+	lock := flock.New(filepath.Join(dir, ".lock"))
+	if _, err := lock.TryLockContext(ctx, 100*time.Millisecond); err != nil {
+		return "", nil, err
+	}
+	return dir, func() { _ = lock.Close() }, nil
 }

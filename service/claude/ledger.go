@@ -98,11 +98,7 @@ func (e *BusyError) Error() string {
 }
 
 // lock makes the folder if need be and waits for its turn. The error is a *BusyError when the wait was in vain.
-func (f folder) lock(ctx context.Context) (unlock func(), err error) {
-	return f.lockWithin(ctx, f.wait)
-}
-
-func (f folder) lockWithin(ctx context.Context, wait time.Duration) (unlock func(), err error) {
+func (f folder) lock(ctx context.Context, wait time.Duration) (unlock func(), err error) {
 	if err := os.MkdirAll(f.path, 0o700); err != nil {
 		return nil, &Refusal{File: f.path, Why: "Switchyard's record of the switch cannot be kept there (" + reason(err) + ")", Remedy: "make the folder writable"}
 	}
@@ -121,6 +117,18 @@ func (f folder) lockWithin(ctx context.Context, wait time.Duration) (unlock func
 	}
 	_ = os.WriteFile(path+".holder", fmt.Appendln(nil, os.Getpid()), 0o600) // only for the other one's message
 	return func() { turn.Close() }, nil
+}
+
+// begin waits for its turn and ends what a killed process left open.
+func (f folder) begin(ctx context.Context, wait time.Duration) (unlock func(), err error) {
+	if unlock, err = f.lock(ctx, wait); err != nil {
+		return nil, err
+	}
+	if err := f.recover(); err != nil {
+		unlock()
+		return nil, err
+	}
+	return unlock, nil
 }
 
 // read returns a record of the folder, nil when there is none.

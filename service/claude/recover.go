@@ -38,7 +38,7 @@ func (f folder) tidy(ctx context.Context) ([]Session, error) {
 	if !secondStep && missing(filepath.Join(f.path, "pending.json")) {
 		return left, nil
 	}
-	unlock, err := f.lockWithin(ctx, 50*time.Millisecond)
+	unlock, err := f.begin(ctx, 50*time.Millisecond)
 	if busy := (*BusyError)(nil); errors.As(err, &busy) {
 		return left, nil
 	}
@@ -46,9 +46,6 @@ func (f folder) tidy(ctx context.Context) ([]Session, error) {
 		return left, err
 	}
 	defer unlock()
-	if err := f.recover(); err != nil {
-		return left, err
-	}
 	force, err = f.read("entry.json")
 	if err != nil || force == nil || !force.returning() {
 		return nil, err

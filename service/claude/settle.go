@@ -28,14 +28,11 @@ func (l *Ledger) Verify(ctx context.Context, t Target) (Outcome, error) {
 	if sessions, err := Sessions(t.ConfigDir); err != nil || len(sessions) == 0 {
 		return Outcome{}, err // no session, no stale copy: a person put it back
 	}
-	unlock, err := f.lock(ctx)
+	unlock, err := f.begin(ctx, f.wait)
 	if err != nil {
 		return Outcome{}, err
 	}
 	defer unlock()
-	if err := f.recover(); err != nil {
-		return Outcome{}, err
-	}
 	if force, err = f.read("entry.json"); err != nil || force == nil {
 		return Outcome{}, err
 	}

@@ -70,14 +70,11 @@ func (l *Ledger) Switch(ctx context.Context, t Target, route Route, to Destinati
 	if route == Cloud && missing(f.path) {
 		return Outcome{}, nil
 	}
-	unlock, err := f.lock(ctx)
+	unlock, err := f.begin(ctx, f.wait)
 	if err != nil {
 		return Outcome{}, err
 	}
 	defer unlock()
-	if err := f.recover(); err != nil {
-		return Outcome{}, err
-	}
 	next := entry{Version: entryVersion, Target: t, Route: route}
 	if route != Cloud {
 		next.BaseURL, next.Model, next.Context = to.BaseURL, to.Model, to.Context

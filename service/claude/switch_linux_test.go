@@ -248,7 +248,7 @@ func TestTwoAtOnce(t *testing.T) {
 	h := newHome(t)
 	h.put(t, "{}")
 	h.to(t, Local)
-	unlock, err := h.ledger.folder(h.Target).lock(t.Context())
+	unlock, err := h.ledger.folder(h.Target).lock(t.Context(), h.ledger.wait)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,41 @@
+package service
+
+import (
+	"fmt"
+	"strconv"
+)
+
+// Tokens writes a context size as people say it, 64K; nothing for an unknown one.
+func Tokens(n int) string {
+	switch {
+	case n <= 0:
+		return ""
+	case n%1024 == 0:
+		return strconv.Itoa(n/1024) + "K"
+	}
+	return strconv.Itoa(n)
+}
+
+// Size writes a number of bytes with a binary unit, 16.5 GiB; nothing for an unknown one.
+func Size(bytes int64) string {
+	if bytes <= 0 {
+		return ""
+	}
+	const unit = 1024
+	value, suffix := float64(bytes), "B"
+	for _, next := range []string{"KiB", "MiB", "GiB", "TiB"} {
+		if value < unit {
+			break
+		}
+		value, suffix = value/unit, next
+	}
+	return strconv.FormatFloat(value, 'f', 1, 64) + " " + suffix
+}
+
+// Count writes a number with its noun: 1 session, 2 sessions.
+func Count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
