@@ -39,7 +39,18 @@ type Destination struct {
 	Token   string // never empty: without one Claude Code sends its OAuth token to BaseURL
 	Model   string // the model's full tag
 	Context int    // tokens; 0 when unknown
+	Way     Way
+	Direct  string // the runner's own address for Claude Code, for when the gateway ends; empty: it has none
 }
+
+// Way is how requests get from Claude Code to the runner.
+type Way string
+
+const (
+	Unsettled Way = ""        // directly, until there is a gateway
+	Gateway   Way = "gateway" // through Switchyard's gateway, at BaseURL
+	Direct    Way = "direct"  // directly, because a person wants it so
+)
 
 // Bounds of CLAUDE_CODE_AUTO_COMPACT_WINDOW: below the first Claude Code warns
 // and takes it all the same; above the second it warns that disabling the 1M
@@ -50,7 +61,10 @@ const (
 	maxCompactWindow = 200_000
 )
 
-const baseURLKey = "ANTHROPIC_BASE_URL"
+const (
+	baseURLKey = "ANTHROPIC_BASE_URL"
+	tokenKey   = "ANTHROPIC_AUTH_TOKEN"
+)
 
 // providerKeys send Claude Code to another vendor, whatever the base URL says.
 var providerKeys = []string{
@@ -74,7 +88,7 @@ func Values(route Route, to Destination) map[string]string {
 	}
 	values := map[string]string{
 		baseURLKey:                           to.BaseURL,
-		"ANTHROPIC_AUTH_TOKEN":               to.Token,
+		tokenKey:                             to.Token,
 		"ANTHROPIC_DEFAULT_OPUS_MODEL":       to.Model,
 		"ANTHROPIC_DEFAULT_SONNET_MODEL":     to.Model,
 		"ANTHROPIC_DEFAULT_HAIKU_MODEL":      to.Model,

@@ -201,6 +201,9 @@ type Status struct {
 	BaseURL string    // what the file sends requests to; empty: Anthropic
 	Model   string    // the model of the local or offline route
 	Context int       // its context in tokens, as Claude Code is told
+	Way     Way       // how requests get there
+	Direct  string    // the runner's own address, when Way is Gateway
+	Token   string    // what the file authenticates requests with
 	Drift   []string  // owned keys that somebody changed after the switch
 	Waiting []Session // sessions that still see keys as "" after a return to cloud
 	Pinned  *Place    // a "model" setting that names one model rather than an alias
@@ -228,6 +231,9 @@ func (l *Ledger) Inspect(t Target) (Status, error) {
 	if v, ok := doc.Variable(baseURLKey); ok {
 		status.BaseURL = v.Value
 	}
+	if v, ok := doc.Variable(tokenKey); ok {
+		status.Token = v.Value
+	}
 	if v, ok := doc.Text("model"); ok && !alias(v.Value) {
 		status.Pinned = &Place{User, t.File, v.Line, v.Value}
 	}
@@ -240,6 +246,7 @@ func (l *Ledger) Inspect(t Target) (Status, error) {
 	}
 	if status.BaseURL == force.BaseURL {
 		status.Route, status.Model, status.Context = force.Route, force.Model, force.Context
+		status.Way, status.Direct = force.Way, force.Direct
 	}
 	undone := true
 	for _, k := range force.Keys {

@@ -53,6 +53,8 @@ type entry struct {
 	BaseURL  string    `json:"base_url,omitempty"`
 	Model    string    `json:"model,omitempty"`
 	Context  int       `json:"context,omitempty"`
+	Way      Way       `json:"way,omitempty"`
+	Direct   string    `json:"direct,omitempty"`
 	Switched time.Time `json:"switched"`
 
 	Before  string `json:"before,omitempty"` // name of the copy; empty when there was no file

@@ -43,17 +43,9 @@ func (l *Ledger) Verify(ctx context.Context, t Target) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	doc, err := parseFile(force.Target.File, now)
+	values, err := force.wanted(now)
 	if err != nil {
 		return Outcome{}, err
-	}
-	values := map[string]string{}
-	for _, k := range force.Keys {
-		present := doc.value(k.Name)
-		changedByOthers := !same(present, k.New) && !same(present, k.Was)
-		if k.New != nil && !same(k.New, k.Old) && !changedByOthers {
-			values[k.Name] = *k.New
-		}
 	}
 	next := *force
 	next.Again++
@@ -113,4 +105,53 @@ func (f folder) stale(force *entry) (bool, error) {
 		}
 	}
 	return false, nil
+}
+
+// wanted are the variables that the switch in force sets, without those that
+// somebody else changed meanwhile.
+func (e *entry) wanted(now []byte) (map[string]string, error) {
+	doc, err := parseFile(e.Target.File, now)
+	if err != nil {
+		return nil, err
+	}
+	values := map[string]string{}
+	for _, k := range e.Keys {
+		present := doc.value(k.Name)
+		changedByOthers := !same(present, k.New) && !same(present, k.Was)
+		if k.New != nil && !same(k.New, k.Old) && !changedByOthers {
+			values[k.Name] = *k.New
+		}
+	}
+	return values, nil
+}
+
+// Repoint leads a target that is local or offline another way to the same model:
+// BaseURL, Token, Way and Direct of the destination count. A target that is in the
+// cloud, or whose base URL somebody else changed, is left as it is.
+func (l *Ledger) Repoint(ctx context.Context, t Target, to Destination) (Outcome, error) {
+	f := l.folder(t)
+	if missing(f.path) {
+		return Outcome{}, nil
+	}
+	unlock, err := f.begin(ctx, f.wait)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer unlock()
+	force, err := f.read("entry.json")
+	if err != nil || force == nil || force.returning() {
+		return Outcome{}, err
+	}
+	now, err := readIfExists(t.File)
+	if err != nil || now == nil {
+		return Outcome{}, err
+	}
+	values, err := force.wanted(now)
+	if err != nil || values[baseURLKey] != force.BaseURL {
+		return Outcome{}, err
+	}
+	values[baseURLKey], values[tokenKey] = to.BaseURL, to.Token
+	next := *force
+	next.BaseURL, next.Way, next.Direct, next.Again = to.BaseURL, to.Way, to.Direct, 0
+	return f.apply(ctx, next, values)
 }

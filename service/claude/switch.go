@@ -77,7 +77,7 @@ func (l *Ledger) Switch(ctx context.Context, t Target, route Route, to Destinati
 	defer unlock()
 	next := entry{Version: entryVersion, Target: t, Route: route}
 	if route != Cloud {
-		next.BaseURL, next.Model, next.Context = to.BaseURL, to.Model, to.Context
+		next.BaseURL, next.Model, next.Context, next.Way, next.Direct = to.BaseURL, to.Model, to.Context, to.Way, to.Direct
 		values := Values(route, to)
 		maps.Copy(values, extra)
 		return f.apply(ctx, next, values)
@@ -148,7 +148,7 @@ func (f folder) attempt(e entry, values map[string]string) (Outcome, error) {
 	}
 	if force != nil {
 		e.MadeDir = force.MadeDir
-		if sameBytes(now, after) && force.After == sum(after) && force.Route == e.Route && force.Model == e.Model && len(force.Waiting) == len(e.Waiting) {
+		if sameBytes(now, after) && force.After == sum(after) && force.Route == e.Route && force.Model == e.Model && force.Way == e.Way && force.Direct == e.Direct && len(force.Waiting) == len(e.Waiting) {
 			return out, nil
 		}
 	}

@@ -41,7 +41,14 @@ func Choose(models []Model, name string) (found Model, tag string, nearest []str
 	return Model{}, "", nearest
 }
 
-// normal writes a reference out as Model Runner does.
+// Full writes a reference out as Model Runner does; nothing stays nothing.
+func Full(ref string) string {
+	if ref == "" || strings.HasPrefix(ref, "sha256:") {
+		return ref
+	}
+	return normal(ref)
+}
+
 func normal(ref string) string {
 	ref = strings.ToLower(ref)
 	head, _, hasPath := strings.Cut(ref, "/")

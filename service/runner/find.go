@@ -39,7 +39,9 @@ type Search struct {
 // Found is a runner that was found, running or not.
 type Found struct {
 	Endpoint
-	Stopped bool // its container is there but does not run
+	Stopped    bool   // its container is there but does not run
+	Container  string // the container's id; empty for other engines
+	DockerHost string // where its Docker daemon listens
 }
 
 // Find names this machine's runner, in the order of Docker's own command line:
@@ -147,7 +149,9 @@ func (s Search) docker(ctx context.Context) (Found, bool) {
 	}
 	for _, c := range containers {
 		if c.Labels["com.docker.model-runner.role"] == "controller" || len(containers) == 1 {
-			return ofContainer(c), true
+			found := ofContainer(c)
+			found.DockerHost = host
+			return found, true
 		}
 	}
 	info, err := docker.Info(ctx)
@@ -188,7 +192,7 @@ func (s Search) dockerHost() string {
 func ofContainer(c container.Summary) Found {
 	found := Found{
 		Endpoint: Endpoint{URL: fmt.Sprintf("http://127.0.0.1:%d", DefaultPort), Engine: Container, Source: "Docker Engine"},
-		Stopped:  c.State != container.StateRunning,
+		Stopped:  c.State != container.StateRunning, Container: c.ID,
 	}
 	for _, p := range c.Ports {
 		if p.PublicPort == 0 || p.Type != "tcp" || p.PrivatePort == tlsPort {

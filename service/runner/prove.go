@@ -209,11 +209,15 @@ func (c *Client) say(ctx context.Context, doing string, request map[string]any) 
 	if err != nil {
 		return nil, err
 	}
-	req, err := c.request(ctx, http.MethodPost, "/anthropic/v1/messages", bytes.NewReader(body))
+	to, path := c, "/anthropic/v1/messages"
+	if c.messages != nil {
+		to, path = c.messages, "/v1/messages"
+	}
+	req, err := to.request(ctx, http.MethodPost, path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
-	data, err := c.do(req, doing)
+	data, err := to.do(req, doing)
 	if err != nil {
 		return nil, err
 	}
@@ -252,8 +256,11 @@ func (c *Client) proveSystem(ctx context.Context, tag string) (detail, remedy st
 	})
 	var failed *Error
 	if errors.As(err, &failed) && failed.Status == http.StatusBadRequest {
+		if c.messages != nil {
+			return failed.Why, "choose another model", nil
+		}
 		return "the model's chat template refuses system messages in mid-conversation, which almost every request of Claude Code has",
-			"choose a model with a lenient template, or repackage this one with such a template", nil
+			"start Switchyard (switchyard) and switch through its gateway, which folds them in; or choose a model with a lenient template", nil
 	}
 	if err != nil {
 		return "", "", err

@@ -76,6 +76,7 @@ type Model struct {
 	Tags         []string // full names, such as docker.io/ai/tiny:latest
 	Size         int64    // bytes, from the runner's rounded display text; 0 when unknown
 	Context      int      // tokens that the runner will load it with; 0 when unknown
+	Slots        int      // requests that its engine is told to serve at a time; 0 when it is not told
 	Quantization string
 	Parameters   string
 	Architecture string
@@ -104,6 +105,8 @@ type Loaded struct {
 type Client struct {
 	endpoint Endpoint
 	http     *http.Client
+	messages *Client // where messages are sent; nil: to the runner itself
+	token    string  // that messages are sent with
 }
 
 // maxAnswer bounds what is read of an answer: something else may listen on the port.
@@ -131,11 +134,23 @@ func NewClient(e Endpoint) *Client {
 	}}
 }
 
+// Through sends the messages of the proofs through a gateway, as Claude Code will:
+// url is its address, token what it asks for.
+func (c *Client) Through(url, token string) {
+	c.messages = NewClient(Endpoint{URL: url, Engine: c.endpoint.Engine, Source: "Switchyard's gateway"})
+	c.messages.token = token
+}
+
 // Endpoint is the runner that the client talks to.
 func (c *Client) Endpoint() Endpoint { return c.endpoint }
 
 // Close drops idle connections.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+func (c *Client) Close() {
+	c.http.CloseIdleConnections()
+	if c.messages != nil {
+		c.messages.Close()
+	}
+}
 
 // Version is the runner's own version; empty for runners older than v1.0.30, which do not say.
 func (c *Client) Version(ctx context.Context) (string, error) {
@@ -211,19 +226,20 @@ func (c *Client) Model(ctx context.Context, ref string) (Model, error) {
 			if entry.Config.Context > 0 {
 				m.Context = entry.Config.Context
 			}
-			if n := contextFlag(entry.Config.Flags); n > 0 {
+			if n := numberFlag(entry.Config.Flags, "-c", "--ctx-size"); n > 0 {
 				m.Context = n
 			}
+			m.Slots = numberFlag(entry.Config.Flags, "-np", "--parallel")
 		}
 	}
 	return m, nil
 }
 
-// contextFlag finds llama-server's own context flag among runtime flags, which wins over everything else.
-func contextFlag(flags []string) int {
+// numberFlag finds one of llama-server's own flags among runtime flags, which win over everything else; 0 without it.
+func numberFlag(flags []string, short, long string) int {
 	for i, flag := range flags {
 		name, value, joined := strings.Cut(flag, "=")
-		if name != "-c" && name != "--ctx-size" {
+		if name != short && name != long {
 			continue
 		}
 		if !joined && i+1 < len(flags) {
@@ -280,6 +296,9 @@ func (c *Client) request(ctx context.Context, method, path string, body io.Reade
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json")
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
 	return req, nil
 }
 
@@ -336,7 +355,7 @@ func (c *Client) refused(doing string, status int, body []byte) *Error {
 	switch lower := strings.ToLower(e.Why); {
 	case status == http.StatusNotFound && strings.Contains(lower, "model"):
 		e.Remedy = "pull it (docker model pull), or choose one that is there"
-	case strings.Contains(lower, "not enough gpu memory"), strings.Contains(lower, "out of memory"):
+	case strings.Contains(lower, "not enough gpu memory"), strings.Contains(lower, "not enough memory"), strings.Contains(lower, "out of memory"):
 		e.Why = "the GPU has not enough memory for this model"
 		e.Remedy = "choose a smaller model or context, or unload another model (docker model unload)"
 	case status == http.StatusNotFound:
