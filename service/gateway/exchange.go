@@ -1,0 +1,405 @@
+package gateway
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// exchange is one request on its way to the runner and back.
+type exchange struct {
+	g      *Gateway
+	in     *http.Request
+	req    *request
+	model  Model
+	path   string // of the runner's API
+	body   rope
+	answer *answer
+	record Record
+	side   bool
+	start  time.Time
+	first  time.Time
+	usage  usage
+	fault  *failure // why it failed; nil when it did not
+	resend bool     // the model turned out to be blind: once more, without images
+}
+
+type exchangeKey struct{}
+
+func exchangeOf(ctx context.Context) *exchange { return ctx.Value(exchangeKey{}).(*exchange) }
+
+func sameSecret(a, b string) bool {
+	return a != "" && subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1
+}
+
+// slow is how long a client may pause while it sends a body.
+const slow = 30 * time.Second
+
+// readBody reads a request's body, within what the gateway may hold of all bodies together.
+func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request) (body []byte, release func(), f *failure) {
+	tooLarge := &failure{status: http.StatusRequestEntityTooLarge, kind: "request_too_large", reason: TooLarge,
+		message: "the request is larger than 32 MB"}
+	if r.ContentLength > maxBody {
+		return nil, nil, tooLarge
+	}
+	size := r.ContentLength
+	if size < 0 {
+		size = maxBody
+	}
+	if err := g.bodies.Acquire(r.Context(), size); err != nil {
+		return nil, nil, &failure{status: 499, kind: "api_error", reason: ClientGone, message: "the client is gone"}
+	}
+	release = func() { g.bodies.Release(size) }
+	rc := http.NewResponseController(w)
+	in := &progress{http.MaxBytesReader(w, r.Body, maxBody), rc}
+	var err error
+	if r.ContentLength >= 0 {
+		body = make([]byte, r.ContentLength)
+		_, err = io.ReadFull(in, body)
+	} else {
+		body, err = io.ReadAll(in)
+	}
+	_ = rc.SetReadDeadline(time.Time{}) // or the wait for the client's end would time out
+	var over *http.MaxBytesError
+	switch {
+	case errors.As(err, &over):
+		f = tooLarge
+	case err != nil:
+		f = invalid(Malformed, "the request's body did not arrive")
+	}
+	if f != nil {
+		release()
+		return nil, nil, f
+	}
+	return body, release, nil
+}
+
+// progress allows a reader a pause of limited length, not a limited time.
+type progress struct {
+	r  io.Reader
+	rc *http.ResponseController
+}
+
+func (p *progress) Read(b []byte) (int, error) {
+	_ = p.rc.SetReadDeadline(time.Now().Add(slow))
+	return p.r.Read(b)
+}
+
+func (g *Gateway) messages(w http.ResponseWriter, r *http.Request) { g.exchange(w, r, true) }
+
+func (g *Gateway) countTokens(w http.ResponseWriter, r *http.Request) { g.exchange(w, r, false) }
+
+// exchange handles a request that names a model; turns wait for each other and
+// are recorded, counting is neither.
+func (g *Gateway) exchange(w http.ResponseWriter, r *http.Request, isTurn bool) {
+	x := &exchange{g: g, in: r, start: time.Now(), path: "/anthropic/v1/messages"}
+	if !isTurn {
+		x.path += "/count_tokens"
+	}
+	body, release, f := g.readBody(w, r)
+	if f != nil {
+		f.write(w)
+		return
+	}
+	defer release()
+	req, err := parse(body)
+	if err != nil {
+		invalid(Malformed, "not a Messages request: "+err.Error()).write(w)
+		return
+	}
+	x.req = req
+	x.model = g.opt.Model(r.Context(), req.model)
+	x.answer = newAnswer(w, req.stream && isTurn)
+	defer x.answer.close()
+	x.identify()
+	if isTurn {
+		g.sessions.begin(&x.record)
+		g.changed()
+		defer func() {
+			x.finish()
+			g.changed()
+		}()
+	}
+	if f := x.run(isTurn); f != nil {
+		x.fault = f
+		x.answer.fail(f)
+	}
+}
+
+// identify notes whose request it is.
+func (x *exchange) identify() {
+	header := x.in.Header
+	x.record = Record{
+		Time: x.start, Model: x.model.Tag, Context: x.model.Context,
+		SessionID: name(cmp.Or(header.Get("X-Claude-Code-Session-Id"), x.req.sessionID)),
+		AgentID:   name(header.Get("X-Claude-Code-Agent-Id")),
+	}
+	x.side = x.record.AgentID != "" || !x.req.tools
+}
+
+// name bounds what a client calls itself.
+func name(s string) string {
+	const longest = 128
+	return s[:min(len(s), longest)]
+}
+
+// run sends the request on its way; an error is what the client shall be told.
+func (x *exchange) run(isTurn bool) *failure {
+	g, ctx := x.g, x.in.Context()
+	if x.model.Tag == "" || x.model.Missing {
+		return missing(short(x.model.Tag))
+	}
+	if f := x.prepare(); f != nil {
+		return f
+	}
+	if isTurn {
+		if f := x.overflows(ctx); f != nil {
+			return f
+		}
+		entered := time.Now()
+		leave, err := g.queue(x.model.Tag).enter(ctx, x.record.SessionID, x.side, g.parallel(x.model))
+		x.record.Queued = time.Since(entered).Milliseconds()
+		switch {
+		case errors.Is(err, errQueueFull):
+			return &failure{status: 529, kind: "overloaded_error", reason: QueueFull, retry: 10 * time.Second,
+				message: fmt.Sprintf("%d requests wait for %s already: end a session, or use smaller subagents", maxWaiting, short(x.model.Tag))}
+		case err != nil:
+			return x.clientGone()
+		}
+		defer func() {
+			leave()
+			g.changed()
+		}()
+		g.changed()
+	}
+	x.forward(ctx)
+	if x.resend {
+		x.resend = false
+		if f := x.prepare(); f != nil {
+			return f
+		}
+		x.forward(ctx)
+	}
+	return nil
+}
+
+func (x *exchange) clientGone() *failure {
+	return &failure{status: 499, kind: "api_error", reason: ClientGone, message: "the client is gone"}
+}
+
+func (x *exchange) prepare() *failure {
+	body, err := x.req.normalise(x.model.Tag, x.g.isBlind(x.model.Tag))
+	if err != nil {
+		return invalid(Malformed, "not a Messages request: "+err.Error())
+	}
+	x.body = body
+	return nil
+}
+
+func (x *exchange) forward(ctx context.Context) {
+	defer func() {
+		// The proxy ends a handler so when the client has gone in the midst.
+		if p := recover(); p != nil && p != http.ErrAbortHandler {
+			panic(p)
+		}
+	}()
+	x.g.proxy.ServeHTTP(x.answer, x.in.WithContext(context.WithValue(ctx, exchangeKey{}, x)))
+}
+
+// overflows asks the engine to count the prompt when it could be too long.
+func (x *exchange) overflows(ctx context.Context) *failure {
+	limit := x.model.Context
+	if limit == 0 || x.g.tokensAtMost(x.model.Tag, x.body.size) < limit {
+		return nil
+	}
+	count, err := x.g.transport.count(ctx, x.body)
+	if err != nil || count < limit {
+		return nil // who cannot count says so again when the request itself comes
+	}
+	return overflow(count, limit)
+}
+
+// rewrite makes the runner's request: nothing of the client's but the body's
+// meaning goes there, no credentials above all.
+func (x *exchange) rewrite(out *http.Request) {
+	header := http.Header{"Content-Type": {"application/json"}}
+	if accept := x.in.Header.Get("Accept"); accept != "" {
+		header.Set("Accept", accept)
+	}
+	header.Set("User-Agent", "switchyard")
+	out.Header = header
+	x.g.transport.address(out, x.path)
+	out.Body, out.ContentLength = x.body.reader(), x.body.size
+	out.GetBody = func() (io.ReadCloser, error) { return x.body.reader(), nil }
+	out.TransferEncoding = nil
+}
+
+// maxError bounds what is read of an error.
+const maxError = 64 << 10
+
+// answered looks at the runner's answer before anything of it is passed on.
+func (x *exchange) answered(resp *http.Response) error {
+	kind := resp.Header.Get("Content-Type")
+	retry := resp.Header.Get("Retry-After")
+	resp.Header = http.Header{} // nothing of the runner's own goes through, CORS above all
+	if resp.StatusCode != http.StatusOK {
+		body, _ := io.ReadAll(io.LimitReader(resp.Body, maxError))
+		_ = resp.Body.Close()
+		f := translate(resp.StatusCode, body, x.model)
+		if f.reason == NoImages && !x.g.isBlind(x.model.Tag) {
+			x.g.setBlind(x.model.Tag)
+			x.resend = true
+			return errResend
+		}
+		if seconds, err := strconv.Atoi(retry); err == nil && f.retry == 0 && f.status >= 500 {
+			f.retry = time.Duration(seconds) * time.Second
+		}
+		x.replace(resp, f)
+		return nil
+	}
+	if strings.HasPrefix(kind, "text/event-stream") {
+		stream := newEvents(resp.Body, x.req.model)
+		stream.first = func() { x.first = time.Now() }
+		stream.gone = func() bool { return x.in.Context().Err() != nil }
+		stream.end = func(f *failure) { x.fault, x.usage = f, stream.usage }
+		resp.Body = stream
+		resp.Header.Set("Content-Type", kind)
+		resp.Header.Set("Cache-Control", "no-cache")
+		resp.ContentLength = -1
+		return nil
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	_ = resp.Body.Close()
+	if err != nil {
+		x.replace(resp, broken("the connection to Docker Model Runner was lost"))
+		return nil
+	}
+	if strings.HasSuffix(x.path, "count_tokens") {
+		x.replaceBody(resp, body)
+		return nil
+	}
+	if x.req.stream {
+		x.replace(resp, broken("it is not a stream; what answers may not be Docker Model Runner"))
+		return nil
+	}
+	out, said, err := answerJSON(body, x.req.model)
+	if err != nil {
+		x.replace(resp, broken(err.Error()+"; what answers may not be Docker Model Runner"))
+		return nil
+	}
+	x.first, x.usage = time.Now(), said
+	x.replaceBody(resp, out)
+	return nil
+}
+
+var errResend = errors.New("once more, without images")
+
+func (x *exchange) replaceBody(resp *http.Response, body []byte) {
+	resp.Header.Set("Content-Type", "application/json")
+	resp.Header.Set("Content-Length", strconv.Itoa(len(body)))
+	resp.ContentLength = int64(len(body))
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+}
+
+func (x *exchange) replace(resp *http.Response, f *failure) {
+	x.fault = f
+	resp.StatusCode = f.status
+	x.replaceBody(resp, f.body())
+	f.header(resp.Header)
+}
+
+// failed hears of a request that got no answer.
+func (x *exchange) failed(err error) {
+	switch {
+	case errors.Is(err, errResend):
+	case x.in.Context().Err() != nil:
+		x.fault = x.clientGone()
+	default:
+		x.fault = unreachable(err)
+		x.answer.fail(x.fault)
+	}
+}
+
+// finish records the request.
+func (x *exchange) finish() {
+	r := &x.record
+	end := time.Now()
+	r.Duration = end.Sub(x.start).Milliseconds()
+	r.Status = http.StatusOK
+	if x.in.Context().Err() != nil && x.fault == nil && x.usage.Output == 0 {
+		x.fault = x.clientGone()
+	}
+	if x.fault != nil {
+		r.Status, r.Error = x.fault.status, x.fault.reason
+	}
+	r.CachedTokens, r.OutputTokens = x.usage.Cached, x.usage.Output
+	r.InputTokens = x.usage.Input + x.usage.Cached
+	if !x.first.IsZero() {
+		r.TTFT = x.first.Sub(x.start).Milliseconds()
+		if took := end.Sub(x.first).Seconds(); took > 0 && x.req.stream {
+			r.TokensPerS = round(float64(r.OutputTokens) / took)
+		}
+	}
+	if r.Context > 0 {
+		r.ContextUsedPct = round(100 * float64(r.InputTokens+r.OutputTokens) / float64(r.Context))
+	}
+	x.g.learn(r.Model, x.body.size, r.InputTokens)
+	x.g.sessions.end(r, x.side)
+	if x.model.Missing {
+		r.Model = "" // any client could invent names without end
+	}
+	x.g.metrics.observe(r)
+	x.g.ring.add(*r)
+}
+
+// round keeps one decimal.
+func round(v float64) float64 { return float64(int64(v*10+0.5)) / 10 }
+
+// listModels answers GET /v1/models with the runner's models, in Anthropic's shape.
+func (g *Gateway) listModels(w http.ResponseWriter, r *http.Request) {
+	models, f := g.transport.models(r.Context())
+	if f != nil {
+		f.write(w)
+		return
+	}
+	data := []map[string]any{}
+	for _, m := range models {
+		data = append(data, map[string]any{"type": "model", "id": m.ID, "display_name": short(m.ID),
+			"created_at": time.Unix(m.Created, 0).UTC().Format(time.RFC3339)})
+	}
+	list := map[string]any{"data": data, "has_more": false, "first_id": nil, "last_id": nil}
+	if len(data) > 0 {
+		list["first_id"], list["last_id"] = data[0]["id"], data[len(data)-1]["id"]
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(list)
+}
+
+// unreachable words why no answer came.
+func unreachable(err error) *failure {
+	var f *failure
+	if errors.As(err, &f) {
+		return f
+	}
+	var op *url.Error
+	if errors.As(err, &op) {
+		err = op.Err
+	}
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return broken("Docker Model Runner hung up")
+	case isDial(err):
+		return down("nothing listens there")
+	}
+	return down(err.Error())
+}

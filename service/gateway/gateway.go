@@ -1,0 +1,245 @@
+// Package gateway is the loopback HTTP server between Claude Code and Docker
+// Model Runner. It makes every local model answer Claude Code, keeps the machine
+// from being overrun, and is the one place that knows what sessions really use.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/net/netutil"
+	"golang.org/x/sync/semaphore"
+)
+
+// Upstream is where the runner's API is.
+type Upstream struct {
+	URL    string // http(s)://host:port, with a path prefix if need be; over a socket only the path counts
+	Socket string // a unix socket; empty for TCP
+}
+
+// Model is what a request's name means on this machine.
+type Model struct {
+	Tag     string // the full tag; empty when none is chosen
+	Context int    // tokens that the engine loads it with; 0 when unknown
+	Slots   int    // requests that the engine serves at a time; 0 when unknown
+	Missing bool   // the runner has no such model
+}
+
+// Options are what the gateway needs from outside. Functions may be called from
+// many goroutines.
+type Options struct {
+	Tokens   func() []string // accepted bearer tokens; none: nobody is let in
+	Upstream func(ctx context.Context) Upstream
+	Model    func(ctx context.Context, name string) Model
+	Revive   func(ctx context.Context) error // brings a runner that does not answer up; nil: that is not allowed
+	Parallel int                             // requests at a time for a model; 0: what the model bears
+	Changed  func()                          // a Snapshot would be another one now; must not block; may be nil
+	Log      *slog.Logger
+}
+
+const (
+	// maxBody is what Anthropic's own API takes.
+	maxBody = 32 << 20
+	// memory bounds the bodies that are held at a time.
+	memory = 3 * maxBody
+	// maxConnections is more than any number of sessions needs.
+	maxConnections = 256
+	// maxWaiting bounds a model's queue.
+	maxWaiting = 64
+	// minContext is what one session of Claude Code needs to work in, in tokens.
+	minContext = 32_768
+	// defaultSlots is how many requests llama.cpp's server takes at a time when it is not told; they share the context.
+	defaultSlots = 4
+)
+
+// Gateway is the server. Close it when it has served.
+type Gateway struct {
+	opt       Options
+	server    *http.Server
+	proxy     *httputil.ReverseProxy
+	transport *transport
+	bodies    *semaphore.Weighted
+	ring      *ring
+	metrics   *metrics
+	sessions  *sessions
+
+	mu     sync.Mutex
+	queues map[string]*queue // by model
+	blind  map[string]bool   // models that turned out to see no images
+	dense  map[string]float64
+}
+
+// New makes a gateway. It opens nothing.
+func New(opt Options) *Gateway {
+	g := &Gateway{
+		opt: opt, bodies: semaphore.NewWeighted(memory), ring: newRing(), sessions: newSessions(),
+		queues: map[string]*queue{}, blind: map[string]bool{}, dense: map[string]float64{},
+	}
+	g.metrics = newMetrics(g)
+	g.transport = newTransport(g)
+	g.proxy = &httputil.ReverseProxy{
+		Transport: g.transport, FlushInterval: -1, BufferPool: &buffers{},
+		Rewrite:        func(p *httputil.ProxyRequest) { exchangeOf(p.In.Context()).rewrite(p.Out) },
+		ModifyResponse: func(r *http.Response) error { return exchangeOf(r.Request.Context()).answered(r) },
+		ErrorHandler:   func(_ http.ResponseWriter, r *http.Request, err error) { exchangeOf(r.Context()).failed(err) },
+		ErrorLog:       slog.NewLogLogger(slog.DiscardHandler, 0), // broken streams are recorded, not logged
+	}
+	mux := http.NewServeMux()
+	for _, path := range []string{"/{$}", "/api/hello"} {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
+	}
+	mux.Handle("GET /v1/models", g.authorized(g.listModels))
+	mux.Handle("POST /v1/messages", g.authorized(g.messages))
+	mux.Handle("POST /v1/messages/count_tokens", g.authorized(g.countTokens))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { notFound(r.URL.Path).write(w) })
+	g.server = &http.Server{
+		Handler: localOnly(mux), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0),
+	}
+	return g
+}
+
+// Serve serves on a loopback listener until Shutdown or Close.
+func (g *Gateway) Serve(l net.Listener) error {
+	err := g.server.Serve(netutil.LimitListener(l, maxConnections))
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// Shutdown closes the listeners and lets requests in progress end while the context lasts.
+func (g *Gateway) Shutdown(ctx context.Context) error {
+	defer g.transport.close()
+	if err := g.server.Shutdown(ctx); err != nil {
+		return g.server.Close()
+	}
+	return nil
+}
+
+// localOnly refuses what a browser may be made to send here by any web page, also
+// under a name of its own that points to this machine (DNS rebinding).
+func localOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !loopback(r.Host) || r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "" {
+			(&failure{status: http.StatusForbidden, kind: "permission_error", reason: Unauthorized,
+				message: "Switchyard's gateway answers programs of this machine only, no web pages"}).write(w)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func loopback(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.Trim(host, "[]")
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+func (g *Gateway) authorized(next http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if !ok {
+			given = r.Header.Get("X-Api-Key")
+		}
+		if !slices.ContainsFunc(g.opt.Tokens(), func(token string) bool { return sameSecret(token, given) }) {
+			(&failure{status: http.StatusUnauthorized, kind: "authentication_error", reason: Unauthorized,
+				message: "the token is not the one of Switchyard's gateway: switch again (switchyard local)"}).write(w)
+			return
+		}
+		next(w, r)
+	})
+}
+
+func (g *Gateway) queue(model string) *queue {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	q := g.queues[model]
+	if q == nil {
+		q = newQueue(maxWaiting)
+		g.queues[model] = q
+	}
+	return q
+}
+
+// parallel is how many requests at a time a model bears: as many as the engine
+// has slots, and as its context, which they share, has room for sessions.
+func (g *Gateway) parallel(m Model) int {
+	if g.opt.Parallel > 0 {
+		return g.opt.Parallel
+	}
+	slots := m.Slots
+	if slots == 0 {
+		slots = defaultSlots
+	}
+	if m.Context > 0 {
+		slots = min(slots, m.Context/minContext)
+	}
+	return max(1, slots)
+}
+
+func (g *Gateway) isBlind(model string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.blind[model]
+}
+
+func (g *Gateway) setBlind(model string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.blind[model] = true
+}
+
+// tokensAtMost estimates from above how many tokens a body is: two bytes for one
+// until the engine has counted some of the model's.
+func (g *Gateway) tokensAtMost(model string, size int64) int {
+	const unknown, margin = 2, 1.15
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if perToken := g.dense[model]; perToken > 0 {
+		return int(float64(size) / perToken * margin)
+	}
+	return int(size / unknown)
+}
+
+// learn takes over how many bytes a token of the model was.
+func (g *Gateway) learn(model string, size int64, tokens int) {
+	const telling = 1000 // a short prompt is mostly the template
+	if tokens < telling {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.dense[model] = float64(size) / float64(tokens)
+}
+
+func (g *Gateway) changed() {
+	if g.opt.Changed != nil {
+		g.opt.Changed()
+	}
+}
+
+type buffers struct{ pool sync.Pool }
+
+func (b *buffers) Get() []byte {
+	if p, ok := b.pool.Get().(*[]byte); ok {
+		return *p
+	}
+	return make([]byte, 16<<10)
+}
+
+func (b *buffers) Put(p []byte) { b.pool.Put(&p) }

@@ -1,0 +1,285 @@
+package gateway
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+)
+
+// usage is how many tokens a request took, as llama.cpp counts them: input
+// leaves out what came from the cache.
+type usage struct {
+	Input  int `json:"input_tokens"`
+	Cached int `json:"cache_read_input_tokens"`
+	Output int `json:"output_tokens"`
+}
+
+// add takes over what an event says; later events say only what is new.
+func (u *usage) add(more usage) {
+	u.Input = max(u.Input, more.Input)
+	u.Cached = max(u.Cached, more.Cached)
+	u.Output = max(u.Output, more.Output)
+}
+
+// readers keep their buffers from stream to stream.
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, longestLine) }}
+
+// longestLine is what the filter understands; a longer line passes unread.
+const longestLine = 16 << 10
+
+// events passes a stream of server-sent events on, line by line as they come.
+// It writes the model's name that was asked for, gives an empty answer a text,
+// ends a stream that breaks off with an error event, and counts.
+type events struct {
+	upstream io.ReadCloser
+	lines    *bufio.Reader
+	asked    string // the model's name for the answer
+	gone     func() bool
+
+	first func()         // the first piece of content is here
+	end   func(*failure) // the stream has ended; nil when it was complete
+
+	out     []byte // what has been written but not read
+	left    []byte // of out
+	event   string // the name of the event whose lines pass
+	inLine  bool   // the last piece was the beginning of a long line
+	pending bool   // a line was passed that no empty line has closed
+	content bool   // a block of content has begun
+	begun   bool   // the message has begun
+	stopped bool   // the message is complete, or an error event said why not
+	failed  *failure
+	usage   usage
+	done    bool
+}
+
+func newEvents(upstream io.ReadCloser, asked string) *events {
+	lines := readers.Get().(*bufio.Reader)
+	lines.Reset(upstream)
+	return &events{upstream: upstream, lines: lines, asked: asked}
+}
+
+func (e *events) Read(p []byte) (int, error) {
+	for len(e.left) == 0 {
+		if e.done {
+			return 0, io.EOF
+		}
+		e.out = e.out[:0]
+		e.fill()
+		e.left = e.out
+	}
+	n := copy(p, e.left)
+	e.left = e.left[n:]
+	return n, nil
+}
+
+// fill handles the lines that are there, at least one.
+func (e *events) fill() {
+	for {
+		line, err := e.lines.ReadSlice('\n')
+		if len(line) > 0 {
+			e.line(line, err == nil)
+		}
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			e.finish(err)
+			return
+		}
+		if e.lines.Buffered() == 0 || len(e.out) >= longestLine {
+			return
+		}
+	}
+}
+
+func (e *events) line(line []byte, whole bool) {
+	continues := e.inLine
+	e.inLine = !whole
+	if continues || !whole {
+		e.pending = true
+		e.out = append(e.out, line...)
+		return
+	}
+	content := bytes.TrimRight(line, "\r\n")
+	switch {
+	case len(content) == 0:
+		e.pending, e.event = false, ""
+	case bytes.HasPrefix(content, []byte("event:")):
+		e.pending = true
+		e.begin(string(bytes.TrimSpace(content[len("event:"):])))
+	case bytes.HasPrefix(content, []byte("data:")):
+		e.pending = true
+		if e.data(bytes.TrimSpace(content[len("data:"):])) {
+			return
+		}
+	}
+	e.out = append(e.out, line...)
+}
+
+// begin sees an event's name before it is passed on.
+func (e *events) begin(name string) {
+	e.event = name
+	switch name {
+	case "content_block_start":
+		e.content = true
+	case "content_block_delta":
+		if e.first != nil {
+			e.first()
+			e.first = nil
+		}
+	case "message_delta":
+		if !e.content {
+			e.content = true
+			e.out = append(e.out, emptyBlock...)
+		}
+	case "message_stop":
+		e.stopped = true
+	}
+}
+
+// emptyBlock is the text that Claude Code reads of an answer without any.
+const emptyBlock = `event: content_block_start
+data: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}
+
+event: content_block_stop
+data: {"type":"content_block_stop","index":0}
+
+`
+
+// data handles an event's data and tells whether it has written it.
+func (e *events) data(data []byte) (written bool) {
+	switch e.event {
+	case "message_start":
+		e.begun = true
+		renamed, said, ok := renameMessage(data, e.asked, "message")
+		if !ok {
+			return false
+		}
+		e.usage.add(said)
+		e.out = append(e.out, "data: "...)
+		e.out = append(append(e.out, renamed...), '\n')
+		return true
+	case "message_delta":
+		var delta struct{ Usage usage }
+		if json.Unmarshal(data, &delta) == nil {
+			e.usage.add(delta.Usage)
+		}
+	case "error", "": // llama.cpp writes an error in its own shape, older ones without a name
+		said := readUpstream(data)
+		if e.event == "" && !bytes.Contains(data, []byte(`"error"`)) {
+			return false
+		}
+		e.failed = translate(500, data, Model{})
+		if e.failed.reason == EngineFailed {
+			e.failed.message = "the local model stopped: " + said.message
+		}
+		e.stopped = true
+		if e.event == "" {
+			e.out = append(e.out, "event: error\n"...)
+		}
+		e.out = append(e.out, "data: "...)
+		e.out = append(append(e.out, e.failed.body()...), '\n')
+		return true
+	}
+	return false
+}
+
+// finish ends the stream; an incomplete one with an error event.
+func (e *events) finish(err error) {
+	e.done = true
+	if !e.stopped && (e.gone == nil || !e.gone()) {
+		if e.inLine || e.pending {
+			e.out = append(e.out, "\n\n"...)
+		}
+		why := "it ended in the midst"
+		if !errors.Is(err, io.EOF) {
+			why = "the connection to Docker Model Runner was lost"
+		}
+		e.failed = broken(why)
+		e.out = append(e.out, e.failed.event()...)
+	}
+	e.report()
+}
+
+func (e *events) report() {
+	if e.end != nil {
+		e.end(e.failed)
+		e.end = nil
+	}
+}
+
+// Close ends the reading, also in the midst.
+func (e *events) Close() error {
+	e.report()
+	e.done, e.left = true, nil
+	err := e.upstream.Close()
+	if e.lines != nil {
+		e.lines.Reset(nil)
+		readers.Put(e.lines)
+		e.lines = nil
+	}
+	return err
+}
+
+// renameMessage writes the name that was asked for into a message, which stands
+// in the member within or is the document itself. It returns the message's usage.
+func renameMessage(document []byte, asked, within string) (out []byte, said usage, ok bool) {
+	outer, err := members(document)
+	if err != nil {
+		return nil, said, false
+	}
+	message := outer
+	if within != "" {
+		if message, err = members(find(outer, within)); err != nil {
+			return nil, said, false
+		}
+	}
+	_ = json.Unmarshal(find(message, "usage"), &said)
+	for i := range message {
+		if message[i].name == "model" {
+			message[i].value = quote(asked)
+		}
+	}
+	renamed := object(message, "")
+	if within == "" {
+		return renamed.bytes(), said, true
+	}
+	for i := range outer {
+		if outer[i].name == within {
+			outer[i].value = renamed.bytes()
+		}
+	}
+	whole := object(outer, "")
+	return whole.bytes(), said, true
+}
+
+// answerJSON checks and repairs an answer that was not streamed.
+func answerJSON(body []byte, asked string) (out []byte, said usage, err error) {
+	message, err := members(body)
+	if err != nil {
+		return nil, said, fmt.Errorf("it is not a message: %w", err)
+	}
+	if field(message, "type") != "message" {
+		return nil, said, errors.New("it is not a message")
+	}
+	content := find(message, "content")
+	blocks, err := elements(content)
+	if err != nil && content.Kind() != 'n' && content != nil {
+		return nil, said, errors.New("its content is not a list")
+	}
+	if len(blocks) == 0 {
+		const empty = `[{"type":"text","text":""}]`
+		if content == nil {
+			message = append(message, member{"content", nil})
+		}
+		for i := range message {
+			if message[i].name == "content" {
+				message[i].value = []byte(empty)
+			}
+		}
+	}
+	repaired := object(message, "")
+	out, said, _ = renameMessage(repaired.bytes(), asked, "")
+	return out, said, nil
+}
