@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"switchyard/service"
+	"switchyard/service/gateway"
 	"switchyard/service/runner"
 )
 
@@ -115,7 +116,7 @@ Without a command it starts the tray.`,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON")
-	root.AddCommand(c.status(), c.local(), c.cloud(), c.offline(), c.explain(), c.check(), c.version())
+	root.AddCommand(c.status(), c.local(), c.cloud(), c.offline(), c.explain(), c.check(), c.requests(), c.gateway(), c.guard(), c.version())
 	root.InitDefaultCompletionCmd()
 	return root
 }
@@ -145,6 +146,9 @@ func (c *commands) print(v any) error {
 	enc.SetIndent("", "  ")
 	return enc.Encode(v)
 }
+
+// printLine prints a value as JSON on one line.
+func (c *commands) printLine(r gateway.Record) error { return json.NewEncoder(c.Stdout).Encode(r) }
 
 func (c *commands) status() *cobra.Command {
 	var watch bool

@@ -46,6 +46,7 @@ func (c *commands) explain() *cobra.Command {
 
 func (c *commands) check() *cobra.Command {
 	var model, wish string
+	var direct bool
 	cmd := &cobra.Command{
 		Use: "check", Short: "Prove that a model works for Claude Code, without switching", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -67,7 +68,7 @@ func (c *commands) check() *cobra.Command {
 					fmt.Fprint(c.Stdout, one.text())
 				}
 			}
-			err = yard.Check(cmd.Context(), model, tokens, progress)
+			err = yard.Check(cmd.Context(), model, tokens, direct, progress)
 			clear()
 			if c.json {
 				if printErr := c.print(proofs); printErr != nil {
@@ -83,6 +84,7 @@ func (c *commands) check() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&model, "model", "", "the model (default: the chosen one)")
 	cmd.Flags().StringVar(&wish, "context", "", "the context in tokens, such as 64K (default: the model's)")
+	cmd.Flags().BoolVar(&direct, "direct", false, "ask Model Runner itself, not the gateway of the running Switchyard")
 	_ = cmd.RegisterFlagCompletionFunc("model", c.completeModel)
 	return cmd
 }

@@ -15,7 +15,7 @@ import (
 type switchFlags struct {
 	projects, targets []string
 	context           string
-	force             bool
+	force, direct     bool
 }
 
 func (f *switchFlags) add(cmd *cobra.Command, toLocal bool) {
@@ -25,11 +25,12 @@ func (f *switchFlags) add(cmd *cobra.Command, toLocal bool) {
 	if toLocal {
 		flags.StringVar(&f.context, "context", "", "context in tokens that Claude Code is told, such as 64K (default: the model's)")
 		flags.BoolVar(&f.force, "force", false, "switch without proving that it will work")
+		flags.BoolVar(&f.direct, "direct", false, "point Claude Code to Model Runner itself, not to the gateway of the running Switchyard")
 	}
 }
 
 func (f *switchFlags) request(y *service.Yard, route claude.Route, folder string, args []string) (service.Request, error) {
-	r := service.Request{Route: route, Folder: folder, Force: f.force}
+	r := service.Request{Route: route, Folder: folder, Force: f.force, Direct: f.direct}
 	for _, dir := range f.projects {
 		r.Targets = append(r.Targets, y.Project(dir))
 	}

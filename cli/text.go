@@ -30,6 +30,9 @@ func statusText(s service.State, home string) string {
 		engine = ""
 	}
 	fmt.Fprintf(w, "Runner\t%s\n", strings.Join(nonEmpty(string(s.Runner.State), engine, s.Runner.URL, version), " · "))
+	if s.Gateway.URL != "" {
+		fmt.Fprintf(w, "Gateway\t%s\n", strings.Join(gatewayParts(s.Gateway), " · "))
+	}
 	for i, m := range s.Models {
 		head := ""
 		if i == 0 {
@@ -54,6 +57,34 @@ func statusText(s service.State, home string) string {
 	_ = w.Flush()
 	b.WriteString(warningText(s.Warnings))
 	return trimLines(b.String())
+}
+
+// gatewayParts are the gateway's address and what it does just now.
+func gatewayParts(g service.Gateway) []string {
+	parts := []string{g.URL}
+	if g.Running+g.Waiting > 0 {
+		parts = append(parts, fmt.Sprintf("%d running, %d waiting", g.Running, g.Waiting))
+	}
+	if g.TokensPerS > 0 {
+		parts = append(parts, service.Speed(g.TokensPerS))
+	}
+	return parts
+}
+
+// gatewayText is what "gateway" prints.
+func gatewayText(g service.Gateway) string {
+	var b strings.Builder
+	fmt.Fprintln(&b, strings.Join(gatewayParts(g), " · "))
+	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	for _, s := range g.Sessions {
+		used := "nothing used yet"
+		if s.ContextUsedPct > 0 {
+			used = fmt.Sprintf("%.0f %% of %s used", s.ContextUsedPct, service.Tokens(s.Context))
+		}
+		fmt.Fprintf(w, "session %s\t%s\t%s\t%s\n", s.ID, runner.Short(s.Model), used, service.Count(s.Requests, "request", "requests"))
+	}
+	_ = w.Flush()
+	return b.String()
 }
 
 func warningText(warnings []service.Warning) string {

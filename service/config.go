@@ -21,6 +21,9 @@ type Config struct {
 	Model           string   `toml:"model"`            // for the local route; empty: the last one used, or the only one
 	Targets         []string `toml:"targets"`          // further Claude Code configuration folders
 	Notifications   *bool    `toml:"notifications"`    // nil: yes
+	GatewayPort     int      `toml:"gateway_port"`     // 0: 12480
+	Parallel        int      `toml:"parallel"`         // requests at a time for a model; 0: what it bears
+	StartRunner     *bool    `toml:"start_runner"`     // a request may start Model Runner's stopped container; nil: yes
 	ManagedSettings string   `toml:"managed_settings"` // folder of the administrator's settings; empty: the system's usual one
 }
 
@@ -48,19 +51,39 @@ func LoadConfig(path string, getenv func(string) string) (Config, []Warning, err
 		"SWITCHYARD_MODEL":            func(v string) error { c.Model = v; return nil },
 		"SWITCHYARD_TARGETS":          func(v string) error { c.Targets = filepath.SplitList(v); return nil },
 		"SWITCHYARD_MANAGED_SETTINGS": func(v string) error { c.ManagedSettings = v; return nil },
-		"SWITCHYARD_NOTIFICATIONS": func(v string) error {
-			on, err := strconv.ParseBool(v)
-			c.Notifications = &on
-			return err
-		},
+		"SWITCHYARD_NOTIFICATIONS":    func(v string) error { return setBool(&c.Notifications, v) },
+		"SWITCHYARD_START_RUNNER":     func(v string) error { return setBool(&c.StartRunner, v) },
+		"SWITCHYARD_GATEWAY_PORT":     func(v string) error { return setNumber(&c.GatewayPort, v) },
+		"SWITCHYARD_PARALLEL":         func(v string) error { return setNumber(&c.Parallel, v) },
 	} {
 		if v := getenv(name); v != "" {
 			if err := set(v); err != nil {
-				return c, warnings, &Error{Kind: Refused, What: "reading " + name, Why: fmt.Sprintf("%q is neither true nor false", v), Remedy: "set it to true or false, or unset it"}
+				return c, warnings, &Error{Kind: Refused, What: "reading " + name, Why: fmt.Sprintf("%q %v", v, err), Remedy: "correct it, or unset it"}
 			}
 		}
 	}
+	if c.GatewayPort < 0 || c.GatewayPort > 65535 || c.Parallel < 0 {
+		return c, warnings, &Error{Kind: Refused, What: "reading the configuration", Why: "gateway_port must be between 1 and 65535, and parallel not below 0", Remedy: "correct it in " + path}
+	}
 	return c, warnings, nil
+}
+
+func setBool(to **bool, text string) error {
+	on, err := strconv.ParseBool(text)
+	if err != nil {
+		return errors.New("is neither true nor false")
+	}
+	*to = &on
+	return nil
+}
+
+func setNumber(to *int, text string) error {
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return errors.New("is no number")
+	}
+	*to = n
+	return nil
 }
 
 // Paths are Switchyard's own files.

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"switchyard/service/claude"
+	"switchyard/service/gateway"
 	"switchyard/service/runner"
 )
 
@@ -18,6 +19,7 @@ type State struct {
 	BaseURL  string       `json:"base_url"` // empty: Anthropic
 	Targets  []Target     `json:"targets"`
 	Runner   Runner       `json:"runner"`
+	Gateway  Gateway      `json:"gateway"`
 	Models   []Model      `json:"models"`
 	Sessions []Session    `json:"sessions"`
 	Warnings []Warning    `json:"warnings"`
@@ -33,7 +35,9 @@ type Target struct {
 	File    string       `json:"file"`
 	Route   claude.Route `json:"route"`
 	Model   string       `json:"model"`
-	Drift   []string     `json:"drift"` // owned variables that somebody changed after the switch
+	Way     claude.Way   `json:"way"`    // how its requests get to the runner
+	Direct  string       `json:"direct"` // the runner's own address, for when the gateway ends; empty: only the gateway reaches it
+	Drift   []string     `json:"drift"`  // owned variables that somebody changed after the switch
 	Waiting int          `json:"waiting,omitempty"`
 }
 
@@ -56,6 +60,12 @@ type Runner struct {
 	Version string        `json:"version"`
 }
 
+// Gateway is Switchyard's own server between Claude Code and the runner.
+type Gateway struct {
+	URL string `json:"url"` // empty: none runs
+	gateway.Snapshot
+}
+
 // Model is a model in the runner's store.
 type Model struct {
 	Tag     string `json:"tag"`
@@ -72,6 +82,8 @@ type Session struct {
 	Kind      string `json:"kind"`
 	Version   string `json:"version"`
 	Status    string `json:"status"`
+
+	ContextUsedPct float64 `json:"context_used_pct"` // after its last turn through the gateway; 0 when unknown
 }
 
 // Warning is something that a person should know, with what to do about it.
@@ -107,12 +119,29 @@ type Error struct {
 func (e *Error) Error() string { return fmt.Sprintf("%s: %s; %s", e.What, e.Why, e.Remedy) }
 func (e *Error) Unwrap() error { return e.Err }
 
+// withUse adds to the sessions what the gateway knows of them.
+func (s State) withUse() State {
+	s.Sessions = slices.Clone(s.Sessions)
+	for i := range s.Sessions {
+		for _, use := range s.Gateway.Sessions {
+			if use.ID == s.Sessions[i].SessionID {
+				s.Sessions[i].ContextUsedPct = use.ContextUsedPct
+			}
+		}
+	}
+	return s
+}
+
 // derive fills what follows from the rest, so that both faces say the same.
 func (s State) derive(warnings []Warning) State {
 	s.Warnings = warnings
 	s.Route, s.Model = claude.Cloud, ""
 	if len(s.Targets) > 0 {
 		s.Route, s.Model = s.Targets[0].Route, s.Targets[0].Model
+	}
+	if s.gatewayInUse() && s.Gateway.URL == "" {
+		s.Warnings = append(s.Warnings, Warning{"gateway_down", "Claude Code is pointed to Switchyard's gateway, which does not run",
+			"start Switchyard (switchyard), or go without it: switchyard local --direct"})
 	}
 	if s.Route != claude.Cloud {
 		switch s.Runner.State {

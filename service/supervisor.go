@@ -17,10 +17,14 @@ type Supervisor struct {
 	yard *Yard
 	log  *slog.Logger
 
-	facts      chan func(*known) // what became known, applied in the loop
-	commands   chan command
-	lookFiles  chan struct{} // a wish to read the files, at most one waiting
-	lookRunner chan struct{} // a wish to ask the runner
+	facts       chan func(*known) // what became known, applied in the loop
+	commands    chan command
+	lookFiles   chan struct{} // a wish to read the files, at most one waiting
+	lookRunner  chan struct{} // a wish to ask the runner
+	lookGateway chan struct{} // a wish to see what the gateway does
+
+	serve   *Serve   // nil: it only looks
+	serving *serving // while it serves
 
 	mu          sync.Mutex
 	subscribers []chan State
@@ -31,6 +35,7 @@ type Supervisor struct {
 type known struct {
 	runner  Runner
 	models  []Model
+	gateway Gateway
 	files   files
 	busy    string
 	failure Failure
@@ -53,9 +58,19 @@ func NewSupervisor(y *Yard, log *slog.Logger) *Supervisor {
 	return &Supervisor{
 		yard: y, log: log,
 		facts: make(chan func(*known)), commands: make(chan command),
-		lookFiles: make(chan struct{}, 1), lookRunner: make(chan struct{}, 1),
+		lookFiles: make(chan struct{}, 1), lookRunner: make(chan struct{}, 1), lookGateway: make(chan struct{}, 1),
 		last: State{Route: claude.Cloud, Runner: Runner{State: Absent, Engine: runner.None}},
 	}
+}
+
+// Serve makes Run serve the gateway. It is called before Run.
+func (s *Supervisor) Serve(how Serve) { s.serve = &how }
+
+// present is the State of this moment.
+func (s *Supervisor) present() State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
 }
 
 // Subscribe returns a channel that always holds the newest State, beginning
@@ -101,10 +116,7 @@ func (s *Supervisor) Switch(ctx context.Context, r Request) error {
 
 // Choose sets the model for the next switch to local, and switches at once when the route is local or offline.
 func (s *Supervisor) Choose(ctx context.Context, tag string) error {
-	s.mu.Lock()
-	route := s.last.Route
-	s.mu.Unlock()
-	if route != claude.Cloud {
+	if route := s.present().Route; route != claude.Cloud {
 		return s.Switch(ctx, Request{Route: route, Model: tag})
 	}
 	defer wish(s.lookFiles)
@@ -135,6 +147,13 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		return err
 	}
 	defer watch.Close()
+	endServing, err := s.startServing(ctx, stop, &owned)
+	if err != nil {
+		s.log.Error("no gateway", "error", err)
+		s.yard.Warnings = append(s.yard.Warnings, Warning{"no_gateway", "Switchyard's gateway does not run: " + err.Error(),
+			"correct that and start Switchyard anew; until then requests go to Model Runner directly"})
+	}
+	defer endServing()
 	owned.Go(func() {
 		(&fileLooker{s: s, watch: watch, exits: map[int]bool{}, ended: make(chan int), owned: &owned}).run(ctx)
 	})
@@ -142,6 +161,9 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	s.Refresh()
 
 	var now known
+	if s.serving != nil {
+		now.gateway = s.serving.state()
+	}
 	state := s.last
 	poll := time.NewTimer(watchRunner)
 	defer poll.Stop()
@@ -161,13 +183,16 @@ func (s *Supervisor) Run(ctx context.Context) error {
 			}
 		case fact := <-s.facts:
 			fact(&now)
-			next := s.yard.merge(State{Runner: now.runner, Models: now.models, Busy: now.busy, Failure: now.failure}, now.files)
+			next := s.yard.merge(State{Runner: now.runner, Models: now.models, Gateway: now.gateway, Busy: now.busy, Failure: now.failure}, now.files)
 			if next.Route != claude.Cloud && state.Route == claude.Cloud {
 				poll.Reset(watchRunner)
 			}
 			if !reflect.DeepEqual(state, next) {
 				state = next
 				s.publish(state)
+				if s.serving != nil {
+					s.serving.guard.want(state.gatewayInUse())
+				}
 			}
 		case c := <-s.commands:
 			if running != nil {
@@ -252,7 +277,14 @@ func (s *Supervisor) askRunner(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-s.lookRunner:
-			seen, models := s.yard.LookAtRunner(ctx)
+			found, err := s.yard.FindRunner(ctx)
+			seen, models := Runner{State: Absent, Engine: runner.None}, []Model(nil)
+			if err == nil {
+				seen, models = s.yard.lookAt(ctx, found)
+			}
+			if s.serving != nil {
+				s.serving.seen(found)
+			}
 			s.fact(ctx, func(k *known) { k.runner, k.models = seen, models })
 		}
 	}
@@ -291,7 +323,14 @@ func (l *fileLooker) run(ctx context.Context) {
 // look reads every target, repairs a switch that was written over, and reports what is new.
 func (l *fileLooker) look(ctx context.Context) {
 	l.repair(ctx)
+	if l.s.serving != nil {
+		l.s.serving.lead(ctx)
+	}
 	f := l.s.yard.lookAtFiles(ctx)
+	if l.s.serving == nil {
+		g := l.s.yard.lookAtGateway(ctx)
+		l.s.fact(ctx, func(k *known) { k.gateway = g })
+	}
 	l.watch.Update()
 	for _, session := range f.waiting {
 		if l.exits[session.PID] {

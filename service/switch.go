@@ -19,6 +19,7 @@ type Request struct {
 	Targets []claude.Target // empty: all that a plain switch moves
 	Folder  string          // where the request was made: its project must not overrule the switch; empty: nowhere
 	Force   bool            // without the proofs
+	Direct  bool            // past the gateway
 }
 
 // Result is what a switch did.
@@ -133,17 +134,27 @@ func (y *Yard) destination(ctx context.Context, r Request, progress Progress) (c
 	if err != nil {
 		return claude.Destination{}, nil, err
 	}
-	if found.BaseURL() == "" {
-		return claude.Destination{}, nil, &Error{Kind: Unreachable, Why: "Model Runner answers on " + found.Socket + " only, which Claude Code cannot use",
-			Remedy: fmt.Sprintf("open its TCP port: docker desktop enable model-runner --tcp %d", runner.DefaultPort)}
+	to := claude.Destination{BaseURL: found.BaseURL(), Token: dummyToken, Direct: found.BaseURL()}
+	at, served := y.gateway(ctx)
+	switch {
+	case r.Direct:
+		to.Way = claude.Direct
+	case served:
+		to.BaseURL, to.Token, to.Way = at.URL, at.Token, claude.Gateway
+	}
+	if to.BaseURL == "" {
+		return to, nil, &Error{Kind: Unreachable, Why: "Model Runner answers on " + found.Socket + " only, which Claude Code cannot use",
+			Remedy: fmt.Sprintf("start Switchyard (switchyard), whose gateway reaches it, or open its TCP port: docker desktop enable model-runner --tcp %d", runner.DefaultPort)}
 	}
 	client := runner.NewClient(found.Endpoint)
 	defer client.Close()
+	if to.Way == claude.Gateway {
+		client.Through(to.BaseURL, to.Token)
+	}
 	name := r.Model
 	if name == "" {
 		name = y.chosen()
 	}
-	to := claude.Destination{BaseURL: found.BaseURL(), Token: dummyToken}
 	if r.Force {
 		return y.unproven(ctx, client, to, name, r.Context)
 	}
@@ -199,14 +210,18 @@ func (y *Yard) Settle(ctx context.Context, targets []SwitchedTarget) (repaired [
 	return repaired, err
 }
 
-// Check runs the proofs for a model, the chosen one when name is empty.
-func (y *Yard) Check(ctx context.Context, name string, wish int, progress Progress) error {
+// Check runs the proofs for a model, the chosen one when name is empty: through
+// the gateway where one runs and direct does not say otherwise.
+func (y *Yard) Check(ctx context.Context, name string, wish int, direct bool, progress Progress) error {
 	found, err := y.FindRunner(ctx)
 	if err != nil {
 		return err
 	}
 	client := runner.NewClient(found.Endpoint)
 	defer client.Close()
+	if at, served := y.gateway(ctx); served && !direct {
+		client.Through(at.URL, at.Token)
+	}
 	if name == "" {
 		name = y.chosen()
 	}

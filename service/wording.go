@@ -39,3 +39,11 @@ func Count(n int, one, many string) string {
 	}
 	return fmt.Sprintf("%d %s", n, many)
 }
+
+// Speed writes how fast a model writes: 41 tok/s.
+func Speed(tokensPerS float64) string {
+	if tokensPerS < 10 {
+		return strconv.FormatFloat(tokensPerS, 'f', 1, 64) + " tok/s"
+	}
+	return strconv.FormatFloat(tokensPerS, 'f', 0, 64) + " tok/s"
+}

@@ -25,7 +25,8 @@ type Yard struct {
 	Home     string
 	Environ  []string // NAME=value, as the shell gave it
 
-	ledger *claude.Ledger
+	ledger  *claude.Ledger
+	serving *serving // set while this process serves the gateway itself
 }
 
 // Open reads the configuration. It opens nothing else.
@@ -83,6 +84,20 @@ func (y *Yard) Scope(project string) claude.Scope {
 	return claude.Scope{ManagedDir: managed, ConfigDir: y.configDir(), Project: project, Environ: y.Environ}
 }
 
+// gateway is where the gateway of the running Switchyard is; none when there is no such.
+func (y *Yard) gateway(ctx context.Context) (address, bool) {
+	if y.serving != nil {
+		y.serving.guard.expect(ctx)
+		return y.serving.address(), true
+	}
+	running, err := y.Supervised(ctx)
+	if err != nil {
+		return address{}, false
+	}
+	at, err := running.address(ctx)
+	return at, err == nil
+}
+
 // FindRunner names the runner of this machine.
 func (y *Yard) FindRunner(ctx context.Context) (runner.Found, error) {
 	found, err := runner.Find(ctx, runner.Search{Getenv: y.getenv, Home: y.Home, Configured: y.Config.Runner})
@@ -101,6 +116,10 @@ func (y *Yard) LookAtRunner(ctx context.Context) (Runner, []Model) {
 	if err != nil {
 		return Runner{State: Absent, Engine: runner.None}, nil
 	}
+	return y.lookAt(ctx, found)
+}
+
+func (y *Yard) lookAt(ctx context.Context, found runner.Found) (Runner, []Model) {
 	seen := Runner{State: Running, Engine: found.Engine, URL: found.String()}
 	if found.Stopped {
 		seen.State = Stopped
@@ -175,7 +194,7 @@ func (y *Yard) lookAtFiles(ctx context.Context) files {
 		if i == 0 {
 			f.baseURL, f.context = status.BaseURL, status.Context
 		}
-		f.targets = append(f.targets, Target{Dir: t.Dir, File: t.File, Route: status.Route, Model: status.Model,
+		f.targets = append(f.targets, Target{Dir: t.Dir, File: t.File, Route: status.Route, Model: status.Model, Way: status.Way, Direct: status.Direct,
 			Drift: list(status.Drift), Waiting: len(status.Waiting)})
 		for _, w := range warnings(t, status) {
 			w.Text = y.tilde(w.Text)
@@ -273,9 +292,23 @@ func (y *Yard) Look(ctx context.Context) State {
 	var s State
 	var both sync.WaitGroup
 	both.Go(func() { s.Runner, s.Models = y.LookAtRunner(ctx) })
+	s.Gateway = y.lookAtGateway(ctx)
 	f := y.lookAtFiles(ctx)
 	both.Wait()
 	return y.merge(s, f)
+}
+
+// lookAtGateway asks the Switchyard that runs, if one does, what its gateway does.
+func (y *Yard) lookAtGateway(ctx context.Context) Gateway {
+	running, err := y.Supervised(ctx)
+	if err != nil {
+		return Gateway{}
+	}
+	g, err := running.Gateway(ctx)
+	if err != nil {
+		return Gateway{}
+	}
+	return g
 }
 
 // merge puts what the files say into a State that knows the runner.
@@ -283,6 +316,7 @@ func (y *Yard) merge(s State, f files) State {
 	s.Targets, s.Sessions, s.Chosen = list(f.targets), list(f.sessions), f.chosen
 	s.Models = list(s.Models)
 	s.BaseURL, s.Context = plainURL(f.baseURL), f.context
+	s = s.withUse()
 	s = s.derive(append(list(y.Warnings), f.warnings...))
 	// Somebody pointed Claude Code to the runner without Switchyard.
 	if s.Route == claude.Cloud && s.Runner.URL != "" && strings.TrimSuffix(s.BaseURL, "/anthropic") == s.Runner.URL {

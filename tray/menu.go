@@ -5,11 +5,14 @@ package tray
 
 import (
 	"fmt"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"switchyard/assets"
 	"switchyard/service"
 	"switchyard/service/claude"
+	"switchyard/service/gateway"
 	"switchyard/service/runner"
 )
 
@@ -64,9 +67,30 @@ func Menu(s service.State) []Row {
 		{Title: "Quit", Hidden: !inCloud, Action: Action{Do: Quit}},
 		{Title: "Quit…", Hidden: inCloud, Rows: []Row{
 			{Title: "Back to cloud, then quit", Action: Action{Do: CloudThenQuit}},
-			{Title: "Quit and stay " + string(s.Route), Action: Action{Do: Quit}},
+			{Title: stay(s), Hidden: !canStay(s), Action: Action{Do: Quit}},
 		}},
 	}
+}
+
+// stay says what quitting without a switch means.
+func stay(s service.State) string {
+	text := "Quit and stay " + string(s.Route)
+	for _, t := range s.Targets {
+		if t.Way == claude.Gateway {
+			return text + ", without the gateway"
+		}
+	}
+	return text
+}
+
+// canStay tells whether the runner can be reached when the gateway has ended.
+func canStay(s service.State) bool {
+	for _, t := range s.Targets {
+		if t.Way == claude.Gateway && t.Direct == "" {
+			return false
+		}
+	}
+	return true
 }
 
 func route(s service.State, r claude.Route, title string) Row {
@@ -100,13 +124,20 @@ func secondLine(s service.State) string {
 	for _, t := range s.Targets {
 		waiting += t.Waiting
 	}
-	switch n := len(s.Sessions); {
-	case waiting > 0:
+	if waiting > 0 {
 		return fmt.Sprintf("settings are restored when %s", service.Count(waiting, "session ends", "sessions end"))
-	case n > 0:
-		return service.Count(n, "session", "sessions")
 	}
-	return ""
+	var parts []string
+	if n := len(s.Sessions); n > 0 {
+		parts = append(parts, service.Count(n, "session", "sessions"))
+	}
+	if s.Gateway.TokensPerS > 0 {
+		parts = append(parts, service.Speed(s.Gateway.TokensPerS))
+	}
+	if s.Gateway.Waiting > 0 {
+		parts = append(parts, service.Count(s.Gateway.Waiting, "request waits", "requests wait"))
+	}
+	return strings.Join(parts, "  ·  ")
 }
 
 // models begins with a row for when there are none: a row cannot become checkable later.
@@ -183,7 +214,8 @@ func Tooltip(s service.State) string {
 type Notice struct{ Title, Text string }
 
 // Notices are what a person should hear of when the State changes: a switch
-// that failed, and settings that somebody changed under a switch.
+// that failed, settings that somebody changed under a switch, and a session
+// whose context is nearly full.
 func Notices(before, after service.State) []Notice {
 	var out []Notice
 	if after.Failure.N > before.Failure.N {
@@ -195,7 +227,27 @@ func Notices(before, after service.State) []Notice {
 		}
 		out = append(out, Notice{tellTitle[w.Code], w.Text + "\n→ " + w.Remedy})
 	}
+	for _, session := range after.Gateway.Sessions {
+		if session.NearlyFull && !wasNearlyFull(before, session.ID) {
+			out = append(out, nearlyFull(after, session))
+		}
+	}
 	return out
+}
+
+func wasNearlyFull(s service.State, id string) bool {
+	return slices.ContainsFunc(s.Gateway.Sessions, func(g gateway.Session) bool { return g.ID == id && g.NearlyFull })
+}
+
+func nearlyFull(s service.State, g gateway.Session) Notice {
+	who := "A session"
+	for _, known := range s.Sessions {
+		if known.SessionID == g.ID && known.CWD != "" {
+			who = "The session in " + filepath.Base(known.CWD)
+		}
+	}
+	return Notice{"A session's context is nearly full", fmt.Sprintf("%s uses %.0f %% of its %s.\n→ /compact in it, or begin a new one",
+		who, g.ContextUsedPct, strings.TrimSpace(service.Tokens(g.Context)+" tokens"))}
 }
 
 // tellAtOnce are the warnings that cannot wait until somebody opens the menu.

@@ -7,6 +7,7 @@ import (
 	"switchyard/assets"
 	"switchyard/service"
 	"switchyard/service/claude"
+	"switchyard/service/gateway"
 	"switchyard/service/runner"
 )
 
@@ -73,6 +74,38 @@ func TestMenu(t *testing.T) {
   Quit…
       Back to cloud, then quit
       Quit and stay local
+`},
+		{"through the gateway, with a queue", service.State{Route: claude.Local, Model: coder.Tag, Context: 65536, Runner: up, Models: []service.Model{coder}, Sessions: make([]service.Session, 1),
+			Targets: []service.Target{{Way: claude.Gateway, Direct: "http://127.0.0.1:12434/anthropic"}},
+			Gateway: service.Gateway{Snapshot: gateway.Snapshot{Running: 2, Waiting: 3, TokensPerS: 41.3}}}, `
+  ● Local · ai/qwen3-coder · 64K
+  1 session  ·  41 tok/s  ·  3 requests wait
+---
+  Cloud
+✓ Local
+  Offline
+---
+  Model
+    ✓ ai/qwen3-coder · 17.0 GiB · 256K
+  Model Runner: running · 127.0.0.1:12434
+---
+  Quit…
+      Back to cloud, then quit
+      Quit and stay local, without the gateway
+`},
+		{"a runner that only the gateway reaches", service.State{Route: claude.Local, Runner: up, Models: []service.Model{coder}, Targets: []service.Target{{Way: claude.Gateway}}}, `
+  ● Local
+---
+  Cloud
+✓ Local
+  Offline
+---
+  Model
+    ✓ ai/qwen3-coder · 17.0 GiB · 256K
+  Model Runner: running · 127.0.0.1:12434
+---
+  Quit…
+      Back to cloud, then quit
 `},
 		{"cloud with a chosen model, waiting", service.State{Route: claude.Cloud, Chosen: "gpt-oss:20b", Runner: up, Models: []service.Model{gptOSS, coder},
 			Targets: []service.Target{{Waiting: 1}}}, `
@@ -180,6 +213,10 @@ func TestIcon(t *testing.T) {
 }
 
 func TestNotices(t *testing.T) {
+	session := func(used float64, told bool) service.State {
+		return service.State{Sessions: []service.Session{{SessionID: "s1", CWD: "/home/me/shop"}},
+			Gateway: service.Gateway{Snapshot: gateway.Snapshot{Sessions: []gateway.Session{{ID: "s1", ContextUsedPct: used, Context: 65536, NearlyFull: told}}}}}
+	}
 	failed := service.State{Failure: service.Failure{N: 1, Title: "Could not switch to local", Text: "why. what."}}
 	tests := []struct {
 		name          string
@@ -192,6 +229,9 @@ func TestNotices(t *testing.T) {
 		{"the next one again", failed, service.State{Failure: service.Failure{N: 2, Title: "again"}}, "again"},
 		{"drift", service.State{}, service.State{Warnings: []service.Warning{drift}}, "Settings were changed"},
 		{"drift stays", service.State{Warnings: []service.Warning{drift}}, service.State{Warnings: []service.Warning{drift}}, ""},
+		{"a context that fills", session(84, false), session(86, true), "A session's context is nearly full"},
+		{"a full context is told once", session(86, true), session(97, true), ""},
+		{"also after it was compacted", session(20, true), session(90, true), ""},
 		{"a warning that can wait", service.State{}, service.State{Warnings: []service.Warning{{Code: "model_pinned"}}}, ""},
 	}
 	for _, tt := range tests {
@@ -202,5 +242,9 @@ func TestNotices(t *testing.T) {
 		if strings.Join(got, ";") != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
+	}
+	told := Notices(session(84, false), session(86.4, true))
+	if want := "The session in shop uses 86 % of its 64K tokens.\n→ /compact in it, or begin a new one"; len(told) != 1 || told[0].Text != want {
+		t.Errorf("told %q, want %q", told, want)
 	}
 }

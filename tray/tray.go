@@ -14,7 +14,6 @@ import (
 	"fyne.io/systray"
 	"github.com/gen2brain/beeep"
 	"github.com/gofrs/flock"
-	"gopkg.in/natefinch/lumberjack.v2"
 
 	"switchyard/assets"
 	"switchyard/service"
@@ -36,7 +35,7 @@ func Run(ctx context.Context, yard *service.Yard) error {
 		return nil
 	}
 	defer unlock()
-	logger, closeLog := openLog(yard.Paths)
+	logger, closeLog := service.OpenLog(yard.Paths)
 	defer closeLog()
 	for _, w := range yard.Warnings {
 		say(logger, w.Text+"; "+w.Remedy)
@@ -48,6 +47,7 @@ func Run(ctx context.Context, yard *service.Yard) error {
 		notices: make(chan told, 16),
 		quiet:   yard.Config.Notifications != nil && !*yard.Config.Notifications,
 	}
+	t.supervisor.Serve(service.Serve{Program: service.Executable()})
 	beeep.AppName = "Switchyard"
 	if problem := desktop(); problem != "" {
 		say(logger, problem)
@@ -210,12 +210,9 @@ func (t *tray) perform(ctx context.Context, stop func(), a Action) {
 
 // onlyOne keeps a second tray of the same user from starting; unlock is nil when one runs.
 func onlyOne(paths service.Paths) (unlock func(), err error) {
-	dir := paths.Runtime
-	if os.MkdirAll(dir, 0o700) != nil {
-		dir = paths.State // no runtime folder: a login without a session
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, &service.Error{Kind: service.Failed, What: "starting", Why: err.Error(), Remedy: "make the folder writable", Err: err}
-		}
+	dir, err := paths.RuntimeDir()
+	if err != nil {
+		return nil, &service.Error{Kind: service.Failed, What: "starting", Why: err.Error(), Remedy: "make the folder writable", Err: err}
 	}
 	lock := flock.New(filepath.Join(dir, "tray.lock"), flock.SetPermissions(0o600))
 	got, err := lock.TryLock()
@@ -226,12 +223,6 @@ func onlyOne(paths service.Paths) (unlock func(), err error) {
 		return nil, nil
 	}
 	return func() { _ = lock.Close() }, nil
-}
-
-// openLog writes to the state folder, at most a few MiB. It never holds prompts or tokens.
-func openLog(paths service.Paths) (*slog.Logger, func()) {
-	file := &lumberjack.Logger{Filename: paths.Log(), MaxSize: 1, MaxBackups: 2}
-	return slog.New(slog.NewTextHandler(file, nil)), func() { _ = file.Close() }
 }
 
 // say tells a person at the terminal, and the log.

@@ -2,6 +2,7 @@ package tray
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
@@ -154,6 +155,13 @@ func (d *desk) read() string {
 	return string(data)
 }
 
+// baseURL is where the settings send requests to.
+func (d *desk) baseURL() string {
+	var settings struct{ Env map[string]string }
+	_ = json.Unmarshal([]byte(d.read()), &settings)
+	return settings.Env["ANTHROPIC_BASE_URL"]
+}
+
 func TestOneClickMovesClaudeCodeAndBack(t *testing.T) {
 	d := newDesk(t, true)
 	const original = "{\n\t\"theme\": \"dark\"\n}"
@@ -166,7 +174,8 @@ func TestOneClickMovesClaudeCodeAndBack(t *testing.T) {
 
 	d.click("Local")
 	d.untilRow("Local", ticked)
-	if !strings.Contains(d.read(), d.runner.URL+"/anthropic") {
+	gateway := d.baseURL()
+	if !strings.HasPrefix(gateway, "http://127.0.0.1:") || gateway == d.runner.URL {
 		t.Errorf("the menu says local, the file says\n%s", d.read())
 	}
 	d.untilRow("● Local · ai/tiny · 256K", there)
@@ -175,7 +184,7 @@ func TestOneClickMovesClaudeCodeAndBack(t *testing.T) {
 		t.Error("two routes are marked")
 	}
 
-	d.write(strings.Replace(d.read(), d.runner.URL, "https://elsewhere.example", 1))
+	d.write(strings.Replace(d.read(), gateway, "https://elsewhere.example", 1))
 	d.until("a notification about the drift", func() bool {
 		told := d.bus.Notifications()
 		return len(told) == 1 && strings.Contains(told[0].Title, "changed") && strings.Contains(told[0].Text, "ANTHROPIC_BASE_URL")
@@ -185,7 +194,7 @@ func TestOneClickMovesClaudeCodeAndBack(t *testing.T) {
 
 	d.click("Cloud")
 	d.untilRow("Cloud", ticked)
-	want := strings.Replace(original, "\n}", ",\n\t\"env\": {\n\t\t\"ANTHROPIC_BASE_URL\": \"https://elsewhere.example/anthropic\"\n\t}\n}", 1)
+	want := strings.Replace(original, "\n}", ",\n\t\"env\": {\n\t\t\"ANTHROPIC_BASE_URL\": \"https://elsewhere.example\"\n\t}\n}", 1)
 	if got := d.read(); got != want {
 		t.Errorf("after cloud\n%s\nwant the stranger's change, and nothing else\n%s", got, want)
 	}
@@ -299,7 +308,7 @@ func TestQuitRowsDoWhatTheySay(t *testing.T) {
 		case <-time.After(20 * time.Second):
 			t.Fatal("it did not end")
 		}
-		if local := strings.Contains(d.read(), d.runner.URL); local != strings.Contains(label, "stay") {
+		if local := d.baseURL() == d.runner.URL+"/anthropic"; local != strings.Contains(label, "stay") {
 			t.Errorf("%s: the file is\n%s", label, d.read())
 		}
 	}

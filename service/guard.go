@@ -1,0 +1,232 @@
+package service
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strconv"
+	"sync"
+	"time"
+
+	"switchyard/service/claude"
+)
+
+// farewell is what a supervisor that ends in order tells its guard.
+const farewell = "bye"
+
+// guardVariable tells a guard how many listeners it was given.
+const guardVariable = "SWITCHYARD_GUARD"
+
+// guard keeps a second process ready that takes the gateway over when this one is
+// killed: it holds the same listening sockets, so that no request meets a closed
+// port. It runs while Claude Code is pointed to the gateway.
+type guard struct {
+	serving *serving
+	wake    chan struct{}
+	done    chan struct{}
+
+	mu       sync.Mutex
+	inUse    bool      // Claude Code is pointed to the gateway
+	expected time.Time // until then it may be in a moment
+	up       chan struct{}
+}
+
+func newGuard(v *serving) *guard {
+	return &guard{serving: v, wake: make(chan struct{}, 1), done: make(chan struct{}), up: make(chan struct{})}
+}
+
+const (
+	guardPause  = time.Second     // before another one is started
+	guardRetry  = time.Minute     // at most, when they keep ending
+	guardExpect = 2 * time.Minute // from a switch that begins
+	guardStart  = time.Second     // at most, that a switch waits for it
+)
+
+// want says whether Claude Code is pointed to the gateway.
+func (g *guard) want(inUse bool) {
+	g.mu.Lock()
+	g.inUse = inUse
+	g.mu.Unlock()
+	wish(g.wake)
+}
+
+// expect starts the guard before a switch writes the gateway's address anywhere.
+func (g *guard) expect(ctx context.Context) {
+	g.mu.Lock()
+	g.expected = time.Now().Add(guardExpect)
+	up := g.up
+	g.mu.Unlock()
+	wish(g.wake)
+	select {
+	case <-up:
+	case <-g.done:
+	case <-ctx.Done():
+	case <-time.After(guardStart):
+	}
+}
+
+// wanted tells whether one is needed now; lapse, when not nil, is when to ask again.
+func (g *guard) wanted() (wanted bool, lapse <-chan time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if left := time.Until(g.expected); left > 0 && !g.inUse {
+		return true, time.After(left)
+	}
+	return g.inUse, nil
+}
+
+// isUp tells expect that the guard's process runs, or no longer does.
+func (g *guard) isUp(running bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if running {
+		close(g.up)
+	} else {
+		g.up = make(chan struct{})
+	}
+}
+
+// run starts, restarts and ends the process.
+func (g *guard) run(ctx context.Context) {
+	defer close(g.done)
+	pause := guardPause
+	var ended <-chan struct{} // nil while none runs
+	var dismiss func()
+	var retry <-chan time.Time // nil when none is awaited
+	for {
+		wanted, lapse := g.wanted()
+		switch {
+		case wanted && ended == nil && retry == nil:
+			var err error
+			if ended, dismiss, err = g.start(); err != nil {
+				g.serving.s.log.Warn("no guard for the gateway", "error", err)
+				ended, retry, pause = nil, time.After(pause), min(2*pause, guardRetry)
+				break
+			}
+			g.isUp(true)
+		case !wanted && ended != nil:
+			dismiss()
+			<-ended
+			ended, pause = nil, guardPause
+			g.isUp(false)
+		}
+		select {
+		case <-ctx.Done():
+			if ended != nil {
+				dismiss()
+				<-ended
+			}
+			return
+		case <-g.wake:
+		case <-lapse:
+		case <-ended:
+			g.serving.s.log.Warn("the gateway's guard ended; starting another one")
+			ended, retry, pause = nil, time.After(pause), min(2*pause, guardRetry)
+			g.isUp(false)
+		case <-retry:
+			retry = nil
+		}
+	}
+}
+
+// start starts one process; dismiss tells it to end.
+func (g *guard) start() (ended <-chan struct{}, dismiss func(), err error) {
+	cmd := exec.Command(g.serving.options.Program, "guard")
+	cmd.Args[0] = "switchyard" // for the process list
+	cmd.Dir = g.serving.s.yard.Home
+	release, err := inherit(cmd, g.serving.listeners)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer release()
+	cmd.Env = append(os.Environ(), guardVariable+"="+strconv.Itoa(len(cmd.ExtraFiles)))
+	parent, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, nil, err
+	}
+	done := make(chan struct{})
+	go func() { // ends with the process
+		_ = cmd.Wait()
+		close(done)
+	}()
+	return done, func() {
+		_, _ = io.WriteString(parent, farewell)
+		_ = parent.Close()
+	}, nil
+}
+
+// Guard waits for the end of the process that started it, which it learns by its
+// standard input. After an orderly end it ends too. Else it supervises in that
+// one's place, without a tray, until another Switchyard starts or no target is
+// pointed to the gateway any more.
+func Guard(ctx context.Context, y *Yard, log *slog.Logger, parent io.Reader) error {
+	listeners := inherited(y.guardListeners())
+	defer func() {
+		for _, l := range listeners {
+			_ = l.Close()
+		}
+	}()
+	said := make(chan string, 1)
+	go func() { // ends with the process at the latest
+		words, _ := io.ReadAll(bufio.NewReader(parent))
+		said <- string(words)
+	}()
+	select {
+	case <-ctx.Done():
+		return nil
+	case words := <-said:
+		if words == farewell {
+			return nil
+		}
+	}
+	log.Warn("the Switchyard before was killed; its guard keeps the gateway up")
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	s := NewSupervisor(y, log)
+	s.Serve(Serve{Listeners: listeners, Program: Executable(), IsGuard: true})
+	states := s.Subscribe()
+	go func() { // ends with the supervisor
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case state := <-states:
+				if len(state.Targets) > 0 && !state.gatewayInUse() {
+					stop()
+				}
+			}
+		}
+	}()
+	return s.Run(ctx)
+}
+
+func (y *Yard) guardListeners() int {
+	n, _ := strconv.Atoi(y.getenv(guardVariable))
+	return n
+}
+
+// Executable is the program that runs, also when its file was replaced or removed meanwhile.
+func Executable() string {
+	const self = "/proc/self/exe"
+	if _, err := os.Stat(self); err == nil {
+		return self
+	}
+	path, _ := os.Executable()
+	return path
+}
+
+// gatewayInUse tells whether Claude Code is pointed to the gateway anywhere.
+func (s State) gatewayInUse() bool {
+	for _, t := range s.Targets {
+		if t.Way == claude.Gateway {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,471 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"switchyard/service/claude"
+	"switchyard/service/engine"
+	"switchyard/service/gateway"
+	"switchyard/service/runner"
+)
+
+// Serve makes Run serve the gateway too. Without it a supervisor only looks.
+type Serve struct {
+	Listeners []net.Listener // of the gateway, from the process before; none: its port is opened
+	Program   string         // the executable that guards the gateway; empty: nobody does
+	IsGuard   bool           // it took a killed one's place, and ends when another Switchyard starts
+}
+
+// defaultPort is the gateway's when the configuration names none.
+const defaultPort = 12480
+
+// serving is what a supervisor that serves Claude Code has open.
+type serving struct {
+	s         *Supervisor
+	options   Serve
+	gateway   *gateway.Gateway
+	control   *control
+	listeners []net.Listener
+	url       string
+	yield     func() // nil when it is no guard
+	guard     *guard
+
+	known chan struct{} // closed when the runner was looked for
+	once  sync.Once
+
+	mu      sync.Mutex
+	tokens  []string // the newest first; an older one for as long as sessions may still use it
+	found   runner.Found
+	details map[string]detail
+
+	reviving sync.Mutex
+}
+
+// detail is what only the runner knows of a model.
+type detail struct {
+	context, slots int
+	asked          time.Time
+}
+
+const (
+	// detailAge is how long a model's detail holds: somebody may configure it anew.
+	detailAge = 30 * time.Second
+	// reload is how long a running Claude Code takes to follow its settings
+	// (measured: about 1 s), with room.
+	reload = 2 * time.Second
+	// rotation is how long the token of before is accepted.
+	rotation = time.Minute
+)
+
+// openServing opens the gateway and the socket.
+func openServing(ctx context.Context, s *Supervisor, options Serve, yield func()) (_ *serving, err error) {
+	v := &serving{s: s, options: options, known: make(chan struct{}), details: map[string]detail{}}
+	if options.IsGuard {
+		v.yield = yield
+	}
+	token, err := loadToken(s.yard.Paths)
+	if err != nil {
+		return nil, fmt.Errorf("its token cannot be kept: %w", err)
+	}
+	v.tokens = []string{token}
+	v.gateway = gateway.New(gateway.Options{
+		Tokens: v.accepted, Upstream: v.upstream, Model: v.model, Revive: v.revive,
+		Parallel: s.yard.Config.Parallel, Changed: func() { wish(s.lookGateway) }, Log: s.log,
+	})
+	relieved := false
+	if v.listeners = options.Listeners; !options.IsGuard {
+		v.listeners, relieved = s.yard.relieve(ctx)
+	}
+	if len(v.listeners) == 0 {
+		if v.listeners, err = listen(ctx, s.yard.port(), relieved || options.IsGuard); err != nil {
+			return nil, err
+		}
+	}
+	v.url = "http://" + v.listeners[0].Addr().String()
+	if v.control, err = openControl(s.yard.Paths, v.controlHandler()); err != nil {
+		for _, l := range v.listeners {
+			_ = l.Close()
+		}
+		return nil, fmt.Errorf("its socket cannot be opened: %w", err)
+	}
+	return v, nil
+}
+
+func (y *Yard) port() int {
+	if y.Config.GatewayPort > 0 {
+		return y.Config.GatewayPort
+	}
+	return defaultPort
+}
+
+// listen opens the gateway's port on both loopback addresses, or a free one when
+// another program holds it. A port that a process before is about to free is
+// waited for.
+func listen(ctx context.Context, port int, soonFree bool) ([]net.Listener, error) {
+	var config net.ListenConfig
+	first, err := config.Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	for tries := 0; err != nil && soonFree && tries < 20; tries++ {
+		<-time.After(50 * time.Millisecond)
+		first, err = config.Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	}
+	if err != nil {
+		if first, err = config.Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
+			return nil, fmt.Errorf("no port can be opened: %w", err)
+		}
+	}
+	listeners := []net.Listener{first}
+	_, taken, _ := net.SplitHostPort(first.Addr().String())
+	if second, err := config.Listen(ctx, "tcp", net.JoinHostPort("::1", taken)); err == nil { // a machine without IPv6 has none
+		listeners = append(listeners, second)
+	}
+	return listeners, nil
+}
+
+// run serves until close is called; it starts goroutines that end then.
+func (v *serving) run(ctx context.Context, owned *sync.WaitGroup) {
+	for _, l := range v.listeners {
+		owned.Go(func() {
+			if err := v.gateway.Serve(l); err != nil {
+				v.s.log.Error("the gateway stopped", "error", err)
+			}
+		})
+	}
+	owned.Go(v.control.serve)
+	owned.Go(func() { v.tell(ctx) })
+}
+
+// tell puts what the gateway does into the State, at most ten times a second.
+func (v *serving) tell(ctx context.Context) {
+	const often = 100 * time.Millisecond
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-pause.C: // also when a speed has become old
+		case <-v.s.lookGateway:
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(often):
+			}
+		}
+		state := v.state()
+		v.s.fact(ctx, func(k *known) { k.gateway = state })
+		if state.TokensPerS > 0 {
+			pause.Reset(gateway.RateAge)
+		}
+	}
+}
+
+func (v *serving) state() Gateway { return Gateway{URL: v.url, Snapshot: v.gateway.Snapshot()} }
+
+func (v *serving) accepted() []string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.Clone(v.tokens)
+}
+
+func (v *serving) address() address { return address{URL: v.url, Token: v.accepted()[0]} }
+
+// rotate asks for a new token from now on. Running sessions learn it from their
+// settings; until they have, the one before is accepted too.
+func (v *serving) rotate() error {
+	token, err := newToken(v.s.yard.Paths)
+	if err != nil {
+		return err
+	}
+	v.mu.Lock()
+	v.tokens = []string{token, v.tokens[0]}
+	v.mu.Unlock()
+	time.AfterFunc(rotation, func() {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.tokens = slices.DeleteFunc(v.tokens, func(old string) bool { return old != token && len(v.tokens) > 1 && old != v.tokens[0] })
+	})
+	wish(v.s.lookFiles)
+	return nil
+}
+
+// seen takes over where the runner is.
+func (v *serving) seen(found runner.Found) {
+	v.mu.Lock()
+	v.found = found
+	v.mu.Unlock()
+	v.once.Do(func() { close(v.known) })
+}
+
+func (v *serving) runner(ctx context.Context) runner.Found {
+	select {
+	case <-v.known:
+	case <-ctx.Done():
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.found
+}
+
+func (v *serving) upstream(ctx context.Context) gateway.Upstream {
+	found := v.runner(ctx)
+	return gateway.Upstream{URL: found.URL, Socket: found.Socket}
+}
+
+// model says which model a request means: every name of the cloud's is the chosen one.
+func (v *serving) model(ctx context.Context, name string) gateway.Model {
+	state := v.s.present()
+	told := 0
+	if cloudName(name) {
+		if name = state.Model; name == "" {
+			name = state.Chosen
+		}
+	}
+	found := v.runner(ctx)
+	client := runner.NewClient(found.Endpoint)
+	defer client.Close()
+	tag := resolve(state.Models, name)
+	if tag == "" {
+		// Pulled a moment ago, or not looked yet.
+		ctx, cancel := context.WithTimeout(ctx, quick)
+		defer cancel()
+		models, err := client.Models(ctx)
+		if err != nil {
+			return gateway.Model{Tag: runner.Full(name)}
+		}
+		if _, tag, err = runner.Pick(models, name); err != nil {
+			return gateway.Model{Tag: runner.Full(name), Missing: name != ""}
+		}
+	}
+	if tag == state.Model {
+		told = state.Context
+	}
+	d := v.detail(ctx, client, tag)
+	m := gateway.Model{Tag: tag, Context: d.context, Slots: d.slots}
+	if told > 0 && (m.Context == 0 || told < m.Context) {
+		m.Context = told
+	}
+	return m
+}
+
+// cloudName tells whether a name means a tier of the cloud's, not a model here.
+func cloudName(name string) bool {
+	switch name {
+	case "opus", "sonnet", "haiku", "fable", "default", "best", "opusplan":
+		return true
+	}
+	return strings.HasPrefix(name, "claude-")
+}
+
+// resolve finds a model's full tag; empty when it is not among them.
+func resolve(models []Model, name string) string {
+	all := make([]runner.Model, len(models))
+	for i, m := range models {
+		all[i] = runner.Model{ID: m.ID, Tags: []string{m.Tag}}
+	}
+	if name == "" && len(all) != 1 {
+		return ""
+	}
+	_, tag, err := runner.Pick(all, name)
+	if err != nil {
+		return ""
+	}
+	return tag
+}
+
+// detail asks for a model's context and slots, now and then.
+func (v *serving) detail(ctx context.Context, client *runner.Client, tag string) detail {
+	v.mu.Lock()
+	d, ok := v.details[tag]
+	v.mu.Unlock()
+	if ok && time.Since(d.asked) < detailAge {
+		return d
+	}
+	ctx, cancel := context.WithTimeout(ctx, quick)
+	defer cancel()
+	if m, err := client.Model(ctx, tag); err == nil {
+		d = detail{context: m.Context, slots: m.Slots}
+	}
+	d.asked = time.Now()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.details[tag] = d
+	return d
+}
+
+// startTime bounds the start of a runner.
+const startTime = 2 * time.Minute
+
+// revive looks for the runner again and starts its container if that is allowed.
+func (v *serving) revive(ctx context.Context) error {
+	v.reviving.Lock() // one at a time: the others find it up
+	defer v.reviving.Unlock()
+	found, err := v.s.yard.FindRunner(ctx)
+	if err != nil {
+		return err
+	}
+	v.seen(found)
+	defer wish(v.s.lookRunner)
+	client := runner.NewClient(found.Endpoint)
+	defer client.Close()
+	if !found.Stopped {
+		if err := client.Health(ctx); err != nil {
+			return errors.New("nothing answers at " + found.String())
+		}
+		return nil
+	}
+	if start := v.s.yard.Config.StartRunner; start != nil && !*start || found.Container == "" {
+		return errors.New("its container is stopped")
+	}
+	v.s.log.Info("a request came: starting Model Runner's container")
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	if err := (engine.Container{Host: found.DockerHost, ID: found.Container}).Start(ctx); err != nil {
+		return err
+	}
+	return v.untilHealthy(ctx)
+}
+
+// untilHealthy waits until a runner that is starting answers. Nothing announces that.
+func (v *serving) untilHealthy(ctx context.Context) error {
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		if found, err := v.s.yard.FindRunner(ctx); err == nil && !found.Stopped {
+			v.seen(found)
+			client := runner.NewClient(found.Endpoint)
+			err := client.Health(ctx)
+			client.Close()
+			if err == nil {
+				return nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return errors.New("it was started and does not answer")
+		case <-time.After(pause):
+		}
+	}
+}
+
+// lead points every target that is local or offline to this gateway, unless a
+// person wants it otherwise: after a start, a killed supervisor, another port, a
+// new token.
+func (v *serving) lead(ctx context.Context) {
+	here := v.address()
+	v.each(ctx, func(t claude.Target, now claude.Status) (claude.Destination, bool) {
+		to := claude.Destination{BaseURL: here.URL, Token: here.Token, Way: claude.Gateway, Direct: now.Direct}
+		if now.Way == claude.Unsettled {
+			to.Direct = now.BaseURL
+		}
+		return to, now.Way == claude.Unsettled || now.Way == claude.Gateway && (now.BaseURL != here.URL || now.Token != here.Token)
+	})
+}
+
+// leave points the targets past this gateway before it ends. A runner that only
+// the gateway can reach leaves the cloud, but not for the offline route, which
+// must not reach it.
+func (v *serving) leave(ctx context.Context) {
+	v.each(ctx, func(t claude.Target, now claude.Status) (claude.Destination, bool) {
+		if now.Way != claude.Gateway || now.BaseURL != v.url {
+			return claude.Destination{}, false
+		}
+		if now.Direct != "" {
+			return claude.Destination{BaseURL: now.Direct, Token: dummyToken, Direct: now.Direct}, true
+		}
+		if now.Route == claude.Local {
+			_, err := v.s.yard.ledger.Switch(ctx, t, claude.Cloud, claude.Destination{}, nil)
+			v.s.log.Warn("only the gateway reaches Model Runner: back to the cloud", "file", t.File, "error", err)
+		}
+		return claude.Destination{}, false
+	})
+}
+
+// each repoints the switched targets for which where says so.
+func (v *serving) each(ctx context.Context, where func(claude.Target, claude.Status) (claude.Destination, bool)) {
+	targets, err := v.s.yard.ledger.Switched()
+	if err != nil {
+		return // the look says so
+	}
+	for _, t := range targets {
+		now, err := v.s.yard.ledger.Inspect(t)
+		if err != nil || now.Route == claude.Cloud {
+			continue
+		}
+		to, wanted := where(t, now)
+		if !wanted {
+			continue
+		}
+		if _, err := v.s.yard.ledger.Repoint(ctx, t, to); err != nil && ctx.Err() == nil {
+			v.s.log.Warn("pointing Claude Code to another address", "file", t.File, "to", to.BaseURL, "error", err)
+		} else if err == nil {
+			v.s.log.Info("Claude Code was pointed to another address", "file", t.File, "to", to.BaseURL)
+		}
+	}
+}
+
+// close ends the gateway; requests in progress may take so long.
+func (v *serving) close(grace time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	_ = v.gateway.Shutdown(ctx)
+	_ = v.control.server.Close()
+}
+
+// startServing opens and runs the gateway where Run shall serve; end is called
+// when the loop has ended, before its goroutines are waited for.
+func (s *Supervisor) startServing(ctx context.Context, stop func(), owned *sync.WaitGroup) (end func(), err error) {
+	if s.serve == nil {
+		return func() {}, nil
+	}
+	yielded := false
+	v, err := openServing(ctx, s, *s.serve, func() {
+		yielded = true
+		stop()
+	})
+	if err != nil {
+		return func() {}, err
+	}
+	s.serving, s.yard.serving = v, v
+	v.run(ctx, owned)
+	guarding, endGuard := context.WithCancel(context.Background())
+	v.guard = newGuard(v)
+	if v.options.Program != "" {
+		go v.guard.run(guarding) // ends in end
+	} else {
+		close(v.guard.done)
+	}
+	return func() {
+		grace := requestGrace
+		if yielded {
+			grace = yieldGrace
+		} else {
+			leaving, cancel := context.WithTimeout(context.Background(), leaveTime)
+			v.leave(leaving)
+			if len(s.present().Sessions) > 0 && s.present().Gateway.served() {
+				<-time.After(reload) // the running sessions follow in this time; until then they are answered here
+			}
+			cancel()
+		}
+		endGuard()
+		<-v.guard.done
+		v.close(grace)
+	}, nil
+}
+
+const (
+	// leaveTime bounds the settings' way past the gateway.
+	leaveTime = 10 * time.Second
+	// requestGrace is how long answers in progress may go on when Switchyard quits.
+	requestGrace = 3 * time.Second
+	// yieldGrace is the same for a guard that another Switchyard relieves: nobody waits for it.
+	yieldGrace = 15 * time.Minute
+)
+
+// served tells whether any session was seen.
+func (g Gateway) served() bool { return len(g.Sessions) > 0 }

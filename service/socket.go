@@ -1,0 +1,234 @@
+package service
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"switchyard/service/gateway"
+)
+
+// RuntimeDir makes the folder for the lock and the socket. A login without a
+// session has no runtime folder: then it is the state folder.
+func (p Paths) RuntimeDir() (string, error) {
+	if os.MkdirAll(p.Runtime, 0o700) == nil {
+		return p.Runtime, nil
+	}
+	return p.State, os.MkdirAll(p.State, 0o700)
+}
+
+const socketName = "switchyard.sock"
+
+// ErrNoSupervisor says that no Switchyard runs that could be asked.
+var ErrNoSupervisor = errors.New("no Switchyard is running")
+
+// Supervised is a connection to the Switchyard that runs, over its socket.
+type Supervised struct{ client *http.Client }
+
+// Supervised connects to the Switchyard that runs. The error is ErrNoSupervisor
+// when there is none.
+func (y *Yard) Supervised(ctx context.Context) (*Supervised, error) {
+	conn, err := y.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	_ = conn.Close()
+	return &Supervised{&http.Client{Transport: &http.Transport{
+		Proxy: nil, DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return y.dial(ctx) },
+	}}}, nil
+}
+
+// dial opens the socket of the Switchyard that runs. The error is ErrNoSupervisor.
+func (y *Yard) dial(ctx context.Context) (net.Conn, error) {
+	for _, dir := range []string{y.Paths.Runtime, y.Paths.State} {
+		if conn, err := (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(dir, socketName)); err == nil {
+			return conn, nil
+		}
+	}
+	return nil, ErrNoSupervisor
+}
+
+func (s *Supervised) send(ctx context.Context, method, path string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://switchyard"+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		defer resp.Body.Close()
+		said, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
+		return nil, fmt.Errorf("the running Switchyard says: %s", said)
+	}
+	return resp, nil
+}
+
+func (s *Supervised) ask(ctx context.Context, method, path string, into any) error {
+	ctx, cancel := context.WithTimeout(ctx, quick)
+	defer cancel()
+	resp, err := s.send(ctx, method, path)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if into == nil {
+		return nil
+	}
+	return json.NewDecoder(resp.Body).Decode(into)
+}
+
+// address is where the gateway listens and what it asks for.
+type address struct {
+	URL   string `json:"url"`
+	Token string `json:"token"`
+}
+
+// Gateway is what the gateway does just now.
+func (s *Supervised) Gateway(ctx context.Context) (Gateway, error) {
+	var g Gateway
+	err := s.ask(ctx, http.MethodGet, "/gateway", &g)
+	return g, err
+}
+
+func (s *Supervised) address(ctx context.Context) (address, error) {
+	var a address
+	err := s.ask(ctx, http.MethodGet, "/address", &a)
+	return a, err
+}
+
+// RotateToken makes the gateway ask for a new token; the settings follow.
+func (s *Supervised) RotateToken(ctx context.Context) error {
+	return s.ask(ctx, http.MethodPost, "/token", nil)
+}
+
+// relieve ends the guard that keeps the gateway up for a killed Switchyard, if
+// there is one, and takes its listeners over.
+func (y *Yard) relieve(ctx context.Context) (listeners []net.Listener, relieved bool) {
+	conn, err := y.dial(ctx)
+	if err != nil {
+		return nil, false
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(quick))
+	if _, err := io.WriteString(conn, "POST /yield HTTP/1.1\r\nHost: switchyard\r\n\r\n"); err != nil {
+		return nil, false
+	}
+	return takeOver(conn)
+}
+
+// Requests hands over what the gateway served, oldest first, and with follow
+// what it serves from now on, until the context ends.
+func (s *Supervised) Requests(ctx context.Context, follow bool, each func(gateway.Record) error) error {
+	path := "/requests"
+	if follow {
+		path += "?follow=1"
+	}
+	resp, err := s.send(ctx, http.MethodGet, path)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	for dec := json.NewDecoder(resp.Body); ; {
+		var r gateway.Record
+		switch err := dec.Decode(&r); {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		}
+		if err := each(r); err != nil {
+			return err
+		}
+	}
+}
+
+// control is the running Switchyard's side of the socket.
+type control struct {
+	server   *http.Server
+	listener net.Listener
+}
+
+// openControl listens on the socket, which only this user can open. A socket that
+// a killed process left is replaced.
+func openControl(paths Paths, handler http.Handler) (*control, error) {
+	dir, err := paths.RuntimeDir()
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, socketName)
+	_ = os.Remove(path)
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		_ = listener.Close()
+		return nil, err
+	}
+	return &control{&http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}, listener}, nil
+}
+
+func (c *control) serve() { _ = c.server.Serve(c.listener) }
+
+func (s *serving) controlHandler() http.Handler {
+	reply := func(w http.ResponseWriter, v any) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(v)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /gateway", func(w http.ResponseWriter, _ *http.Request) { reply(w, s.state()) })
+	mux.HandleFunc("GET /address", func(w http.ResponseWriter, r *http.Request) {
+		s.guard.expect(r.Context()) // whoever asks is about to write it into settings
+		reply(w, s.address())
+	})
+	mux.Handle("GET /metrics", s.gateway.Metrics())
+	mux.HandleFunc("GET /requests", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/x-ndjson")
+		enc := json.NewEncoder(w)
+		send := func(records []gateway.Record) error {
+			for _, record := range records {
+				if err := enc.Encode(record); err != nil {
+					return err
+				}
+			}
+			return http.NewResponseController(w).Flush()
+		}
+		if r.FormValue("follow") == "" {
+			_ = send(s.gateway.Records())
+			return
+		}
+		_ = s.gateway.Follow(r.Context(), send)
+	})
+	mux.HandleFunc("POST /token", func(w http.ResponseWriter, _ *http.Request) {
+		if err := s.rotate(); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+		}
+	})
+	mux.HandleFunc("POST /yield", func(w http.ResponseWriter, _ *http.Request) {
+		if s.yield == nil {
+			http.Error(w, "it is no guard", http.StatusConflict)
+			return
+		}
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		_ = s.control.listener.Close() // also removes the socket: the path is free for the next one
+		if err := handOver(conn, s.listeners); err != nil {
+			s.s.log.Warn("handing the gateway over", "error", err)
+		}
+		s.yield()
+	})
+	return mux
+}
