@@ -69,7 +69,6 @@ func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request) (body []byte,
 	} else {
 		body, err = io.ReadAll(in)
 	}
-	_ = rc.SetReadDeadline(time.Time{}) // or the wait for the client's end would time out
 	var over *http.MaxBytesError
 	switch {
 	case errors.As(err, &over):
@@ -81,6 +80,7 @@ func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request) (body []byte,
 		release()
 		return nil, nil, f
 	}
+	_ = rc.SetReadDeadline(time.Time{}) // or the watch for the client's end would time out
 	return body, release, nil
 }
 

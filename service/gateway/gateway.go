@@ -92,19 +92,31 @@ func New(opt Options) *Gateway {
 		ErrorHandler:   func(_ http.ResponseWriter, r *http.Request, err error) { exchangeOf(r.Context()).failed(err) },
 		ErrorLog:       slog.NewLogLogger(slog.DiscardHandler, 0), // broken streams are recorded, not logged
 	}
-	mux := http.NewServeMux()
-	for _, path := range []string{"/{$}", "/api/hello"} {
-		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
-	}
-	mux.Handle("GET /v1/models", g.authorized(g.listModels))
-	mux.Handle("POST /v1/messages", g.authorized(g.messages))
-	mux.Handle("POST /v1/messages/count_tokens", g.authorized(g.countTokens))
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { notFound(r.URL.Path).write(w) })
 	g.server = &http.Server{
-		Handler: localOnly(mux), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute,
+		Handler: localOnly(http.HandlerFunc(g.route)), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0),
 	}
 	return g
+}
+
+// route knows what Claude Code asks for, and nothing else.
+func (g *Gateway) route(w http.ResponseWriter, r *http.Request) {
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	switch method + " " + r.URL.Path {
+	case "GET /", "GET /api/hello": // is anybody there?
+		w.WriteHeader(http.StatusOK)
+	case "GET /v1/models":
+		g.authorized(g.listModels)(w, r)
+	case "POST /v1/messages":
+		g.authorized(g.messages)(w, r)
+	case "POST /v1/messages/count_tokens":
+		g.authorized(g.countTokens)(w, r)
+	default:
+		notFound(r.URL.Path).write(w)
+	}
 }
 
 // Serve serves on a loopback listener until Shutdown or Close.
@@ -129,6 +141,8 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 // under a name of its own that points to this machine (DNS rebinding).
 func localOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Who is refused cannot hold the connection by a body that never comes.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(slow))
 		if !loopback(r.Host) || r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "" {
 			(&failure{status: http.StatusForbidden, kind: "permission_error", reason: Unauthorized,
 				message: "Switchyard's gateway answers programs of this machine only, no web pages"}).write(w)
@@ -150,8 +164,8 @@ func loopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-func (g *Gateway) authorized(next http.HandlerFunc) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+func (g *Gateway) authorized(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
 		given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		if !ok {
 			given = r.Header.Get("X-Api-Key")
@@ -162,7 +176,7 @@ func (g *Gateway) authorized(next http.HandlerFunc) http.Handler {
 			return
 		}
 		next(w, r)
-	})
+	}
 }
 
 func (g *Gateway) queue(model string) *queue {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -89,9 +90,9 @@ func ended(dec *jsontext.Decoder) error {
 	return errors.New("something follows the value")
 }
 
-// find returns a member's value; nil when the object has none.
+// find returns a member's value, the last one's as the engines' parsers do; nil when the object has none.
 func find(object []member, name string) jsontext.Value {
-	for _, m := range object {
+	for _, m := range slices.Backward(object) {
 		if m.name == name {
 			return m.value
 		}
