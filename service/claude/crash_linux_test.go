@@ -43,7 +43,13 @@ func switchAndDie(order string) int {
 	}
 	to := destination
 	to.Model = fields[3]
-	_, err := l.Switch(context.Background(), UserTarget(os.Getenv("TARGET")), Route(fields[0]), to, nil)
+	target := UserTarget(os.Getenv("TARGET"))
+	var err error
+	if Route(fields[0]) == repoint {
+		_, err = l.Repoint(context.Background(), target, gatewayAddress)
+	} else {
+		_, err = l.Switch(context.Background(), target, Route(fields[0]), to, nil)
+	}
 	if err != nil {
 		fmt.Println(err)
 		return 1
@@ -67,6 +73,11 @@ func (h home) child(t *testing.T, route Route, model string, nth int, how string
 	return string(out), exit != nil && exit.ExitCode() == 3
 }
 
+// repoint stands for a journey from local to the same model another way.
+const repoint Route = "repoint"
+
+var gatewayAddress = Destination{BaseURL: "http://127.0.0.1:12480", Token: "switchyard-secret", Way: Gateway, Direct: destination.BaseURL}
+
 // journeys are switches that can be interrupted, each from a file in a state.
 var journeys = []struct {
 	name   string
@@ -79,6 +90,7 @@ var journeys = []struct {
 	{"local to cloud", "{\"env\":{\"ANTHROPIC_BASE_URL\":\"https://gw\"}}\n", []Route{Local}, Cloud},
 	{"local to no file", "-", []Route{Local}, Cloud},
 	{"local to offline", "{}", []Route{Local}, Offline},
+	{"local to the gateway", "{\"env\":{\"ANTHROPIC_AUTH_TOKEN\":\"mine\"}}", []Route{Local}, repoint},
 }
 
 func TestKilledAtAnyStep(t *testing.T) { interrupted(t, "kill") }
@@ -141,7 +153,12 @@ func (h home) isRoute(t *testing.T, now []byte, original string, route Route) bo
 		base = []byte(original)
 	}
 	e := entry{Target: h.Target, Route: route}
-	want, err := e.edit(base, base, Values(route, destination), nil)
+	values := Values(route, destination)
+	if route == repoint {
+		values = Values(Local, destination)
+		values[baseURLKey], values[tokenKey] = gatewayAddress.BaseURL, gatewayAddress.Token
+	}
+	want, err := e.edit(base, base, values, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

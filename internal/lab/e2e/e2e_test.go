@@ -207,7 +207,7 @@ func TestPanelClickMovesTheRealClaudeCode(t *testing.T) {
 	u.until("the models in the menu", func() bool { return u.hasRow(desktop, "ai/tiny") })
 
 	u.clickRow(desktop, icon, "Local", "menu-cloud")
-	u.until("local settings", func() bool { return strings.Contains(u.read(), "/anthropic") })
+	u.until("local settings", func() bool { return strings.Contains(u.read(), `"ANTHROPIC_BASE_URL"`) })
 	u.until("the menu's mark", func() bool { return u.hasRow(desktop, "● Local") })
 	before := u.asked.Load()
 	said, err := u.print("hello")

@@ -1,0 +1,441 @@
+package service
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"switchyard/internal/lab/gguf"
+	"switchyard/service/claude"
+	"switchyard/service/gateway"
+)
+
+// served is a supervisor that serves the gateway until it is quit.
+type served struct {
+	t *testing.T
+	*Supervisor
+	y     *Yard
+	stop  func()
+	ended chan error
+	until func(what string, ok func(State) bool) State
+}
+
+func serve(t *testing.T, y *Yard) *served {
+	t.Helper()
+	s := &served{t: t, Supervisor: NewSupervisor(y, slog.New(slog.DiscardHandler)), y: y, ended: make(chan error, 1)}
+	s.Supervisor.Serve(Serve{})
+	var ctx context.Context
+	ctx, s.stop = context.WithCancel(context.Background())
+	states := s.Subscribe()
+	go func() { s.ended <- s.Run(ctx) }()
+	t.Cleanup(s.quit)
+	var last State
+	s.until = func(what string, ok func(State) bool) State {
+		t.Helper()
+		limit := time.After(20 * time.Second)
+		for !ok(last) {
+			select {
+			case last = <-states:
+			case <-limit:
+				t.Fatalf("waited in vain for %s; last State %+v", what, last)
+			}
+		}
+		return last
+	}
+	s.until("the gateway and the runner", func(s State) bool { return s.Gateway.URL != "" && len(s.Targets) > 0 })
+	return s
+}
+
+func (s *served) quit() {
+	s.t.Helper()
+	if s.stop == nil {
+		return
+	}
+	s.stop()
+	s.stop = nil
+	select {
+	case err := <-s.ended:
+		if err != nil {
+			s.t.Error(err)
+		}
+	case <-time.After(20 * time.Second):
+		s.t.Error("the supervisor did not end")
+	}
+}
+
+// env is what the settings file sets.
+func env(t *testing.T, y *Yard) map[string]string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(y.Home, ".claude", "settings.json"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var settings struct{ Env map[string]string }
+	if err := json.Unmarshal(data, &settings); err != nil {
+		t.Fatal(err)
+	}
+	return settings.Env
+}
+
+// prompt sends what Claude Code sends, with the address and the token of the settings.
+func prompt(t *testing.T, y *Yard, model string) (int, string) {
+	t.Helper()
+	e := env(t, y)
+	body := fmt.Sprintf(`{"model":%q,"max_tokens":50,"system":"You are an agent.","messages":[{"role":"user","content":"hi"},{"role":"system","content":"Be brief."},{"role":"assistant","content":"yes"},{"role":"user","content":"hello\n"}]}`, model)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, e["ANTHROPIC_BASE_URL"]+"/v1/messages?beta=true", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+e["ANTHROPIC_AUTH_TOKEN"])
+	req.Header.Set("X-Claude-Code-Session-Id", "s1")
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	data, _ := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(data)
+}
+
+func mustSwitch(t *testing.T, y *Yard, r Request) Result {
+	t.Helper()
+	result, err := y.Switch(t.Context(), r, Progress{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result
+}
+
+// other is the same machine, as another process of the same user sees it.
+func (y *Yard) other(t *testing.T) *Yard {
+	t.Helper()
+	again, err := Open(y.Paths, y.Home, y.Environ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return again
+}
+
+func TestAStrictModelWorksThroughTheGateway(t *testing.T) {
+	y := yard(t, map[string]gguf.Model{"ai/strict": {Strict: true, Context: 65536}})
+	_, err := y.Switch(t.Context(), Request{Route: claude.Local}, Progress{})
+	var refused *Error
+	if !errors.As(err, &refused) || !strings.Contains(refused.Remedy, "start Switchyard") {
+		t.Fatalf("without a gateway: %v", err)
+	}
+	s := serve(t, y)
+	commandLine := y.other(t)
+	result := mustSwitch(t, commandLine, Request{Route: claude.Local})
+	if result.BaseURL != s.present().Gateway.URL || env(t, y)["ANTHROPIC_BASE_URL"] != result.BaseURL || !strings.HasPrefix(env(t, y)["ANTHROPIC_AUTH_TOKEN"], tokenPrefix) {
+		t.Errorf("%+v %v", result, env(t, y))
+	}
+	s.until("the switch", func(s State) bool { return s.Model != "" })
+	for _, model := range []string{"claude-opus-4-6", "claude-haiku-4-5-20251001", "haiku", "ai/strict", "docker.io/ai/strict:latest"} {
+		if status, body := prompt(t, y, model); status != 200 || !strings.Contains(body, gguf.Answer) || !strings.Contains(body, fmt.Sprintf("%q", model)) {
+			t.Errorf("%s: %d %s", model, status, body)
+		}
+	}
+	if status, body := prompt(t, y, "ai/nothing"); status != 404 || !strings.Contains(body, "docker model pull ai/nothing") {
+		t.Errorf("%d %s", status, body)
+	}
+	state := s.until("the requests", func(s State) bool { return len(s.Gateway.Sessions) == 1 && s.Gateway.Sessions[0].Requests == 6 })
+	if state.Gateway.Waiting+state.Gateway.Running != 0 {
+		t.Errorf("%+v", state.Gateway)
+	}
+	running, err := commandLine.Supervised(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var records []gateway.Record
+	if err := running.Requests(t.Context(), false, func(r gateway.Record) error { records = append(records, r); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if last := records[len(records)-2]; last.Model != "docker.io/ai/strict:latest" || last.Context != 65536 || last.Status != 200 || last.SessionID != "s1" {
+		t.Errorf("%+v", last)
+	}
+	if err := commandLine.Check(t.Context(), "", 0, false, Progress{}); err != nil {
+		t.Errorf("the check through the gateway: %v", err)
+	}
+	if err := commandLine.Check(t.Context(), "", 0, true, Progress{}); err == nil {
+		t.Error("the direct check passed")
+	}
+}
+
+func TestQuittingLeavesAWorkingAddress(t *testing.T) {
+	const original = "{ \"theme\": \"dark\" }"
+	y := yard(t, map[string]gguf.Model{"ai/tiny": {}})
+	file := filepath.Join(y.Home, ".claude", "settings.json")
+	if err := os.WriteFile(file, []byte(original), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, y)
+	mustSwitch(t, y.other(t), Request{Route: claude.Local})
+	s.until("the switch", func(s State) bool { return s.gatewayInUse() })
+	gatewayURL := s.present().Gateway.URL
+	s.quit()
+	if got := env(t, y); !strings.HasSuffix(got["ANTHROPIC_BASE_URL"], "/anthropic") || got["ANTHROPIC_AUTH_TOKEN"] != dummyToken {
+		t.Errorf("after quitting: %v", got)
+	}
+	if status, body := prompt(t, y, "docker.io/ai/tiny:latest"); status != 200 {
+		t.Errorf("%d %s", status, body)
+	}
+	if look := y.other(t).Look(t.Context()); look.Route != claude.Local || len(look.Warnings) > 0 {
+		t.Errorf("%+v", look)
+	}
+	if resp, err := http.Get(gatewayURL); err == nil {
+		_ = resp.Body.Close()
+		t.Error("the gateway's port still answers")
+	}
+	// The next start leads Claude Code through the gateway again, wherever it is by now.
+	taken, err := net.Listen("tcp", strings.TrimPrefix(gatewayURL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	y = y.other(t)
+	y.Config.GatewayPort = taken.Addr().(*net.TCPAddr).Port
+	again := serve(t, y)
+	state := again.until("the gateway", func(s State) bool { return s.gatewayInUse() })
+	if state.Gateway.URL == gatewayURL || env(t, y)["ANTHROPIC_BASE_URL"] != state.Gateway.URL {
+		t.Errorf("%s, settings %v", state.Gateway.URL, env(t, y))
+	}
+	if status, body := prompt(t, y, "claude-opus-4-6"); status != 200 {
+		t.Errorf("%d %s", status, body)
+	}
+	mustSwitch(t, y.other(t), Request{Route: claude.Cloud})
+	if got, _ := os.ReadFile(file); string(got) != original {
+		t.Errorf("back in the cloud: %s", got)
+	}
+}
+
+func TestDirectStaysDirect(t *testing.T) {
+	y := yard(t, map[string]gguf.Model{"ai/tiny": {}})
+	s := serve(t, y)
+	mustSwitch(t, y.other(t), Request{Route: claude.Local, Direct: true})
+	s.until("the switch", func(s State) bool { return s.Route == claude.Local })
+	s.quit()
+	y = y.other(t)
+	s = serve(t, y)
+	s.until("the switch", func(s State) bool { return s.Route == claude.Local })
+	s.Refresh()
+	if got := env(t, y)["ANTHROPIC_BASE_URL"]; !strings.HasSuffix(got, "/anthropic") {
+		t.Errorf("it was pointed to %s", got)
+	}
+	mustSwitch(t, y.other(t), Request{Route: claude.Offline})
+	if got := env(t, y)["ANTHROPIC_BASE_URL"]; got != s.present().Gateway.URL {
+		t.Errorf("a switch without --direct went to %s", got)
+	}
+}
+
+func TestTheTokenIsSecretAndCanBeRenewed(t *testing.T) {
+	y := yard(t, map[string]gguf.Model{"ai/tiny": {}})
+	s := serve(t, y)
+	mustSwitch(t, y.other(t), Request{Route: claude.Local})
+	s.until("the switch", func(s State) bool { return s.gatewayInUse() })
+	for _, file := range []string{y.Paths.token(), filepath.Join(y.Paths.Runtime, socketName), filepath.Join(y.Home, ".claude", "settings.json")} {
+		info, err := os.Stat(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if mode := info.Mode().Perm(); mode != 0o600 {
+			t.Errorf("%s has mode %o", file, mode)
+		}
+	}
+	before := env(t, y)["ANTHROPIC_AUTH_TOKEN"]
+	running, err := y.other(t).Supervised(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := running.RotateToken(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the new token in the settings", func() bool { return env(t, y)["ANTHROPIC_AUTH_TOKEN"] != before })
+	if status, _ := prompt(t, y, "opus"); status != 200 {
+		t.Errorf("the new token: %d", status)
+	}
+	if tokens := s.serving.accepted(); len(tokens) != 2 || tokens[1] != before {
+		t.Errorf("a session that has not followed yet is refused: %d tokens", len(tokens))
+	}
+	kept, err := loadToken(y.Paths)
+	if err != nil || kept != env(t, y)["ANTHROPIC_AUTH_TOKEN"] {
+		t.Errorf("the next start has another token: %v", err)
+	}
+}
+
+// eventually waits for something that no State shows.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	limit := time.After(20 * time.Second)
+	for !ok() {
+		select {
+		case <-limit:
+			t.Fatal("waited in vain for " + what)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// A runner that listens on a socket only is reached through the gateway alone.
+func TestARunnerOnASocket(t *testing.T) {
+	y := yard(t, map[string]gguf.Model{"ai/tiny": {}})
+	runner, err := url.Parse(y.getenv("MODEL_RUNNER_HOST"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "sock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	socket := filepath.Join(dir, "s")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: &httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(runner) }}}
+	go func() { _ = server.Serve(l) }()
+	t.Cleanup(func() { _ = server.Close() })
+	y.Environ = []string{"MODEL_RUNNER_HOST=unix://" + socket}
+	if _, err := y.Switch(t.Context(), Request{Route: claude.Local}, Progress{}); err == nil || !strings.Contains(err.Error(), "whose gateway reaches it") {
+		t.Errorf("without a gateway: %v", err)
+	}
+	s := serve(t, y)
+	mustSwitch(t, y.other(t), Request{Route: claude.Local})
+	s.until("the switch", func(s State) bool { return s.gatewayInUse() })
+	if status, body := prompt(t, y, "claude-sonnet-4-6"); status != 200 {
+		t.Errorf("%d %s", status, body)
+	}
+	s.quit()
+	if got := env(t, y); got != nil {
+		t.Errorf("nothing answers there any more, but the settings say %v", got)
+	}
+}
+
+// A Docker Engine, as far as the search and a start go; a double.
+type dockerDouble struct {
+	host    string
+	started atomic.Bool
+	up      chan struct{} // closed by the start
+}
+
+func newDockerDouble(t *testing.T, port string) *dockerDouble {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "dock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	d := &dockerDouble{up: make(chan struct{}), host: "unix://" + filepath.Join(dir, "s")}
+	l, err := net.Listen("unix", filepath.Join(dir, "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/_ping", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Api-Version", "1.41") })
+	mux.HandleFunc("GET /v1.41/containers/json", func(w http.ResponseWriter, _ *http.Request) {
+		state := "exited"
+		if d.started.Load() {
+			state = "running"
+		}
+		fmt.Fprintf(w, `[{"Id":"c1","State":%q,"Labels":{"com.docker.desktop.service":"model-runner"},"Ports":[{"IP":"127.0.0.1","PrivatePort":12434,"PublicPort":%s,"Type":"tcp"}]}]`, state, port)
+	})
+	mux.HandleFunc("POST /v1.41/containers/c1/start", func(w http.ResponseWriter, _ *http.Request) {
+		if !d.started.Swap(true) {
+			close(d.up)
+		}
+		w.WriteHeader(http.StatusNoContent)
+	})
+	server := &http.Server{Handler: mux}
+	go func() { _ = server.Serve(l) }()
+	t.Cleanup(func() { _ = server.Close() })
+	return d
+}
+
+func TestARequestStartsAStoppedContainer(t *testing.T) {
+	for _, allowed := range []bool{true, false} {
+		y := yard(t, map[string]gguf.Model{"ai/tiny": {}})
+		runner, err := url.Parse(y.getenv("MODEL_RUNNER_HOST"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Nothing listens on the published port until the container runs.
+		front, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		address := front.Addr().String()
+		_ = front.Close()
+		_, port, _ := net.SplitHostPort(address)
+		docker := newDockerDouble(t, port)
+		y.Environ = []string{"DOCKER_HOST=" + docker.host}
+		y.Config.StartRunner = &allowed
+		s := serve(t, y)
+		s.until("the stopped runner", func(s State) bool { return s.Runner.State == Stopped })
+		mustSwitch(t, y, Request{Route: claude.Local, Model: "docker.io/ai/tiny:latest", Force: true})
+		s.until("the switch", func(s State) bool { return s.gatewayInUse() })
+		go func() {
+			select {
+			case <-t.Context().Done():
+				return
+			case <-docker.up:
+			}
+			l, err := net.Listen("tcp", address)
+			if err != nil {
+				return
+			}
+			server := &http.Server{Handler: &httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(runner) }}}
+			context.AfterFunc(t.Context(), func() { _ = server.Close() })
+			_ = server.Serve(l)
+		}()
+		status, body := prompt(t, y, "claude-opus-4-6")
+		switch {
+		case allowed && (status != 200 || !docker.started.Load()):
+			t.Errorf("%d %s", status, body)
+		case !allowed && (status != 503 || !strings.Contains(body, "its container is stopped") || docker.started.Load()):
+			t.Errorf("not allowed: %d %s", status, body)
+		}
+		s.quit()
+	}
+}
+
+func TestTheLogHoldsNoTokenAndNoWords(t *testing.T) {
+	y := yard(t, map[string]gguf.Model{"ai/tiny": {}})
+	var log bytes.Buffer
+	s := &served{t: t, Supervisor: NewSupervisor(y, slog.New(slog.NewTextHandler(&log, nil))), y: y, ended: make(chan error, 1)}
+	s.Supervisor.Serve(Serve{})
+	ctx, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	states := s.Subscribe()
+	go func() { s.ended <- s.Run(ctx) }()
+	for state := range states {
+		if state.Gateway.URL != "" && len(state.Models) > 0 {
+			break
+		}
+	}
+	if err := s.Switch(t.Context(), Request{Route: claude.Local}); err != nil {
+		t.Fatal(err)
+	}
+	token := env(t, y)["ANTHROPIC_AUTH_TOKEN"]
+	prompt(t, y, "claude-opus-4-6")
+	s.quit()
+	if text := log.String(); !strings.Contains(text, "another address") || strings.Contains(text, token) || strings.Contains(text, "Be brief") {
+		t.Errorf("the log is\n%s", text)
+	}
+}
