@@ -137,6 +137,9 @@ func secondLine(s service.State) string {
 	if s.Gateway.Waiting > 0 {
 		parts = append(parts, service.Count(s.Gateway.Waiting, "request waits", "requests wait"))
 	}
+	if len(parts) == 0 && s.Route != claude.Cloud {
+		return "no sessions" // the row stays: an open menu does not grow when a request comes
+	}
 	return strings.Join(parts, "  ·  ")
 }
 

@@ -95,6 +95,7 @@ func TestMenu(t *testing.T) {
 `},
 		{"a runner that only the gateway reaches", service.State{Route: claude.Local, Runner: up, Models: []service.Model{coder}, Targets: []service.Target{{Way: claude.Gateway}}}, `
   ● Local
+  no sessions
 ---
   Cloud
 ✓ Local
@@ -125,6 +126,7 @@ func TestMenu(t *testing.T) {
 `},
 		{"busy hides the warning", service.State{Route: claude.Offline, Busy: "Loading the model…", Runner: down, Warnings: []service.Warning{drift}}, `
   Loading the model…
+  no sessions
 ---
   Cloud
   Local

@@ -330,6 +330,9 @@ func (x *exchange) failed(err error) {
 	}
 }
 
+// telling is how long an answer must take for its speed to mean something.
+const telling = 10 * time.Millisecond
+
 // finish records the request.
 func (x *exchange) finish() {
 	r := &x.record
@@ -346,8 +349,8 @@ func (x *exchange) finish() {
 	r.InputTokens = x.usage.Input + x.usage.Cached
 	if !x.first.IsZero() {
 		r.TTFT = x.first.Sub(x.start).Milliseconds()
-		if took := end.Sub(x.first).Seconds(); took > 0 && x.req.stream {
-			r.TokensPerS = round(float64(r.OutputTokens) / took)
+		if took := end.Sub(x.first); took >= telling && x.req.stream {
+			r.TokensPerS = round(float64(r.OutputTokens) / took.Seconds())
 		}
 	}
 	if r.Context > 0 {

@@ -232,8 +232,8 @@ func (g *Gateway) tokensAtMost(model string, size int64) int {
 
 // learn takes over how many bytes a token of the model was.
 func (g *Gateway) learn(model string, size int64, tokens int) {
-	const telling = 1000 // a short prompt is mostly the template
-	if tokens < telling {
+	const enough = 1000 // a short prompt is mostly the template
+	if tokens < enough {
 		return
 	}
 	g.mu.Lock()

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -18,8 +19,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -37,7 +42,27 @@ type user struct {
 	claude   string
 	program  string
 	environ  []string
+	runner   *lab.Runner
+	real     bool         // the engine is llama.cpp
 	asked    atomic.Int64 // Messages requests that reached the runner
+	cached   atomic.Int64 // tokens of the last one's prompt that came from the engine's cache
+}
+
+var cacheRead = regexp.MustCompile(`"cache_read_input_tokens":(\d+)`)
+
+// note reads the cached tokens out of an answer that passes.
+type note struct {
+	io.ReadCloser
+	cached *atomic.Int64
+}
+
+func (n note) Read(p []byte) (int, error) {
+	read, err := n.ReadCloser.Read(p)
+	if m := cacheRead.FindSubmatch(p[:read]); m != nil {
+		tokens, _ := strconv.ParseInt(string(m[1]), 10, 64)
+		n.cached.Store(tokens)
+	}
+	return read, err
 }
 
 func newUser(t *testing.T) *user {
@@ -50,6 +75,12 @@ func newUser(t *testing.T) *user {
 	u := &user{T: t, ctx: ctx, home: home}
 	t.Cleanup(func() {
 		cancel()
+		if t.Failed() { // a guard of a killed Switchyard may be left
+			for _, pid := range u.programs() {
+				n, _ := strconv.Atoi(pid)
+				_ = syscall.Kill(n, syscall.SIGKILL)
+			}
+		}
 		// The desktop's programs write until they are gone.
 		u.until("an end of all programs", func() bool {
 			return os.RemoveAll(home) == nil && len(u.programs()) == 0
@@ -71,15 +102,15 @@ func newUser(t *testing.T) *user {
 		t.Fatal(err)
 	}
 	t.Cleanup(runner.Stop)
-	if err := runner.Add(ctx, "ai/tiny", gguf.Model{}); err != nil {
-		t.Fatal(err)
-	}
+	u.runner, u.real = runner, parts.RealEngine
+	u.add("ai/tiny", gguf.Model{})
 	target, err := url.Parse(runner.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	// A plain proxy in between counts what arrives; it changes nothing.
-	forward := &httputil.ReverseProxy{FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
+	forward := &httputil.ReverseProxy{FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		ModifyResponse: func(r *http.Response) error { r.Body = note{r.Body, &u.cached}; return nil }}
 	counter := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/v1/messages") {
 			u.asked.Add(1)
@@ -92,6 +123,13 @@ func newUser(t *testing.T) *user {
 	u.write(filepath.Join(u.home, ".claude.json"), fmt.Sprintf(
 		`{"hasCompletedOnboarding":true,"projects":{%q:{"hasTrustDialogAccepted":true,"hasCompletedProjectOnboarding":true}}}`, u.home))
 	return u
+}
+
+func (u *user) add(name string, m gguf.Model) {
+	u.Helper()
+	if err := u.runner.Add(u.ctx, name, m); err != nil {
+		u.Fatal(err)
+	}
 }
 
 // programs lists the processes that still use the scratch home.
@@ -117,22 +155,27 @@ func (u *user) read() string {
 	return string(data)
 }
 
-// tray starts Switchyard's tray.
-func (u *user) tray(environ []string) {
+// tray starts Switchyard's tray; kill ends it as the kernel does when memory is short.
+func (u *user) tray(environ []string) (kill func()) {
 	u.Helper()
 	cmd := exec.Command(u.program)
 	cmd.Env, cmd.Dir = append(environ, "MODEL_RUNNER_HOST="+lookup(u.environ, "MODEL_RUNNER_HOST")), u.home
 	if err := cmd.Start(); err != nil {
 		u.Fatal(err)
 	}
+	end := sync.OnceFunc(func() { _ = cmd.Wait() })
 	u.Cleanup(func() {
 		_ = cmd.Process.Signal(os.Interrupt)
-		_ = cmd.Wait()
+		end()
 		if u.Failed() {
 			log, _ := os.ReadFile(filepath.Join(u.home, ".local", "state", "switchyard", "switchyard.log"))
 			u.Logf("Switchyard's log:\n%s\nsettings:\n%s", log, u.read())
 		}
 	})
+	return func() {
+		_ = cmd.Process.Kill()
+		end()
+	}
 }
 
 func lookup(environ []string, name string) string {
@@ -161,10 +204,14 @@ func (u *user) until(what string, condition func() bool) {
 }
 
 // print runs claude -p and returns what it prints.
-func (u *user) print(prompt string) (string, error) {
+func (u *user) print(prompt string) (string, error) { return u.printWith("Bash", prompt) }
+
+// printWith does so with other tools: with Agent among them a request has a
+// system message in mid-conversation.
+func (u *user) printWith(tools, prompt string) (string, error) {
 	ctx, cancel := context.WithTimeout(u.ctx, time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, u.claude, "-p", prompt, "--tools", "Bash")
+	cmd := exec.CommandContext(ctx, u.claude, "-p", prompt, "--tools", tools)
 	cmd.Env, cmd.Dir = append(u.environ, "DISABLE_AUTOUPDATER=1"), u.home
 	out, err := cmd.CombinedOutput()
 	return string(out), err
@@ -278,16 +325,16 @@ func (u *user) clickRow(d *lab.Desktop, icon image.Rectangle, label, picture str
 // 1 s was measured). Nothing outside it tells when it has.
 const reload = 2 * time.Second
 
-// gateway is a double of a company's gateway to the cloud.
-type gateway struct {
+// companyGateway is a double of a company's gateway to the cloud.
+type companyGateway struct {
 	url   string
 	asked atomic.Int64
 }
 
 const gatewayWords = "the company gateway greets you"
 
-func newGateway(t *testing.T) *gateway {
-	g := &gateway{}
+func newGateway(t *testing.T) *companyGateway {
+	g := &companyGateway{}
 	handler := &messages.Server{Answer: gatewayWords, Model: "claude-opus-4-6", OnRequest: func(*http.Request, messages.Request) { g.asked.Add(1) }}
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
@@ -297,18 +344,24 @@ func newGateway(t *testing.T) *gateway {
 
 // live starts a tray on doubles of the desktop, which the test clicks over D-Bus.
 func (u *user) live() *lab.Bus {
+	bus, _ := u.liveToKill()
+	return bus
+}
+
+func (u *user) liveToKill() (bus *lab.Bus, kill func()) {
 	u.Helper()
 	if err := os.MkdirAll(filepath.Join(u.home, "run"), 0o700); err != nil {
 		u.Fatal(err)
 	}
-	bus, err := lab.StartBus(filepath.Join(u.home, "run"), u.environ, true)
+	var err error
+	bus, err = lab.StartBus(filepath.Join(u.home, "run"), u.environ, true)
 	if err != nil {
 		u.Fatal(err)
 	}
 	u.Cleanup(bus.Close)
-	u.tray(lab.Environ(u.home, bus.Address))
+	kill = u.tray(lab.Environ(u.home, bus.Address))
 	u.until("the icon", bus.Registered)
-	return bus
+	return bus, kill
 }
 
 func (u *user) click(bus *lab.Bus, label string) {
@@ -330,10 +383,12 @@ func (u *user) tmux(args ...string) string {
 
 func (u *user) screen() string { return u.tmux("capture-pane", "-p") }
 
-// openSession starts an interactive claude in tmux.
-func (u *user) openSession() {
+// openSession starts an interactive claude in tmux, with few tools: a short prompt.
+func (u *user) openSession() { u.openSessionWith("Bash") }
+
+func (u *user) openSessionWith(tools string) {
 	u.Helper()
-	u.tmux("new-session", "-d", "-x", "120", "-y", "45", "-c", u.home, "env DISABLE_AUTOUPDATER=1 "+u.claude+" --tools Bash") // few tools: a short prompt
+	u.tmux("new-session", "-d", "-x", "120", "-y", "45", "-c", u.home, "env DISABLE_AUTOUPDATER=1 "+u.claude+" --tools "+tools)
 	u.Cleanup(func() { u.tmux("kill-server") })
 	u.until("claude's prompt", func() bool { return strings.Contains(u.screen(), "❯") || strings.Contains(u.screen(), "> ") })
 	u.until("the session's record", func() bool { return len(u.sessions()) == 1 })
