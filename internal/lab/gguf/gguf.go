@@ -4,8 +4,8 @@
 // The model is one llama block of zero weights and 64 dimensions, so the last
 // token alone decides the next one: every prompt that ends in a line break is
 // answered with the same sentence. The chat template ends the prompt with another
-// token when the tool of Switchyard's proof is asked for, and that one is answered
-// with its call. The vocabulary falls back to bytes, about one token per byte.
+// token when the tool of Switchyard's proof, or Claude Code's Bash, is asked for,
+// and that one is answered with its call. The vocabulary falls back to bytes, about one token per byte.
 package gguf
 
 import (
@@ -45,12 +45,18 @@ const (
 	typeUint32, typeInt32, typeFloat32, typeString, typeArray = 4, 5, 6, 8, 9
 
 	tokenUnknown, tokenControl, tokenNormal, tokenByte = 2, 3, 1, 6
-	endToken, callToken                                = 4, 5
-	firstByte                                          = 6
+	endToken, callToken, bashToken                     = 4, 5, 6
+	firstByte                                          = 7
 )
 
-// toolCall is what the call token is answered with, in SentencePiece's spelling and the template's format.
-const toolCall = "<tool_call>\n{\"name\":\u2581\"report_word\",\u2581\"arguments\":\u2581{\"word\":\u2581\"ready\"}}\n</tool_call>"
+// calls are what the call tokens are answered with, in SentencePiece's spelling and the template's format.
+var calls = []struct {
+	token int
+	text  string
+}{
+	{callToken, "<tool_call>\n{\"name\":\u2581\"report_word\",\u2581\"arguments\":\u2581{\"word\":\u2581\"ready\"}}\n</tool_call>"},
+	{bashToken, "<tool_call>\n{\"name\":\u2581\"Bash\",\u2581\"arguments\":\u2581{\"command\":\u2581\"echo\u2581the-tool-ran\"}}\n</tool_call>"},
+}
 
 // template has a tool-call format: without one, llama.cpp forces a JSON grammar
 // on every request with tools, and such a model never stops.
@@ -84,7 +90,7 @@ For each function call return a json object within <tool_call></tool_call> tags:
 {% endif %}
 {%- endfor %}
 {%- if add_generation_prompt %}<|im_start|>assistant
-{% if tools and messages[-1].content is string and 'Call the tool report_word' in messages[-1].content %}<|call|>{% endif %}{% endif %}`
+{% if tools and messages[-1].content is string %}{% if 'Call the tool report_word' in messages[-1].content %}<|call|>{% elif 'Call the tool Bash' in messages[-1].content %}<|bash|>{% endif %}{% endif %}{% endif %}`
 
 const (
 	systemAllowed = "<|im_start|>system\n{{ m.content }}<|im_end|>\n"
@@ -159,29 +165,35 @@ func words() []string {
 }
 
 func vocabulary() (tokens []string, kinds []int32) {
-	tokens = []string{"<unk>", "<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|call|>"}
-	kinds = []int32{tokenUnknown, tokenControl, tokenControl, tokenControl, tokenControl, tokenControl}
+	tokens = []string{"<unk>", "<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|call|>", "<|bash|>"}
+	kinds = []int32{tokenUnknown, tokenControl, tokenControl, tokenControl, tokenControl, tokenControl, tokenControl}
 	for b := range 256 {
 		tokens = append(tokens, fmt.Sprintf("<0x%02X>", b))
 		kinds = append(kinds, tokenByte)
 	}
-	for _, word := range append(words(), toolCall) {
+	spoken := words()
+	for _, c := range calls {
+		spoken = append(spoken, c.text)
+	}
+	for _, word := range spoken {
 		tokens = append(tokens, word)
 		kinds = append(kinds, tokenNormal)
 	}
 	return tokens, kinds
 }
 
-// weights make two chains of tokens: line break, first word, …, last word, end;
-// and the call token, the tool call, end.
+// weights make chains of tokens: line break, first word, …, last word, end; and
+// for each call token: the token, the tool call, end.
 func weights(vocab int) []tensor {
 	firstWord, n := firstByte+256, len(words())
 	steps := [][2]int{{firstByte + '\n', firstWord}}
 	for i := range n - 1 {
 		steps = append(steps, [2]int{firstWord + i, firstWord + i + 1})
 	}
-	call := firstWord + n
-	steps = append(steps, [2]int{firstWord + n - 1, endToken}, [2]int{callToken, call}, [2]int{call, endToken})
+	steps = append(steps, [2]int{firstWord + n - 1, endToken})
+	for i, c := range calls {
+		steps = append(steps, [2]int{c.token, firstWord + n + i}, [2]int{firstWord + n + i, endToken})
+	}
 
 	embed := make([]float32, vocab*dim)
 	output := make([]float32, vocab*dim)
