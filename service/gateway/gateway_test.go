@@ -265,9 +265,12 @@ func TestTheRunnerIsDown(t *testing.T) {
 
 func TestAnEmptyAnswerGetsAText(t *testing.T) {
 	for _, tt := range []struct{ name, body, want string }{
-		{"no content", `{"id":"1","type":"message","model":"m","content":[],"usage":{"input_tokens":1,"output_tokens":0}}`, `{"id":"1","type":"message","model":"claude-opus-4-6","content":[{"type":"text","text":""}],"usage":{"input_tokens":1,"output_tokens":0}}`},
-		{"null", `{"type":"message","content":null}`, `{"type":"message","content":[{"type":"text","text":""}]}`},
-		{"missing", `{"type":"message"}`, `{"type":"message","content":[{"type":"text","text":""}]}`},
+		{"no content", `{"id":"1","type":"message","model":"m","content":[],"usage":{"input_tokens":1,"output_tokens":0}}`, `{"id":"1","type":"message","model":"claude-opus-4-6","content":[{"type":"text","text":"(the model answered nothing)"}],"usage":{"input_tokens":1,"output_tokens":0}}`},
+		{"thoughts alone", `{"type":"message","content":[{"type":"thinking","thinking":"hm"}]}`, `{"type":"message","content":[{"type":"thinking","thinking":"hm"},{"type":"text","text":"(the model answered nothing)"}]}`},
+		{"an empty text", `{"type":"message","content":[{"type":"text","text":""}]}`, `{"type":"message","content":[{"type":"text","text":""},{"type":"text","text":"(the model answered nothing)"}]}`},
+		{"a tool call", `{"type":"message","content":[{"type":"tool_use","name":"x"}]}`, `{"type":"message","content":[{"type":"tool_use","name":"x"}]}`},
+		{"null", `{"type":"message","content":null}`, `{"type":"message","content":[{"type":"text","text":"(the model answered nothing)"}]}`},
+		{"missing", `{"type":"message"}`, `{"type":"message","content":[{"type":"text","text":"(the model answered nothing)"}]}`},
 	} {
 		r := newRig(t, answers(200, "application/json", tt.body), nil)
 		if status, answer, _ := r.ask(hello); status != 200 || answer != tt.want {

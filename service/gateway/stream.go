@@ -7,7 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // usage is how many tokens a request took, as llama.cpp counts them: input
@@ -48,8 +51,8 @@ type events struct {
 	event   string // the name of the event whose lines pass
 	inLine  bool   // the last piece was the beginning of a long line
 	pending bool   // a line was passed that no empty line has closed
-	content bool   // a block of content has begun
-	begun   bool   // the message has begun
+	blocks  int    // of content that have begun
+	spoke   bool   // there was a text, or a tool call
 	stopped bool   // the message is complete, or an error event said why not
 	failed  *failure
 	usage   usage
@@ -98,6 +101,7 @@ func (e *events) line(line []byte, whole bool) {
 	e.inLine = !whole
 	if continues || !whole {
 		e.pending = true
+		e.spoke = e.spoke || e.event == "content_block_delta" // so long a piece says something
 		e.out = append(e.out, line...)
 		return
 	}
@@ -121,37 +125,72 @@ func (e *events) line(line []byte, whole bool) {
 func (e *events) begin(name string) {
 	e.event = name
 	switch name {
-	case "content_block_start":
-		e.content = true
 	case "content_block_delta":
 		if e.first != nil {
 			e.first()
 			e.first = nil
 		}
 	case "message_delta":
-		if !e.content {
-			e.content = true
-			e.out = append(e.out, emptyBlock...)
+		if !e.spoke {
+			e.spoke = true
+			e.out = fmt.Appendf(e.out, silentBlock, e.blocks, e.blocks, silence, e.blocks)
 		}
 	case "message_stop":
 		e.stopped = true
 	}
 }
 
-// emptyBlock is the text that Claude Code reads of an answer without any.
-const emptyBlock = `event: content_block_start
-data: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}
+// silence stands for an answer without a text and without a tool call. Claude Code
+// (2.1.197, 2.1.330) asks for such an answer a second time, and then shows nothing.
+const silence = "(the model answered nothing)"
+
+const silentBlock = `event: content_block_start
+data: {"type":"content_block_start","index":%d,"content_block":{"type":"text","text":""}}
+
+event: content_block_delta
+data: {"type":"content_block_delta","index":%d,"delta":{"type":"text_delta","text":"%s"}}
 
 event: content_block_stop
-data: {"type":"content_block_stop","index":0}
+data: {"type":"content_block_stop","index":%d}
 
 `
+
+// listen looks for the first words of an answer.
+func (e *events) listen(data []byte) {
+	var said struct {
+		Block struct{ Type, Text string } `json:"content_block"`
+		Delta struct{ Text string }
+	}
+	if json.Unmarshal(data, &said) != nil {
+		return
+	}
+	e.spoke = speaks(said.Block.Type, said.Block.Text) || said.Delta.Text != ""
+}
+
+// speaks tells whether a block says or does something; thinking alone does not.
+func speaks(kind, text string) bool {
+	switch kind {
+	case "", "thinking", "redacted_thinking":
+		return false
+	case "text":
+		return text != ""
+	}
+	return true
+}
 
 // data handles an event's data and tells whether it has written it.
 func (e *events) data(data []byte) (written bool) {
 	switch e.event {
+	case "content_block_start":
+		e.blocks++
+		if !e.spoke {
+			e.listen(data)
+		}
+	case "content_block_delta":
+		if !e.spoke {
+			e.listen(data)
+		}
 	case "message_start":
-		e.begun = true
 		renamed, said, ok := renameMessage(data, e.asked, "message")
 		if !ok {
 			return false
@@ -268,14 +307,23 @@ func answerJSON(body []byte, asked string) (out []byte, said usage, err error) {
 	if err != nil && content.Kind() != 'n' && content != nil {
 		return nil, said, errors.New("its content is not a list")
 	}
-	if len(blocks) == 0 {
-		const empty = `[{"type":"text","text":""}]`
+	if !slices.ContainsFunc(blocks, func(v jsontext.Value) bool {
+		b, err := members(v)
+		return err == nil && speaks(field(b, "type"), field(b, "text"))
+	}) {
+		var list []rope
+		for _, v := range append(blocks, jsontext.Value(`{"type":"text","text":"`+silence+`"}`)) {
+			var one rope
+			one.raw(v)
+			list = append(list, one)
+		}
+		repaired := array(list)
 		if content == nil {
 			message = append(message, member{"content", nil})
 		}
 		for i := range message {
 			if message[i].name == "content" {
-				message[i].value = []byte(empty)
+				message[i].value = repaired.bytes()
 			}
 		}
 	}

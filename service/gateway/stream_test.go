@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -30,13 +31,20 @@ func TestStreams(t *testing.T) {
 	brokenOff := string(broken("it ended in the midst").event())
 	head, rest, _ := strings.Cut(whole, "event: content_block_start")
 	noContent := head + "event: message_delta" + strings.SplitN(rest, "event: message_delta", 2)[1]
+	thoughts := strings.Replace(strings.Replace(whole, `"type":"text"`, `"type":"thinking"`, 1), `{"type":"text_delta","text":"hi"}`, `{"type":"thinking_delta","thinking":"hi"}`, 1)
+	mute := strings.Replace(whole, `"hi"`, `""`, 1)
+	toolCall := strings.Replace(mute, `{"type":"text","text":""}`, `{"type":"tool_use","id":"t","name":"Bash","input":{}}`, 1)
+	silent := func(index int) string { return fmt.Sprintf(silentBlock, index, index, silence, index) }
 	for _, tt := range []struct {
 		name, in, want string
 		reason         Reason
 	}{
 		{"whole", whole, whole, ""},
 		{"with carriage returns", strings.ReplaceAll(whole, "\n", "\r\n"), strings.ReplaceAll(whole, "\n", "\r\n"), ""},
-		{"without content", noContent, strings.Replace(noContent, "event: message_delta", emptyBlock+"event: message_delta", 1), ""},
+		{"without content", noContent, strings.Replace(noContent, "event: message_delta", silent(0)+"event: message_delta", 1), ""},
+		{"with thoughts alone", thoughts, strings.Replace(thoughts, "event: message_delta", silent(1)+"event: message_delta", 1), ""},
+		{"with an empty text", mute, strings.Replace(mute, "event: message_delta", silent(1)+"event: message_delta", 1), ""},
+		{"with a tool call", toolCall, toolCall, ""},
 		{"cut off between events", head, head + brokenOff, Broken},
 		{"cut off in a line", head + "event: content_block_start\ndata: {\"ty", head + "event: content_block_start\ndata: {\"ty\n\n" + brokenOff, Broken},
 		{"nothing at all", "", brokenOff, Broken},
