@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,32 +11,64 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// request is a Messages request as far as the gateway has to understand it.
+// request is a Messages request as far as the gateway has to understand it. It
+// is read in one pass; the rest stays bytes of the body.
 type request struct {
-	members   []member
+	members   []member // without the value of messages
+	messages  []message
 	model     string
 	stream    bool
 	tools     bool   // it offers tools: a session's turn, no title job
 	sessionID string // from the body; a header may say it too
 }
 
-// parse reads a request's body, which stays as it is.
+// message is one message of a conversation.
+type message struct {
+	whole   jsontext.Value
+	members []member // content without its value when it is a list
+	role    string
+	listed  bool // content is a list
+	blocks  []part
+}
+
+// part is one element of a message's content.
+type part struct {
+	whole   jsontext.Value
+	members []member // nil for what is no object
+}
+
+// parse reads a request's body.
 func parse(body []byte) (*request, error) {
-	all, err := members(body)
-	if err != nil {
+	r := &request{}
+	s := scan(body)
+	list := false
+	if _, err := s.object(func(name string) error {
+		if name == "messages" && s.kind() == '[' {
+			list, r.messages = true, nil // of a name that comes twice the last counts
+			r.members = append(r.members, member{name: name})
+			return s.array(func() error { return r.readMessage(s) })
+		}
+		value, err := s.value()
+		list = list && name != "messages"
+		r.members = append(r.members, member{name, value})
+		return err
+	}); err != nil {
 		return nil, err
 	}
-	r := &request{members: all, model: field(all, "model"), stream: find(all, "stream").Kind() == 't'}
-	if r.model == "" {
-		return nil, fmt.Errorf(`it names no "model"`)
+	if err := s.end(); err != nil {
+		return nil, err
 	}
-	if find(all, "messages").Kind() != '[' {
-		return nil, fmt.Errorf(`it has no list "messages"`)
+	r.model, r.stream = field(r.members, "model"), find(r.members, "stream").Kind() == 't'
+	switch {
+	case r.model == "":
+		return nil, errors.New(`it names no "model"`)
+	case !list:
+		return nil, errors.New(`it has no list "messages"`)
 	}
-	if offered, err := elements(find(all, "tools")); err == nil {
+	if offered, err := elements(find(r.members, "tools")); err == nil {
 		r.tools = len(offered) > 0
 	}
-	if metadata, err := members(find(all, "metadata")); err == nil {
+	if metadata, err := members(find(r.members, "metadata")); err == nil {
 		var user struct {
 			SessionID string `json:"session_id"`
 		}
@@ -44,6 +77,38 @@ func parse(body []byte) (*request, error) {
 		}
 	}
 	return r, nil
+}
+
+func (r *request) readMessage(s *scanner) (err error) {
+	var m message
+	m.whole, err = s.object(func(name string) error {
+		if name == "content" && s.kind() == '[' {
+			m.listed, m.blocks = true, nil
+			m.members = append(m.members, member{name: name})
+			return s.array(func() error { return m.readPart(s) })
+		}
+		value, err := s.value()
+		m.listed = m.listed && name != "content"
+		m.members = append(m.members, member{name, value})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("message %d: %w", len(r.messages), err)
+	}
+	m.role = field(m.members, "role")
+	r.messages = append(r.messages, m)
+	return nil
+}
+
+func (m *message) readPart(s *scanner) (err error) {
+	var p part
+	if s.kind() == '{' {
+		p.members, p.whole, err = s.members()
+	} else {
+		p.whole, err = s.value()
+	}
+	m.blocks = append(m.blocks, p)
+	return err
 }
 
 // cloudOnly are the fields that mean something to Anthropic's servers alone.
@@ -74,7 +139,7 @@ func (r *request) normalise(model string, blind bool) (rope, error) {
 		case "tools":
 			value, err = withoutServerTools(m.value)
 		case "messages":
-			value, err = foldMessages(m.value, blind, !hasText(find(r.members, "system")))
+			value = foldMessages(r.messages, blind, !hasText(find(r.members, "system")))
 		default:
 			if !slices.Contains(cloudOnly, m.name) {
 				value.raw(m.value)
@@ -211,7 +276,7 @@ func array(items []rope) rope {
 	return out
 }
 
-// block is one piece of a message's content.
+// block is one piece of a message's content, as it is written.
 type block struct {
 	rope
 	result bool // of a tool
@@ -234,73 +299,46 @@ type folder struct {
 //
 // llama.cpp puts a user message's text before its tool results, whatever the
 // order was; text after a result gets a message of its own.
-func foldMessages(value jsontext.Value, blind, leads bool) (rope, error) {
-	messages, err := elements(value)
-	if err != nil {
-		return rope{}, err
-	}
+func foldMessages(messages []message, blind, leads bool) rope {
 	f := &folder{blind: blind}
-	for i, v := range messages {
-		m, err := members(v)
-		if err != nil {
-			return rope{}, fmt.Errorf("message %d: %w", i, err)
-		}
-		content := find(m, "content")
-		switch role := field(m, "role"); {
-		case role == "system" && i == 0 && leads:
-			f.done = append(f.done, object(m, ""))
-		case role == "system":
-			if err := f.system(content); err != nil {
-				return rope{}, fmt.Errorf("message %d: %w", i, err)
-			}
-		case role == "user" && (content.Kind() == '"' || content.Kind() == '['):
-			if err := f.user(m, content); err != nil {
-				return rope{}, fmt.Errorf("message %d: %w", i, err)
-			}
+	for i, m := range messages {
+		content := find(m.members, "content")
+		switch {
+		case m.role == "system" && i == 0 && leads:
+			f.other(m)
+		case m.role == "system":
+			f.system(m, content)
+		case m.role == "user" && (m.listed || content.Kind() == '"'):
+			f.user(m, content)
 		default:
 			f.flush()
-			other, err := f.other(m, content)
-			if err != nil {
-				return rope{}, fmt.Errorf("message %d: %w", i, err)
-			}
-			f.done = append(f.done, other)
+			f.other(m)
 		}
 	}
 	f.flush()
-	return array(f.done), nil
+	return array(f.done)
 }
 
 // system adds a system message to the open user message, or opens one.
-func (f *folder) system(content jsontext.Value) error {
+func (f *folder) system(m message, content jsontext.Value) {
 	var said []block
-	switch content.Kind() {
-	case '"':
+	if !m.listed && content.Kind() == '"' {
 		said = append(said, reminder(content))
-	case '[':
-		blocks, err := elements(content)
-		if err != nil {
-			return err
-		}
-		for _, b := range blocks {
-			m, err := members(b)
-			if err != nil {
-				return err
-			}
-			if t := find(m, "text"); t.Kind() == '"' {
-				said = append(said, reminder(t))
-			} else {
-				said = append(said, f.block(m))
-			}
+	}
+	for _, p := range m.blocks {
+		if t := find(p.members, "text"); m.listed && t.Kind() == '"' {
+			said = append(said, reminder(t))
+		} else if m.listed {
+			said = append(said, f.block(p))
 		}
 	}
 	if len(said) == 0 {
-		return nil
+		return
 	}
 	if !f.open {
 		f.open, f.alone = true, true
 	}
 	f.says = append(f.says, said...)
-	return nil
 }
 
 // reminder wraps a JSON string without decoding it.
@@ -314,52 +352,53 @@ func reminder(quoted jsontext.Value) block {
 
 // user opens a user message. A string becomes a list of one text: Claude Code
 // writes the same message now this way, now that.
-func (f *folder) user(m []member, content jsontext.Value) error {
+func (f *folder) user(m message, content jsontext.Value) {
 	if !f.alone {
 		f.flush()
 	}
 	f.open, f.alone = true, false
-	f.rest = slices.DeleteFunc(m, func(m member) bool { return m.name == "role" || m.name == "content" || m.name == "cache_control" })
-	if content.Kind() == '"' {
+	f.rest = slices.DeleteFunc(slices.Clone(m.members), func(m member) bool {
+		return m.name == "role" || m.name == "content" || m.name == "cache_control"
+	})
+	if !m.listed {
 		var b block
 		b.text(`{"type":"text","text":`)
 		b.raw(content)
 		b.text("}")
 		f.says = append(f.says, b)
-		return nil
+		return
 	}
-	blocks, err := elements(content)
-	if err != nil {
-		return err
+	for _, p := range m.blocks {
+		f.says = append(f.says, f.block(p))
 	}
-	for _, v := range blocks {
-		if v.Kind() != '{' {
-			var b block
-			b.raw(v)
-			f.says = append(f.says, b)
-			continue
-		}
-		m, err := members(v)
-		if err != nil {
-			return err
-		}
-		f.says = append(f.says, f.block(m))
-	}
-	return nil
 }
 
 // block writes a content block again, without the marks of Anthropic's cache
 // and, for a blind model, without images.
-func (f *folder) block(m []member) block {
-	switch kind := field(m, "type"); {
-	case kind == "image" && f.blind:
-		return note("[an image was here; this model sees none]")
-	case kind == "document" && unreadable(m):
-		return note("[a document was here; local models read text only]")
-	case kind == "tool_result":
-		return block{rope: object(f.withoutImages(m), "cache_control"), result: true}
+func (f *folder) block(p part) block {
+	switch kind := find(p.members, "type"); string(kind) {
+	case `"image"`:
+		if f.blind {
+			return note("[an image was here; this model sees none]")
+		}
+	case `"document"`:
+		if unreadable(p.members) {
+			return note("[a document was here; local models read text only]")
+		}
+	case `"tool_result"`:
+		return block{rope: unmarked(f.withoutImages(p)), result: true}
 	}
-	return block{rope: object(m, "cache_control")}
+	return block{rope: unmarked(p)}
+}
+
+// unmarked writes a block without its cache mark.
+func unmarked(p part) rope {
+	if find(p.members, "cache_control") != nil {
+		return object(p.members, "cache_control")
+	}
+	var same rope
+	same.raw(p.whole)
+	return same
 }
 
 func note(said string) block {
@@ -377,8 +416,8 @@ func unreadable(m []member) bool {
 }
 
 // withoutImages takes images out of a tool's result for a blind model.
-func (f *folder) withoutImages(result []member) []member {
-	content := find(result, "content")
+func (f *folder) withoutImages(result part) part {
+	content := find(result.members, "content")
 	if !f.blind || content.Kind() != '[' || !bytes.Contains(content, []byte(`image`)) {
 		return result
 	}
@@ -392,46 +431,39 @@ func (f *folder) withoutImages(result []member) []member {
 		if err != nil {
 			return result
 		}
-		kept = append(kept, f.block(m).rope)
+		kept = append(kept, f.block(part{v, m}).rope)
 	}
 	list := array(kept)
-	out := slices.Clone(result)
-	for i := range out {
-		if out[i].name == "content" {
-			out[i].value = list.bytes()
+	return rewritten(result, "content", list)
+}
+
+// rewritten is a block with another value of one member.
+func rewritten(p part, name string, value rope) part {
+	all := slices.Clone(p.members)
+	for i := range all {
+		if all[i].name == name {
+			all[i].value = value.bytes()
 		}
 	}
-	return out
+	whole := object(all, "")
+	return part{whole.bytes(), all}
 }
 
 // other writes a message that is no user's: only cache marks go.
-func (f *folder) other(m []member, content jsontext.Value) (rope, error) {
-	if content.Kind() != '[' || !bytes.Contains(content, []byte("cache_control")) {
-		return object(m, ""), nil
-	}
-	blocks, err := elements(content)
-	if err != nil {
-		return rope{}, err
+func (f *folder) other(m message) {
+	var out rope
+	if !slices.ContainsFunc(m.blocks, func(p part) bool { return find(p.members, "cache_control") != nil }) {
+		out.raw(m.whole)
+		f.done = append(f.done, out)
+		return
 	}
 	var kept []rope
-	for _, v := range blocks {
-		b, err := members(v)
-		if err != nil {
-			var same rope
-			same.raw(v)
-			kept = append(kept, same)
-			continue
-		}
-		kept = append(kept, object(b, "cache_control"))
+	for _, p := range m.blocks {
+		kept = append(kept, unmarked(p))
 	}
 	list := array(kept)
-	m = slices.Clone(m)
-	for i := range m {
-		if m[i].name == "content" {
-			m[i].value = list.bytes()
-		}
-	}
-	return object(m, ""), nil
+	out.raw(rewritten(part{m.whole, m.members}, "content", list).whole)
+	f.done = append(f.done, out)
 }
 
 // flush ends the open user message: a new one begins wherever something else

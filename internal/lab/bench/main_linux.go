@@ -38,6 +38,12 @@ type bench struct {
 	runner  *lab.Runner
 }
 
+// row is one line of the table.
+type row struct {
+	name, aim string
+	measure   func() (string, error)
+}
+
 func run(ctx context.Context) error {
 	home, err := os.MkdirTemp("", "bench")
 	if err != nil {
@@ -51,10 +57,7 @@ func run(ctx context.Context) error {
 	defer b.runner.Stop()
 	defer b.bus.Close()
 	fmt.Printf("%-44s %-28s %s\n", "what", "measured", "aim")
-	for _, m := range []struct {
-		name, aim string
-		measure   func() (string, error)
-	}{
+	for _, m := range append([]row{
 		{"switch without proofs, in the tray", "10 ms p99", b.switching},
 		{"switchyard local --force, the whole command", "", func() (string, error) { return b.command("local", "--force", "ai/tiny") }},
 		{"switchyard status, the whole command", "50 ms", func() (string, error) { return b.command("status") }},
@@ -62,7 +65,7 @@ func run(ctx context.Context) error {
 		{"a changed file → the menu", "300 ms", b.follow},
 		{"idle for 60 s in the cloud route: RSS, CPU", "20 MB, 0 %", b.idle},
 		{"binary, stripped", "20 MB", b.size},
-	} {
+	}, b.gatewayRows()...) {
 		result, err := m.measure()
 		if err != nil {
 			return fmt.Errorf("%s: %w", m.name, err)
@@ -148,10 +151,13 @@ func (b *bench) command(args ...string) (string, error) {
 }
 
 // tray starts the tray, with its time from start to a registered icon.
-func (b *bench) tray() (cmd *exec.Cmd, took time.Duration, err error) {
+func (b *bench) tray() (cmd *exec.Cmd, took time.Duration, err error) { return b.trayWith() }
+
+// trayWith does so with further variables.
+func (b *bench) trayWith(variables ...string) (cmd *exec.Cmd, took time.Duration, err error) {
 	b.bus.Forget()
 	cmd = exec.CommandContext(b.ctx, b.program)
-	cmd.Env, cmd.Dir = b.environ, b.home
+	cmd.Env, cmd.Dir = append(slices.Clone(b.environ), variables...), b.home
 	start := time.Now()
 	if err := cmd.Start(); err != nil {
 		return nil, 0, err
@@ -246,18 +252,26 @@ func (b *bench) idle() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid))
+	size, err := rss(cmd.Process.Pid)
 	if err != nil {
 		return "", err
 	}
-	rss := "?"
+	return fmt.Sprintf("%s, %.2f %%", size, 100*(after-before).Seconds()/long.Seconds()), end(cmd)
+}
+
+// rss is the memory of a process.
+func rss(pid int) (string, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return "", err
+	}
 	for line := range strings.Lines(string(status)) {
 		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
 			kilobytes, _ := strconv.Atoi(strings.Fields(value)[0])
-			rss = fmt.Sprintf("%.1f MB", float64(kilobytes)*1024/1e6)
+			return fmt.Sprintf("%.1f MB", float64(kilobytes)*1024/1e6), nil
 		}
 	}
-	return fmt.Sprintf("%s, %.2f %%", rss, 100*(after-before).Seconds()/long.Seconds()), end(cmd)
+	return "?", nil
 }
 
 // cpu is the processor time that a process has used; the kernel counts in 1/100 s.
