@@ -14,7 +14,7 @@ const (
 	// quiet is how long a stream may be silent before a ping. Claude Code gives
 	// up after 300 s.
 	quiet = 10 * time.Second
-	// stuck is how long a client may take to accept what is written.
+	// stuck is how long a client may take to accept what is written; a suspended one holds a place so long.
 	stuck = 2 * time.Minute
 )
 
@@ -23,6 +23,7 @@ const ping = "event: ping\ndata: {\"type\": \"ping\"}\n\n"
 // answer is the ResponseWriter of one request. A stream that is silent while the
 // request waits, or while the engine reads the prompt, is kept alive by pings.
 type answer struct {
+	stuck  time.Duration // how long the client may take to accept what is written
 	w      http.ResponseWriter
 	rc     *http.ResponseController
 	header http.Header
@@ -37,8 +38,8 @@ type answer struct {
 	failed    error // of the connection
 }
 
-func newAnswer(w http.ResponseWriter, stream bool) *answer {
-	a := &answer{w: w, rc: http.NewResponseController(w), header: http.Header{}, between: true}
+func newAnswer(w http.ResponseWriter, stream bool, stuck time.Duration) *answer {
+	a := &answer{stuck: stuck, w: w, rc: http.NewResponseController(w), header: http.Header{}, between: true}
 	if stream {
 		a.mu.Lock()
 		a.timer = time.AfterFunc(patience, a.ping)
@@ -72,7 +73,7 @@ func (a *answer) put(p []byte) {
 	if a.failed != nil {
 		return
 	}
-	_ = a.rc.SetWriteDeadline(time.Now().Add(stuck)) // a writer without deadlines has no client that could hang
+	_ = a.rc.SetWriteDeadline(time.Now().Add(a.stuck)) // a writer without deadlines has no client that could hang
 	_, a.failed = a.w.Write(p)
 }
 

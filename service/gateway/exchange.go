@@ -119,7 +119,7 @@ func (g *Gateway) exchange(w http.ResponseWriter, r *http.Request, isTurn bool) 
 	}
 	x.req = req
 	x.model = g.opt.Model(r.Context(), req.model)
-	x.answer = newAnswer(w, req.stream && isTurn)
+	x.answer = newAnswer(w, req.stream && isTurn, g.stuck)
 	defer x.answer.close()
 	x.identify()
 	if isTurn {

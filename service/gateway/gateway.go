@@ -70,6 +70,7 @@ type Gateway struct {
 	ring      *ring
 	metrics   *metrics
 	sessions  *sessions
+	stuck     time.Duration
 
 	mu     sync.Mutex
 	queues map[string]*queue // by model
@@ -80,7 +81,7 @@ type Gateway struct {
 // New makes a gateway. It opens nothing.
 func New(opt Options) *Gateway {
 	g := &Gateway{
-		opt: opt, bodies: semaphore.NewWeighted(memory), ring: newRing(), sessions: newSessions(),
+		opt: opt, bodies: semaphore.NewWeighted(memory), ring: newRing(), sessions: newSessions(), stuck: stuck,
 		queues: map[string]*queue{}, blind: map[string]bool{}, dense: map[string]float64{},
 	}
 	g.metrics = newMetrics(g)
