@@ -3,12 +3,14 @@ package cli_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -22,7 +24,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"switchyard": func() { os.Exit(run()) }})
 }
 
-// run is the program without its tray.
+// run is the program; its tray is a supervisor without an icon.
 func run() int {
 	home := os.Getenv("HOME")
 	folder, _ := os.Getwd()
@@ -36,7 +38,11 @@ func run() int {
 			Runtime: filepath.Join(home, "run"),
 		},
 		Version: "v0-test",
-		Tray:    func(context.Context, *service.Yard) error { return errors.New("the tray") },
+		Tray: func(ctx context.Context, y *service.Yard) error {
+			s := service.NewSupervisor(y, slog.New(slog.DiscardHandler))
+			s.Serve(service.Serve{})
+			return s.Run(ctx)
+		},
 	}, os.Args[1:])
 }
 
@@ -84,6 +90,16 @@ func TestScripts(t *testing.T) {
 				}
 				if got != args[0] {
 					ts.Fatalf("exit code %s, want %s", got, args[0])
+				}
+			},
+			// eventually COMMAND… runs a command until it succeeds.
+			"eventually": func(ts *testscript.TestScript, _ bool, args []string) {
+				for limit := time.After(20 * time.Second); ts.Exec(args[0], args[1:]...) != nil; {
+					select {
+					case <-limit:
+						ts.Fatalf("%q never succeeds", args)
+					case <-time.After(50 * time.Millisecond):
+					}
 				}
 			},
 			// unescape FILE puts control characters into a file of a script.

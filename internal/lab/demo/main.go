@@ -65,18 +65,25 @@ func (d *demo) run() error {
 	if err := os.WriteFile(d.settings, []byte(original), 0o600); err != nil {
 		return err
 	}
-	d.startTray()
+	if err := d.startTray(); err != nil {
+		return err
+	}
 	d.say("Claude Code's settings, as they are", indent(original))
 	for _, step := range []struct{ title, command string }{
 		{"Where do Claude Code's requests go?", "status"},
-		{"Would a local model work?", "check"},
-		{"Move Claude Code to it", "local"},
+		{"Would a model with a strict chat template work, asked directly?", "check --model strict --direct"},
+		{"And through Switchyard's gateway?", "check --model strict"},
+		{"Move Claude Code to it", "local strict"},
 	} {
-		if err := d.switchyard(step.title, step.command); err != nil {
-			return err
+		err := d.switchyard(step.title, strings.Fields(step.command)...)
+		if refused := strings.Contains(step.command, "--direct"); refused != (err != nil) {
+			return errors.Join(err, errors.New("that was not expected"))
 		}
 	}
 	if err := d.ask(); err != nil {
+		return err
+	}
+	if err := d.switchyard("What the gateway saw of it", "requests"); err != nil {
 		return err
 	}
 	if err := d.switchyard("And back", "cloud"); err != nil {
@@ -125,8 +132,10 @@ func (d *demo) prepare() (err error) {
 	if d.runner, err = lab.StartRunner(d.ctx, d.parts, store); err != nil {
 		return err
 	}
-	if err := d.runner.Add(d.ctx, "ai/tiny", gguf.Model{}); err != nil {
-		return err
+	for name, m := range map[string]gguf.Model{"ai/tiny": {}, "ai/strict": {Strict: true}} {
+		if err := d.runner.Add(d.ctx, name, m); err != nil {
+			return err
+		}
 	}
 	d.environ = append(lab.Environ(d.home, os.Getenv("DBUS_SESSION_BUS_ADDRESS")), "MODEL_RUNNER_HOST="+d.runner.URL, "DISABLE_AUTOUPDATER=1")
 	for _, name := range []string{"DISPLAY", "WAYLAND_DISPLAY"} {
@@ -143,19 +152,28 @@ func (d *demo) command(name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// startTray shows the real icon where there is a desktop.
-func (d *demo) startTray() {
+// startTray starts Switchyard, with the real icon where there is a desktop, and
+// waits for its gateway.
+func (d *demo) startTray() error {
 	if os.Getenv("DBUS_SESSION_BUS_ADDRESS") == "" {
-		fmt.Println("  the tray            not shown: there is no desktop session here")
-		return
+		fmt.Println("  the tray            without an icon: there is no desktop session here")
+	} else {
+		fmt.Println("  the tray            real: look at your panel, the icon follows what happens here")
 	}
 	d.tray = d.command(d.program)
 	if err := d.tray.Start(); err != nil {
-		fmt.Println("  the tray            not shown:", err)
-		d.tray = nil
-		return
+		return err
 	}
-	fmt.Println("  the tray            real: look at your panel, the icon follows what happens here")
+	ctx, cancel := context.WithTimeout(d.ctx, 20*time.Second)
+	defer cancel()
+	for d.command(d.program, "gateway").Run() != nil {
+		select {
+		case <-ctx.Done():
+			return errors.New("the gateway does not come up")
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return nil
 }
 
 func (d *demo) switchyard(title string, args ...string) error {
@@ -177,7 +195,7 @@ func (d *demo) ask() error {
 	if d.claude != "" {
 		ctx, cancel := context.WithTimeout(d.ctx, 90*time.Second)
 		defer cancel()
-		cmd := exec.CommandContext(ctx, d.claude, "-p", "hello", "--tools", "Bash")
+		cmd := exec.CommandContext(ctx, d.claude, "-p", "hello", "--tools", "Bash,Agent")
 		cmd.Env, cmd.Dir = d.environ, d.home
 		out, err = cmd.CombinedOutput()
 	} else {
@@ -209,6 +227,7 @@ func (d *demo) byHand() ([]byte, error) {
 		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+settings.Env["ANTHROPIC_AUTH_TOKEN"])
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return nil, err
@@ -227,7 +246,7 @@ func indent(text string) string {
 
 // linger leaves the tray up for whoever sits before a desktop.
 func (d *demo) linger() {
-	if d.tray == nil || !term.IsTerminal(int(os.Stdin.Fd())) {
+	if os.Getenv("DBUS_SESSION_BUS_ADDRESS") == "" || !term.IsTerminal(int(os.Stdin.Fd())) {
 		return
 	}
 	fmt.Print("\nThe tray is yours: click Local and Cloud. Enter ends the demo. ")
