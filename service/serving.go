@@ -190,7 +190,9 @@ func (v *serving) rotate() error {
 	time.AfterFunc(rotation, func() {
 		v.mu.Lock()
 		defer v.mu.Unlock()
-		v.tokens = slices.DeleteFunc(v.tokens, func(old string) bool { return old != token && len(v.tokens) > 1 && old != v.tokens[0] })
+		if v.tokens[0] == token { // else it was renewed once more
+			v.tokens = v.tokens[:1]
+		}
 	})
 	wish(v.s.lookFiles)
 	return nil

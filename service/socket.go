@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"switchyard/service/gateway"
@@ -171,7 +172,7 @@ func openControl(paths Paths, handler http.Handler) (*control, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(path, 0o600); err != nil {
+	if err := os.Chmod(path, 0o600); err != nil && runtime.GOOS != "windows" { // there the folder's permissions protect it
 		_ = listener.Close()
 		return nil, err
 	}

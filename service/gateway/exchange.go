@@ -31,6 +31,7 @@ type exchange struct {
 	first  time.Time
 	usage  usage
 	fault  *failure // why it failed; nil when it did not
+	blind  bool     // it was sent without images
 	resend bool     // the model turned out to be blind: once more, without images
 }
 
@@ -198,7 +199,8 @@ func (x *exchange) clientGone() *failure {
 }
 
 func (x *exchange) prepare() *failure {
-	body, err := x.req.normalise(x.model.Tag, x.g.isBlind(x.model.Tag))
+	x.blind = x.g.isBlind(x.model.Tag)
+	body, err := x.req.normalise(x.model.Tag, x.blind)
 	if err != nil {
 		return invalid(Malformed, "not a Messages request: "+err.Error())
 	}
@@ -223,7 +225,7 @@ func (x *exchange) overflows(ctx context.Context) *failure {
 		return nil
 	}
 	count, err := x.g.transport.count(ctx, x.body)
-	if err != nil || count < limit {
+	if err != nil || count <= limit {
 		return nil // who cannot count says so again when the request itself comes
 	}
 	return overflow(count, limit)
@@ -256,7 +258,7 @@ func (x *exchange) answered(resp *http.Response) error {
 		body, _ := io.ReadAll(io.LimitReader(resp.Body, maxError))
 		_ = resp.Body.Close()
 		f := translate(resp.StatusCode, body, x.model)
-		if f.reason == NoImages && !x.g.isBlind(x.model.Tag) {
+		if f.reason == NoImages && !x.blind {
 			x.g.setBlind(x.model.Tag)
 			x.resend = true
 			return errResend
