@@ -17,8 +17,15 @@ import (
 // farewell is what a supervisor that ends in order tells its guard.
 const farewell = "bye"
 
-// guardVariable tells a guard how many listeners it was given.
-const guardVariable = "SWITCHYARD_GUARD"
+// A guard learns by its environment how many listeners it was given, and how
+// many before it have taken a killed one's place without a fresh start.
+const (
+	guardVariable = "SWITCHYARD_GUARD"
+	turnVariable  = "SWITCHYARD_GUARD_TURN"
+)
+
+// guardTurns is how many may follow each other: what kills one may kill the next.
+const guardTurns = 5
 
 // guard keeps a second process ready that takes the gateway over when this one is
 // killed: it holds the same listening sockets, so that no request meets a closed
@@ -142,7 +149,8 @@ func (g *guard) start() (ended <-chan struct{}, dismiss func(), err error) {
 		return nil, nil, err
 	}
 	defer release()
-	cmd.Env = append(os.Environ(), guardVariable+"="+strconv.Itoa(len(cmd.ExtraFiles)))
+	turn := g.serving.s.yard.number(turnVariable)
+	cmd.Env = append(os.Environ(), guardVariable+"="+strconv.Itoa(len(cmd.ExtraFiles)), turnVariable+"="+strconv.Itoa(turn+1))
 	parent, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, nil, err
@@ -166,7 +174,7 @@ func (g *guard) start() (ended <-chan struct{}, dismiss func(), err error) {
 // one's place, without a tray, until another Switchyard starts or no target is
 // pointed to the gateway any more.
 func Guard(ctx context.Context, y *Yard, log *slog.Logger, parent io.Reader) error {
-	listeners := inherited(y.guardListeners())
+	listeners := inherited(y.number(guardVariable))
 	defer func() {
 		for _, l := range listeners {
 			_ = l.Close()
@@ -189,7 +197,11 @@ func Guard(ctx context.Context, y *Yard, log *slog.Logger, parent io.Reader) err
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	s := NewSupervisor(y, log)
-	s.Serve(Serve{Listeners: listeners, Program: Executable(), IsGuard: true})
+	program := Executable()
+	if y.number(turnVariable) >= guardTurns {
+		program = ""
+	}
+	s.Serve(Serve{Listeners: listeners, Program: program, IsGuard: true})
 	states := s.Subscribe()
 	go func() { // ends with the supervisor
 		for {
@@ -206,8 +218,9 @@ func Guard(ctx context.Context, y *Yard, log *slog.Logger, parent io.Reader) err
 	return s.Run(ctx)
 }
 
-func (y *Yard) guardListeners() int {
-	n, _ := strconv.Atoi(y.getenv(guardVariable))
+// number is a variable's value; 0 when it is none.
+func (y *Yard) number(variable string) int {
+	n, _ := strconv.Atoi(y.getenv(variable))
 	return n
 }
 
