@@ -3,10 +3,13 @@
 package service
 
 import (
+	"errors"
 	"net"
 	"os"
 	"os/exec"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // inherit hands the gateway's listeners to a program that is started. It runs in
@@ -17,15 +20,22 @@ func inherit(cmd *exec.Cmd, listeners []net.Listener) (release func(), err error
 	return func() { closeAll(cmd.ExtraFiles) }, err
 }
 
-// sockets are the listeners' files; the caller closes them.
+// sockets are the listeners' files; the caller closes them. A TCPListener's own
+// File would not do: what it gives away becomes blocking, here too, and an Accept
+// that blocks cannot be ended.
 func sockets(listeners []net.Listener) (all []*os.File, err error) {
 	for _, l := range listeners {
-		f, err := l.(*net.TCPListener).File()
+		raw, err := l.(*net.TCPListener).SyscallConn()
 		if err != nil {
 			closeAll(all)
 			return nil, err
 		}
-		all = append(all, f)
+		copied, failed := -1, error(nil)
+		if err := raw.Control(func(fd uintptr) { copied, failed = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) }); err != nil || failed != nil {
+			closeAll(all)
+			return nil, errors.Join(err, failed)
+		}
+		all = append(all, os.NewFile(uintptr(copied), "listener"))
 	}
 	return all, nil
 }

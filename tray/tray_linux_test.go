@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -85,8 +86,9 @@ func (d *desk) start() {
 		select {
 		case <-d.ended:
 		case <-time.After(10 * time.Second):
-			d.Error("the tray did not end")
-			_ = app.Process.Kill()
+			d.Error("the tray did not end; what it was doing is in what it said")
+			_ = app.Process.Signal(syscall.SIGQUIT)
+			<-d.ended
 		}
 		_ = said.Close()
 		for report := range strings.SplitSeq(d.said(), "==================") {
