@@ -1,0 +1,61 @@
+package gateway
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"time"
+)
+
+// slow is how long a client may pause while it sends a body.
+const slow = 30 * time.Second
+
+// readBody reads a request's body, within what the gateway may hold of all bodies together.
+func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request) (body []byte, release func(), f *failure) {
+	tooLarge := &failure{status: http.StatusRequestEntityTooLarge, kind: "request_too_large", reason: TooLarge,
+		message: "the request is larger than 32 MB"}
+	if r.ContentLength > maxBody {
+		return nil, nil, tooLarge
+	}
+	size := r.ContentLength
+	if size < 0 {
+		size = maxBody
+	}
+	if err := g.bodies.Acquire(r.Context(), size); err != nil {
+		return nil, nil, &failure{status: 499, kind: "api_error", reason: ClientGone, message: "the client is gone"}
+	}
+	release = func() { g.bodies.Release(size) }
+	rc := http.NewResponseController(w)
+	in := &progress{http.MaxBytesReader(w, r.Body, maxBody), rc}
+	var err error
+	if r.ContentLength >= 0 {
+		body = make([]byte, r.ContentLength)
+		_, err = io.ReadFull(in, body)
+	} else {
+		body, err = io.ReadAll(in)
+	}
+	var over *http.MaxBytesError
+	switch {
+	case errors.As(err, &over):
+		f = tooLarge
+	case err != nil:
+		f = invalid(Malformed, "the request's body did not arrive")
+	}
+	if f != nil {
+		release()
+		return nil, nil, f
+	}
+	_ = rc.SetReadDeadline(time.Time{}) // or the watch for the client's end would time out
+	return body, release, nil
+}
+
+// progress allows a reader a pause of limited length, not a limited time.
+type progress struct {
+	r  io.Reader
+	rc *http.ResponseController
+}
+
+func (p *progress) Read(b []byte) (int, error) {
+	_ = p.rc.SetReadDeadline(time.Now().Add(slow))
+	return p.r.Read(b)
+}
