@@ -178,6 +178,51 @@ func TestAStrictModelWorksThroughTheGateway(t *testing.T) {
 	}
 }
 
+// What the real Model Runner says of a full GPU, a crash and an overflow, as Claude Code gets it.
+func TestTheRealRunnersErrors(t *testing.T) {
+	if os.Getenv("LAB_LLAMA_SERVER") != "" {
+		t.Skip("a real engine does not fail on order")
+	}
+	y := yard(t, map[string]gguf.Model{"ai/oom": {Behaviour: "oom"}, "ai/tiny": {}, "ai/small": {Context: 2048}})
+	s := serve(t, y)
+	mustSwitch(t, y.other(t), Request{Route: claude.Local, Model: "ai/tiny"})
+	s.until("the switch", func(s State) bool { return s.gatewayInUse() })
+	e := env(t, y)
+	for _, tt := range []struct {
+		model, prompt string
+		status        int
+		want          string
+	}{
+		{"ai/oom", "hi", 400, "the GPU has not enough memory for ai/oom with a context of 262144 tokens: choose a smaller model"},
+		{"ai/tiny", "[[crash]]", 500, "the inference engine of ai/tiny crashed"},
+		{"ai/tiny", "alive again?", 200, gguf.Answer},
+		{"ai/small", strings.Repeat("word ", 4000), 400, `prompt is too long: 50`},
+		{"ai/none", "hi", 404, "docker model pull ai/none"},
+	} {
+		for _, stream := range []bool{false, true} {
+			body := fmt.Sprintf(`{"model":%q,"max_tokens":50,"stream":%t,"messages":[{"role":"user","content":%q}]}`, tt.model, stream, tt.prompt)
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, e["ANTHROPIC_BASE_URL"]+"/v1/messages", strings.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", "Bearer "+e["ANTHROPIC_AUTH_TOKEN"])
+			resp, err := http.DefaultTransport.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			data, _ := io.ReadAll(resp.Body)
+			_ = resp.Body.Close()
+			said := string(data)
+			if stream && tt.status == 200 {
+				tt.want = "message_stop" // the words come one by one
+			}
+			if resp.StatusCode != tt.status || !strings.Contains(said, tt.want) {
+				t.Errorf("%s, stream %t: %d %s", tt.model, stream, resp.StatusCode, data)
+			}
+		}
+	}
+}
+
 func TestQuittingLeavesAWorkingAddress(t *testing.T) {
 	const original = "{ \"theme\": \"dark\" }"
 	y := yard(t, map[string]gguf.Model{"ai/tiny": {}})
