@@ -67,7 +67,7 @@ func openServing(ctx context.Context, s *Supervisor, options Serve, yield func()
 	v.tokens = []string{token}
 	v.gateway = gateway.New(gateway.Options{
 		Tokens: v.accepted, Upstream: v.upstream, Model: v.model, Revive: v.revive,
-		Parallel: s.yard.Config.Parallel, Changed: func() { wish(s.lookGateway) }, Log: s.log,
+		Parallel: s.yard.Config.Parallel, Changed: func() { wish(s.lookGateway) },
 	})
 	relieved := false
 	if v.listeners = options.Listeners; !options.IsGuard {
@@ -265,10 +265,10 @@ func (s *Supervisor) startServing(ctx context.Context, stop func(), owned *sync.
 	if err != nil {
 		return func() {}, err
 	}
-	s.serving, s.yard.serving = v, v
-	v.run(ctx, owned)
 	guarding, endGuard := context.WithCancel(context.Background())
 	v.guard = newGuard(v)
+	s.serving, s.yard.serving = v, v
+	v.run(ctx, owned)
 	if v.options.Program != "" {
 		go v.guard.run(guarding) // ends in end
 	} else {

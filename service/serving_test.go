@@ -283,6 +283,12 @@ func TestDirectStaysDirect(t *testing.T) {
 	if got := env(t, y)["ANTHROPIC_BASE_URL"]; !strings.HasSuffix(got, "/anthropic") {
 		t.Errorf("it was pointed to %s", got)
 	}
+	if err := s.Choose(t.Context(), "ai/tiny"); err != nil {
+		t.Fatal(err)
+	}
+	if got := env(t, y)["ANTHROPIC_BASE_URL"]; !strings.HasSuffix(got, "/anthropic") {
+		t.Errorf("choosing a model led it to %s", got)
+	}
 	mustSwitch(t, y.other(t), Request{Route: claude.Offline})
 	if got := env(t, y)["ANTHROPIC_BASE_URL"]; got != s.present().Gateway.URL {
 		t.Errorf("a switch without --direct went to %s", got)

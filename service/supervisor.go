@@ -116,8 +116,9 @@ func (s *Supervisor) Switch(ctx context.Context, r Request) error {
 
 // Choose sets the model for the next switch to local, and switches at once when the route is local or offline.
 func (s *Supervisor) Choose(ctx context.Context, tag string) error {
-	if route := s.present().Route; route != claude.Cloud {
-		return s.Switch(ctx, Request{Route: route, Model: tag})
+	if now := s.present(); now.Route != claude.Cloud {
+		direct := len(now.Targets) > 0 && now.Targets[0].Way == claude.Direct // stays so
+		return s.Switch(ctx, Request{Route: now.Route, Model: tag, Direct: direct})
 	}
 	defer wish(s.lookFiles)
 	var err error = &Error{Kind: Refused, What: "choosing " + tag, Why: "the configuration says which model a switch takes", Remedy: `change "model" in ` + s.yard.Paths.Config}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -37,7 +36,6 @@ func newRig(t *testing.T, runner http.Handler, change func(*Options)) *rig {
 		Tokens:   func() []string { return []string{token} },
 		Upstream: func(context.Context) Upstream { return Upstream{URL: upstream.URL} },
 		Model:    func(context.Context, string) Model { return tiny },
-		Log:      slog.New(slog.DiscardHandler),
 	}
 	if change != nil {
 		change(&opt)

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"strconv"
@@ -58,7 +57,6 @@ func inBubble(t *testing.T, runner http.HandlerFunc, test func(t *testing.T, g *
 			Tokens:   func() []string { return []string{token} },
 			Upstream: func(context.Context) Upstream { return Upstream{URL: "http://runner"} },
 			Model:    func(context.Context, string) Model { return tiny },
-			Log:      slog.New(slog.DiscardHandler),
 		})
 		g.transport.base.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return up.dial(ctx) }
 		go func() { _ = g.Serve(down) }()
