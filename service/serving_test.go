@@ -170,6 +170,15 @@ func TestAStrictModelWorksThroughTheGateway(t *testing.T) {
 	if last := records[len(records)-2]; last.Model != "docker.io/ai/strict:latest" || last.Context != 65536 || last.Status != 200 || last.SessionID != "s1" {
 		t.Errorf("%+v", last)
 	}
+	resp, err := running.send(t.Context(), http.MethodGet, "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	metrics, _ := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
+	if !strings.Contains(string(metrics), `switchyard_requests_total{error="",model="docker.io/ai/strict:latest",status="200"}`) {
+		t.Errorf("metrics\n%s", metrics)
+	}
 	if err := commandLine.Check(t.Context(), "", 0, false, Progress{}); err != nil {
 		t.Errorf("the check through the gateway: %v", err)
 	}
