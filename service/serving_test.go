@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -22,6 +23,7 @@ import (
 	"switchyard/internal/lab/gguf"
 	"switchyard/service/claude"
 	"switchyard/service/gateway"
+	"switchyard/service/runner"
 )
 
 // served is a supervisor that serves the gateway until it is quit.
@@ -43,19 +45,7 @@ func serve(t *testing.T, y *Yard) *served {
 	states := s.Subscribe()
 	go func() { s.ended <- s.Run(ctx) }()
 	t.Cleanup(s.quit)
-	var last State
-	s.until = func(what string, ok func(State) bool) State {
-		t.Helper()
-		limit := time.After(20 * time.Second)
-		for !ok(last) {
-			select {
-			case last = <-states:
-			case <-limit:
-				t.Fatalf("waited in vain for %s; last State %+v", what, last)
-			}
-		}
-		return last
-	}
+	s.until = follow(t, states)
 	s.until("the gateway and the runner", func(s State) bool { return s.Gateway.URL != "" && len(s.Targets) > 0 })
 	return s
 }
@@ -350,6 +340,48 @@ func eventually(t *testing.T, what string, ok func() bool) {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// Who closes a session does not keep the engine busy: the real runner hears of it.
+func TestAClosedSessionFreesTheRealRunner(t *testing.T) {
+	if os.Getenv("LAB_LLAMA_SERVER") != "" {
+		t.Skip("a real engine does not answer slowly on order")
+	}
+	y := yard(t, map[string]gguf.Model{"ai/tiny": {}})
+	s := serve(t, y)
+	mustSwitch(t, y.other(t), Request{Route: claude.Local})
+	s.until("the switch", func(s State) bool { return s.gatewayInUse() })
+	found, err := y.FindRunner(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := runner.NewClient(found.Endpoint)
+	defer client.Close()
+	busy := func() bool {
+		loaded, err := client.Running(t.Context())
+		return err == nil && slices.ContainsFunc(loaded, func(l runner.Loaded) bool { return l.InUse })
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	e := env(t, y)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, e["ANTHROPIC_BASE_URL"]+"/v1/messages", strings.NewReader(
+		`{"model":"opus","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"[[slow 5m]]"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+e["ANTHROPIC_AUTH_TOKEN"])
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if resp, err := http.DefaultTransport.RoundTrip(req); err == nil {
+			_ = resp.Body.Close()
+		}
+	}()
+	eventually(t, "the engine at work", busy)
+	leave()
+	<-ended
+	left := time.Now()
+	eventually(t, "the engine at rest", func() bool { return !busy() })
+	t.Logf("the runner was free after %s", time.Since(left).Round(time.Millisecond))
 }
 
 // A runner that listens on a socket only is reached through the gateway alone.

@@ -67,21 +67,23 @@ func supervise(t *testing.T, y *Yard) (s *Supervisor, until func(what string, ok
 			t.Error("the supervisor did not end")
 		}
 	})
-	states := s.Subscribe()
+	return s, follow(t, s.Subscribe())
+}
+
+// follow returns a way to wait for a State.
+func follow(t *testing.T, states <-chan State) (until func(what string, ok func(State) bool) State) {
 	var last State
-	return s, func(what string, ok func(State) bool) State {
+	return func(what string, ok func(State) bool) State {
 		t.Helper()
 		limit := time.After(20 * time.Second)
-		for {
+		for !ok(last) {
 			select {
 			case last = <-states:
-				if ok(last) {
-					return last
-				}
 			case <-limit:
 				t.Fatalf("waited in vain for %s; last State %+v", what, last)
 			}
 		}
+		return last
 	}
 }
 

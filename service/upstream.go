@@ -46,7 +46,6 @@ func (v *serving) upstream(ctx context.Context) gateway.Upstream {
 // model says which model a request means: every name of the cloud's is the chosen one.
 func (v *serving) model(ctx context.Context, name string) gateway.Model {
 	state := v.s.present()
-	told := 0
 	if cloudName(name) {
 		if name = state.Model; name == "" {
 			name = state.Chosen
@@ -61,20 +60,21 @@ func (v *serving) model(ctx context.Context, name string) gateway.Model {
 		ctx, cancel := context.WithTimeout(ctx, quick)
 		defer cancel()
 		models, err := client.Models(ctx)
-		if err != nil {
-			return gateway.Model{Tag: runner.Full(name)}
+		if err != nil { // the runner is down, and may be started
+			return state.told(gateway.Model{Tag: runner.Full(name)})
 		}
 		if _, tag, err = runner.Pick(models, name); err != nil {
 			return gateway.Model{Tag: runner.Full(name), Missing: name != ""}
 		}
 	}
-	if tag == state.Model {
-		told = state.Context
-	}
 	d := v.detail(ctx, client, tag)
-	m := gateway.Model{Tag: tag, Context: d.context, Slots: d.slots}
-	if told > 0 && (m.Context == 0 || told < m.Context) {
-		m.Context = told
+	return state.told(gateway.Model{Tag: tag, Context: d.context, Slots: d.slots})
+}
+
+// told bounds a model's context by what Claude Code was told it is.
+func (s State) told(m gateway.Model) gateway.Model {
+	if m.Tag == s.Model && s.Context > 0 && (m.Context == 0 || s.Context < m.Context) {
+		m.Context = s.Context
 	}
 	return m
 }
@@ -114,10 +114,11 @@ func (v *serving) detail(ctx context.Context, client *runner.Client, tag string)
 	}
 	ctx, cancel := context.WithTimeout(ctx, quick)
 	defer cancel()
-	if m, err := client.Model(ctx, tag); err == nil {
-		d = detail{context: m.Context, slots: m.Slots}
+	m, err := client.Model(ctx, tag)
+	if err != nil {
+		return d // what was known before; the next request asks again
 	}
-	d.asked = time.Now()
+	d = detail{context: m.Context, slots: m.Slots, asked: time.Now()}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.details[tag] = d

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -241,6 +243,64 @@ func TestTheModelIsChosenInTheMenu(t *testing.T) {
 	d.untilRow("● Local · ai/tiny · 256K", there)
 	if !strings.Contains(d.read(), "docker.io/ai/tiny:latest") || strings.Contains(d.read(), "ai/other") {
 		t.Errorf("the file says\n%s", d.read())
+	}
+}
+
+// A session that fills its context is told of, once.
+func TestAFullContextIsTold(t *testing.T) {
+	d := newDesk(t, true)
+	if err := d.runner.Add(t.Context(), "ai/small", gguf.Model{Context: 32768}); err != nil {
+		t.Fatal(err)
+	}
+	d.start()
+	d.until("the icon", d.bus.Registered)
+	d.untilRow("ai/small", there)
+	d.click("ai/small")
+	d.untilRow("ai/small", ticked)
+	d.click("Local")
+	d.untilRow("● Local · ai/small · 32K", there)
+	var settings struct{ Env map[string]string }
+	if err := json.Unmarshal([]byte(d.read()), &settings); err != nil {
+		t.Fatal(err)
+	}
+	say := func(words int) {
+		body := `{"model":"opus","max_tokens":9,"tools":[{"name":"x","input_schema":{}}],"messages":[{"role":"user","content":"` + strings.Repeat("word ", words) + `"}]}`
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, settings.Env["ANTHROPIC_BASE_URL"]+"/v1/messages", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+settings.Env["ANTHROPIC_AUTH_TOKEN"])
+		req.Header.Set("X-Claude-Code-Session-Id", "s1")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if answer, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusOK {
+			t.Fatalf("%d %s", resp.StatusCode, answer)
+		}
+	}
+	told := func() (n int) {
+		for _, n1 := range d.bus.Notifications() {
+			if strings.Contains(n1.Title, "context is nearly full") && strings.Contains(n1.Text, "of its 32K tokens") {
+				n++
+			}
+		}
+		return n
+	}
+	perToken := 4 // bytes, as the double counts; the tiny model takes each for a token
+	if os.Getenv("LAB_LLAMA_SERVER") != "" {
+		perToken = 1
+	}
+	percent := func(n int) int { return 32768 * n / 100 * perToken / len("word ") }
+	say(percent(40))
+	say(percent(90))
+	d.until("the notification", func() bool { return told() == 1 })
+	say(percent(92))
+	d.click("Cloud")
+	d.untilRow("Cloud", ticked)
+	if told() != 1 {
+		t.Errorf("told %d times", told())
 	}
 }
 

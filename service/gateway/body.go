@@ -22,7 +22,7 @@ func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request) (body []byte,
 		size = maxBody
 	}
 	if err := g.bodies.Acquire(r.Context(), size); err != nil {
-		return nil, nil, &failure{status: 499, kind: "api_error", reason: ClientGone, message: "the client is gone"}
+		return nil, nil, gone()
 	}
 	release = func() { g.bodies.Release(size) }
 	rc := http.NewResponseController(w)

@@ -88,6 +88,12 @@ func missing(model string) *failure {
 	return &failure{status: http.StatusNotFound, kind: "not_found_error", reason: ModelMissing, message: message}
 }
 
+// gone is for the record: nobody is there to read it.
+func gone() *failure {
+	const closedRequest = 499 // nginx's number for it
+	return &failure{status: closedRequest, kind: "api_error", reason: ClientGone, message: "the client is gone"}
+}
+
 func down(why string) *failure {
 	return &failure{status: http.StatusServiceUnavailable, kind: "api_error", reason: RunnerDown, retry: 5 * time.Second,
 		message: "Docker Model Runner does not answer (" + why + "): start it, or go back to the cloud (switchyard cloud)"}

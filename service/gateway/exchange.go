@@ -122,7 +122,7 @@ func (x *exchange) run(isTurn bool) *failure {
 			return &failure{status: 529, kind: "overloaded_error", reason: QueueFull, retry: 10 * time.Second,
 				message: fmt.Sprintf("%d requests wait for %s already: end a session, or use smaller subagents", maxWaiting, short(x.model.Tag))}
 		case err != nil:
-			return x.clientGone()
+			return gone()
 		}
 		defer func() {
 			leave()
@@ -139,10 +139,6 @@ func (x *exchange) run(isTurn bool) *failure {
 		x.forward(ctx)
 	}
 	return nil
-}
-
-func (x *exchange) clientGone() *failure {
-	return &failure{status: 499, kind: "api_error", reason: ClientGone, message: "the client is gone"}
 }
 
 func (x *exchange) prepare() *failure {
@@ -272,7 +268,7 @@ func (x *exchange) failed(err error) {
 	switch {
 	case errors.Is(err, errResend):
 	case x.in.Context().Err() != nil:
-		x.fault = x.clientGone()
+		x.fault = gone()
 	default:
 		x.fault = unreachable(err)
 		x.answer.fail(x.fault)
@@ -289,7 +285,7 @@ func (x *exchange) finish() {
 	r.Duration = end.Sub(x.start).Milliseconds()
 	r.Status = http.StatusOK
 	if x.in.Context().Err() != nil && x.fault == nil && x.usage.Output == 0 {
-		x.fault = x.clientGone()
+		x.fault = gone()
 	}
 	if x.fault != nil {
 		r.Status, r.Error = x.fault.status, x.fault.reason

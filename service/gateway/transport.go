@@ -85,7 +85,10 @@ func (t *transport) count(ctx context.Context, body rope) (int, error) {
 	var counted struct {
 		Tokens int `json:"input_tokens"`
 	}
-	return counted.Tokens, t.ask(req, &counted)
+	if err := t.ask(req, &counted); err != nil {
+		return 0, err
+	}
+	return counted.Tokens, nil
 }
 
 type listed struct {
