@@ -39,7 +39,7 @@ func run(ctx context.Context) int {
 		folder = "" // a folder that was removed: no project decides then
 	}
 	return cli.Run(ctx, cli.Env{
-		Stdout: os.Stdout, Stderr: os.Stderr, Terminal: term.IsTerminal(int(os.Stderr.Fd())),
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Terminal: term.IsTerminal(int(os.Stderr.Fd())),
 		Folder: folder, Home: home, Environ: os.Environ(),
 		Paths: service.UserPaths(), Version: version, Tray: tray.Run,
 	}, os.Args[1:])

@@ -22,6 +22,7 @@ import (
 
 // Env is what the command line needs from outside.
 type Env struct {
+	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Terminal       bool // Stderr is a terminal: progress may be drawn
 	Folder         string
@@ -116,7 +117,7 @@ Without a command it starts the tray.`,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON")
-	root.AddCommand(c.status(), c.local(), c.cloud(), c.offline(), c.explain(), c.check(), c.requests(), c.gateway(), c.guard(), c.version())
+	root.AddCommand(c.status(), c.local(), c.cloud(), c.offline(), c.explain(), c.check(), c.runner(), c.doctor(), c.requests(), c.gateway(), c.guard(), c.version())
 	root.InitDefaultCompletionCmd()
 	return root
 }
@@ -173,7 +174,7 @@ func (c *commands) show(s service.State) error {
 	if c.json {
 		return c.print(s)
 	}
-	_, err := io.WriteString(c.Stdout, statusText(s, c.Home))
+	_, err := io.WriteString(c.Stdout, statusText(s, c.Home, time.Now()))
 	return err
 }
 

@@ -128,6 +128,9 @@ func (c *commands) progress() (p service.Progress, clear func()) {
 }
 
 var doing = map[string]string{
+	"start_runner":   "starting Model Runner",
+	"stop_runner":    "stopping Model Runner",
+	"restart_runner": "restarting Model Runner",
 	"runner":         "asking Model Runner",
 	"model":          "looking for the model",
 	"context":        "looking at the context",

@@ -31,7 +31,7 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	return cli.Run(ctx, cli.Env{
-		Stdout: os.Stdout, Stderr: os.Stderr, Folder: folder, Home: home, Environ: os.Environ(),
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Folder: folder, Home: home, Environ: os.Environ(),
 		Paths: service.Paths{
 			Config:  filepath.Join(home, ".config", "switchyard", "config.toml"),
 			State:   filepath.Join(home, ".local", "state", "switchyard"),

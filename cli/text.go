@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"switchyard/service"
 	"switchyard/service/claude"
@@ -14,22 +15,14 @@ import (
 )
 
 // statusText is what "status" prints.
-func statusText(s service.State, home string) string {
+func statusText(s service.State, home string, now time.Time) string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
 	fmt.Fprintf(w, "Route\t%s\n", strings.Join(nonEmpty(string(s.Route), runner.Short(s.Model), service.Tokens(s.Context), s.Busy), " · "))
 	if s.BaseURL != "" {
 		fmt.Fprintf(w, "Requests\t%s\n", s.BaseURL)
 	}
-	version := s.Runner.Version
-	if version != "" {
-		version = "version " + version
-	}
-	engine := string(s.Runner.Engine)
-	if s.Runner.Engine == runner.None {
-		engine = ""
-	}
-	fmt.Fprintf(w, "Runner\t%s\n", strings.Join(nonEmpty(string(s.Runner.State), engine, s.Runner.URL, version), " · "))
+	fmt.Fprintf(w, "Runner\t%s\n", strings.Join(append(runnerParts(s.Runner, now), nonEmpty(s.Runner.URL)...), " · "))
 	if s.Gateway.URL != "" {
 		fmt.Fprintf(w, "Gateway\t%s\n", strings.Join(gatewayParts(s.Gateway), " · "))
 	}

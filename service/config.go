@@ -23,7 +23,10 @@ type Config struct {
 	Notifications   *bool    `toml:"notifications"`    // nil: yes
 	GatewayPort     int      `toml:"gateway_port"`     // 0: 12480
 	Parallel        int      `toml:"parallel"`         // requests at a time for a model; 0: what it bears
-	StartRunner     *bool    `toml:"start_runner"`     // a request may start Model Runner's stopped container; nil: yes
+	StartRunner     *bool    `toml:"start_runner"`     // Switchyard may start Model Runner by itself; nil: yes
+	Engine          string   `toml:"engine"`           // container, desktop or process; empty: find it
+	ModelRunner     string   `toml:"model_runner"`     // the model-runner or dmr program, for the process engine; empty: beside switchyard or on the PATH
+	LlamaServer     string   `toml:"llama_server"`     // llama.cpp's server, for the process engine; empty: on the PATH
 	ManagedSettings string   `toml:"managed_settings"` // folder of the administrator's settings; empty: the system's usual one
 }
 
@@ -49,6 +52,9 @@ func LoadConfig(path string, getenv func(string) string) (Config, []Warning, err
 	for name, set := range map[string]func(string) error{
 		"SWITCHYARD_RUNNER":           func(v string) error { c.Runner = v; return nil },
 		"SWITCHYARD_MODEL":            func(v string) error { c.Model = v; return nil },
+		"SWITCHYARD_ENGINE":           func(v string) error { c.Engine = v; return nil },
+		"SWITCHYARD_MODEL_RUNNER":     func(v string) error { c.ModelRunner = v; return nil },
+		"SWITCHYARD_LLAMA_SERVER":     func(v string) error { c.LlamaServer = v; return nil },
 		"SWITCHYARD_TARGETS":          func(v string) error { c.Targets = filepath.SplitList(v); return nil },
 		"SWITCHYARD_MANAGED_SETTINGS": func(v string) error { c.ManagedSettings = v; return nil },
 		"SWITCHYARD_NOTIFICATIONS":    func(v string) error { return setBool(&c.Notifications, v) },
@@ -107,6 +113,9 @@ func (p Paths) Ledger() string { return filepath.Join(p.State, "ledger") }
 
 // Log is the tray's log file.
 func (p Paths) Log() string { return filepath.Join(p.State, "switchyard.log") }
+
+// stopped marks that a person stopped the runner: nobody but a person starts it again.
+func (p Paths) stopped() string { return filepath.Join(p.State, "runner-stopped") }
 
 func (p Paths) lastModel() string { return filepath.Join(p.State, "model") }
 

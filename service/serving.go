@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"slices"
 	"strconv"
@@ -11,7 +12,6 @@ import (
 
 	"switchyard/service/claude"
 	"switchyard/service/gateway"
-	"switchyard/service/runner"
 )
 
 // Serve makes Run serve the gateway too. Without it a supervisor only looks.
@@ -40,10 +40,8 @@ type serving struct {
 
 	mu      sync.Mutex
 	tokens  []string // the newest first; an older one for as long as sessions may still use it
-	found   runner.Found
+	found   found
 	details map[string]detail
-
-	reviving chan struct{} // full while one request brings the runner up
 }
 
 const (
@@ -56,7 +54,7 @@ const (
 
 // openServing opens the gateway and the socket.
 func openServing(ctx context.Context, s *Supervisor, options Serve, yield func()) (_ *serving, err error) {
-	v := &serving{s: s, options: options, known: make(chan struct{}), reviving: make(chan struct{}, 1), details: map[string]detail{}}
+	v := &serving{s: s, options: options, known: make(chan struct{}), details: map[string]detail{}}
 	if options.IsGuard {
 		v.yield = yield
 	}
@@ -67,7 +65,7 @@ func openServing(ctx context.Context, s *Supervisor, options Serve, yield func()
 	v.tokens = []string{token}
 	v.gateway = gateway.New(gateway.Options{
 		Tokens: v.accepted, Upstream: v.upstream, Model: v.model, Revive: v.revive,
-		Parallel: s.yard.Config.Parallel, Changed: func() { wish(s.lookGateway) },
+		Parallel: s.yard.Config.Parallel, Changed: func() { wish(s.lookGateway) }, Served: s.keeper.serve,
 	})
 	relieved := false
 	if v.listeners = options.Listeners; !options.IsGuard {
@@ -192,7 +190,7 @@ func (v *serving) rotate() error {
 // new token.
 func (v *serving) lead(ctx context.Context) {
 	here := v.address()
-	v.each(ctx, func(t claude.Target, now claude.Status) (claude.Destination, bool) {
+	v.s.yard.each(ctx, v.s.log, func(t claude.Target, now claude.Status) (claude.Destination, bool) {
 		to := claude.Destination{BaseURL: here.URL, Token: here.Token, Way: claude.Gateway, Direct: now.Direct}
 		if now.Way == claude.Unsettled {
 			to.Direct = now.BaseURL
@@ -205,7 +203,7 @@ func (v *serving) lead(ctx context.Context) {
 // the gateway can reach leaves the cloud, but not for the offline route, which
 // must not reach it.
 func (v *serving) leave(ctx context.Context) {
-	v.each(ctx, func(t claude.Target, now claude.Status) (claude.Destination, bool) {
+	v.s.yard.each(ctx, v.s.log, func(t claude.Target, now claude.Status) (claude.Destination, bool) {
 		if now.Way != claude.Gateway || now.BaseURL != v.url {
 			return claude.Destination{}, false
 		}
@@ -221,13 +219,13 @@ func (v *serving) leave(ctx context.Context) {
 }
 
 // each repoints the switched targets for which where says so.
-func (v *serving) each(ctx context.Context, where func(claude.Target, claude.Status) (claude.Destination, bool)) {
-	targets, err := v.s.yard.ledger.Switched()
+func (y *Yard) each(ctx context.Context, log *slog.Logger, where func(claude.Target, claude.Status) (claude.Destination, bool)) {
+	targets, err := y.ledger.Switched()
 	if err != nil {
 		return // the look says so
 	}
 	for _, t := range targets {
-		now, err := v.s.yard.ledger.Inspect(t)
+		now, err := y.ledger.Inspect(t)
 		if err != nil || now.Route == claude.Cloud {
 			continue
 		}
@@ -235,12 +233,27 @@ func (v *serving) each(ctx context.Context, where func(claude.Target, claude.Sta
 		if !wanted {
 			continue
 		}
-		if _, err := v.s.yard.ledger.Repoint(ctx, t, to); err != nil && ctx.Err() == nil {
-			v.s.log.Warn("pointing Claude Code to another address", "file", t.File, "to", to.BaseURL, "error", err)
+		if _, err := y.ledger.Repoint(ctx, t, to); err != nil && ctx.Err() == nil {
+			log.Warn("pointing Claude Code to another address", "file", t.File, "to", to.BaseURL, "error", err)
 		} else if err == nil {
-			v.s.log.Info("Claude Code was pointed to another address", "file", t.File, "to", to.BaseURL)
+			log.Info("Claude Code was pointed to another address", "file", t.File, "to", to.BaseURL)
 		}
 	}
+}
+
+// follow points the targets to a runner's new address, those behind the gateway
+// for when it ends.
+func (y *Yard) follow(ctx context.Context, log *slog.Logger, from, to string) {
+	if from == "" || to == "" || from == to {
+		return
+	}
+	y.each(ctx, log, func(_ claude.Target, now claude.Status) (claude.Destination, bool) {
+		at := claude.Destination{BaseURL: now.BaseURL, Token: now.Token, Way: now.Way, Direct: to}
+		if now.BaseURL == from {
+			at.BaseURL = to
+		}
+		return at, now.Direct == from || now.BaseURL == from
+	})
 }
 
 // close ends the gateway; requests in progress may take so long.

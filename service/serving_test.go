@@ -351,11 +351,11 @@ func TestAClosedSessionFreesTheRealRunner(t *testing.T) {
 	s := serve(t, y)
 	mustSwitch(t, y.other(t), Request{Route: claude.Local})
 	s.until("the switch", func(s State) bool { return s.gatewayInUse() })
-	found, err := y.FindRunner(t.Context())
+	found, err := y.find(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := runner.NewClient(found.Endpoint)
+	client := runner.NewClient(found.endpoint())
 	defer client.Close()
 	busy := func() bool {
 		loaded, err := client.Running(t.Context())
@@ -446,8 +446,12 @@ func newDockerDouble(t *testing.T, port string) *dockerDouble {
 		if d.started.Load() {
 			state = "running"
 		}
-		fmt.Fprintf(w, `[{"Id":"c1","State":%q,"Labels":{"com.docker.desktop.service":"model-runner"},"Ports":[{"IP":"127.0.0.1","PrivatePort":12434,"PublicPort":%s,"Type":"tcp"}]}]`, state, port)
+		fmt.Fprintf(w, `[{"Id":"c1","State":%q,"Labels":{"com.docker.desktop.service":"model-runner"}}]`, state)
 	})
+	mux.HandleFunc("GET /v1.41/containers/c1/json", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `{"Id":"c1","Name":"/docker-model-runner","State":{"Running":%t},"Config":{},"HostConfig":{"PortBindings":{"12434/tcp":[{"HostIp":"127.0.0.1","HostPort":%q}]}}}`, d.started.Load(), port)
+	})
+	mux.HandleFunc("GET /v1.41/events", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	mux.HandleFunc("POST /v1.41/containers/c1/start", func(w http.ResponseWriter, _ *http.Request) {
 		if !d.started.Swap(true) {
 			close(d.up)
@@ -500,7 +504,7 @@ func TestARequestStartsAStoppedContainer(t *testing.T) {
 		switch {
 		case allowed && (status != 200 || !docker.started.Load()):
 			t.Errorf("%d %s", status, body)
-		case !allowed && (status != 503 || !strings.Contains(body, "its container is stopped") || docker.started.Load()):
+		case !allowed && (status != 503 || !strings.Contains(body, "start_runner in config.toml forbids") || docker.started.Load()):
 			t.Errorf("not allowed: %d %s", status, body)
 		}
 		s.quit()

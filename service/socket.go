@@ -77,6 +77,11 @@ func (s *Supervised) send(ctx context.Context, method, path string) (*http.Respo
 func (s *Supervised) ask(ctx context.Context, method, path string, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, quick)
 	defer cancel()
+	return s.askLong(ctx, method, path, into)
+}
+
+// askLong waits as long as the context allows.
+func (s *Supervised) askLong(ctx context.Context, method, path string, into any) error {
 	resp, err := s.send(ctx, method, path)
 	if err != nil {
 		return err
@@ -99,6 +104,13 @@ func (s *Supervised) Gateway(ctx context.Context) (Gateway, error) {
 	var g Gateway
 	err := s.ask(ctx, http.MethodGet, "/gateway", &g)
 	return g, err
+}
+
+// Runner is how the runner is, with what only the supervisor knows of it.
+func (s *Supervised) Runner(ctx context.Context) (Runner, error) {
+	var r Runner
+	err := s.ask(ctx, http.MethodGet, "/runner", &r)
+	return r, err
 }
 
 func (s *Supervised) address(ctx context.Context) (address, error) {
@@ -210,6 +222,10 @@ func (s *serving) controlHandler() http.Handler {
 		}
 		_ = s.gateway.Follow(r.Context(), send)
 	})
+	mux.HandleFunc("GET /runner", func(w http.ResponseWriter, _ *http.Request) { reply(w, s.s.present().Runner) })
+	for _, c := range []Control{StartRunner, StopRunner, RestartRunner} {
+		mux.HandleFunc("POST /runner/"+string(c), func(w http.ResponseWriter, r *http.Request) { reply(w, s.answerControl(r.Context(), c)) })
+	}
 	mux.HandleFunc("POST /token", func(w http.ResponseWriter, _ *http.Request) {
 		if err := s.rotate(); err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)

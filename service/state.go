@@ -3,10 +3,13 @@
 package service
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"time"
 
 	"switchyard/service/claude"
+	"switchyard/service/engine"
 	"switchyard/service/gateway"
 	"switchyard/service/runner"
 )
@@ -46,18 +49,62 @@ type RunnerState string
 
 const (
 	Running  RunnerState = "running"
-	Starting RunnerState = "starting"
-	Stopped  RunnerState = "stopped" // it is there and does not run
-	Absent   RunnerState = "absent"  // none was found
-	Broken   RunnerState = "failed"  // something answers, but not as Model Runner does
+	Starting RunnerState = "starting" // or started again
+	Stopped  RunnerState = "stopped"  // it is there and does not run
+	Absent   RunnerState = "absent"   // none was found
+	Broken   RunnerState = "failed"   // it is there and does not work
 )
 
 // Runner is the Model Runner of this machine.
 type Runner struct {
-	State   RunnerState   `json:"state"`
-	Engine  runner.Engine `json:"engine"`
-	URL     string        `json:"url"`
-	Version string        `json:"version"`
+	State      RunnerState `json:"state"`
+	Engine     engine.Kind `json:"engine"`
+	URL        string      `json:"url"` // or the path of its socket
+	Version    string      `json:"version"`
+	Since      time.Time   `json:"since,omitzero"`   // of this state, when it is known
+	Doing      string      `json:"doing,omitempty"`  // while it is being started or set up
+	Reason     string      `json:"reason,omitempty"` // why it does not run, or does not work
+	Remedy     string      `json:"remedy,omitempty"`
+	Controlled bool        `json:"controlled"`          // it can be started and stopped from here
+	Restarts   int         `json:"restarts,omitempty"`  // how often it was brought back in the last ten minutes
+	ByPerson   bool        `json:"by_person,omitempty"` // stopped through Switchyard
+
+	exposed     string // an address that other machines reach it at
+	openOrigins bool
+}
+
+// warning is what a person should know of a runner that Claude Code depends on.
+func (r Runner) warning() (w Warning, ok bool) {
+	because := ""
+	if r.Reason != "" {
+		because = ": " + r.Reason
+	}
+	remedy := cmp.Or(r.Remedy, "start it: switchyard runner start")
+	switch {
+	case r.State == Stopped && r.ByPerson:
+		return Warning{"runner_stopped", "Claude Code is pointed to Model Runner, which you stopped", remedy + "; or go back: switchyard cloud"}, true
+	case r.State == Stopped && !r.Controlled && r.URL != "":
+		return Warning{"runner_down", "Claude Code is pointed to Model Runner, which does not answer at " + r.URL, remedy + "; or go back: switchyard cloud"}, true
+	case r.State == Stopped || r.State == Absent:
+		return Warning{"runner_down", "Claude Code is pointed to Model Runner, which does not run" + because, remedy + "; or go back: switchyard cloud"}, true
+	case r.State == Broken:
+		return Warning{"runner_failed", "Model Runner does not work" + because, remedy + "; or go back: switchyard cloud"}, true
+	}
+	return Warning{}, false
+}
+
+// exposure is what is dangerous about how the runner can be reached.
+func (r Runner) exposure() (warnings []Warning) {
+	switch {
+	case r.exposed != "" && r.Engine == engine.Remote:
+		warnings = append(warnings, Warning{"runner_plain_http", "prompts travel to " + r.exposed + " unencrypted", "use https, or a tunnel: ssh -L 12434:127.0.0.1:12434 HOST and MODEL_RUNNER_HOST=http://127.0.0.1:12434"})
+	case r.exposed != "":
+		warnings = append(warnings, Warning{"runner_exposed", "Model Runner is open to your network at " + r.exposed + ": anybody there can use it and read prompts", "close it: switchyard runner install --host 127.0.0.1"})
+	}
+	if r.openOrigins {
+		warnings = append(warnings, Warning{"runner_open_origins", "Model Runner lets every web page read prompts (DMR_ORIGINS=*)", "install it without DMR_ORIGINS: docker model reinstall-runner"})
+	}
+	return warnings
 }
 
 // Gateway is Switchyard's own server between Claude Code and the runner.
@@ -144,14 +191,10 @@ func (s State) derive(warnings []Warning) State {
 			"start Switchyard (switchyard), or go without it: switchyard local --direct"})
 	}
 	if s.Route != claude.Cloud {
-		switch s.Runner.State {
-		case Stopped, Absent:
-			s.Warnings = append(s.Warnings, Warning{"runner_down", "Claude Code is pointed to Model Runner, which does not answer at " + s.Runner.URL,
-				"start Model Runner, or go back: switchyard cloud"})
-		case Broken:
-			s.Warnings = append(s.Warnings, Warning{"runner_failed", "what answers at " + s.Runner.URL + " is not a working Model Runner",
-				"see what listens there, or go back: switchyard cloud"})
+		if w, ok := s.Runner.warning(); ok {
+			s.Warnings = append(s.Warnings, w)
 		}
+		s.Warnings = append(s.Warnings, s.Runner.exposure()...)
 		if s.Runner.State == Running && s.Model != "" && !slices.ContainsFunc(s.Models, func(m Model) bool { return m.Tag == s.Model || m.ID == s.Model }) {
 			s.Warnings = append(s.Warnings, Warning{"model_missing", "Model Runner no longer has " + runner.Short(s.Model),
 				"pull it (docker model pull " + runner.Short(s.Model) + ") or choose another model"})

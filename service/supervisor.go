@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"switchyard/service/claude"
-	"switchyard/service/runner"
+	"switchyard/service/engine"
 )
 
 // Supervisor owns the State: one goroutine changes it, everybody else gets copies.
@@ -25,6 +25,7 @@ type Supervisor struct {
 
 	serve   *Serve   // nil: it only looks
 	serving *serving // while it serves
+	keeper  *keeper
 
 	mu          sync.Mutex
 	subscribers []chan State
@@ -46,21 +47,19 @@ type command struct {
 	done    chan error
 }
 
-const (
-	// debounce gathers the events of one write before the files are read.
-	debounce = 40 * time.Millisecond
-	// watchRunner is how often the runner is asked for its models while Claude Code depends on it.
-	watchRunner = 30 * time.Second
-)
+// debounce gathers the events of one write before the files are read.
+const debounce = 40 * time.Millisecond
 
 // NewSupervisor makes a supervisor; Run starts it.
 func NewSupervisor(y *Yard, log *slog.Logger) *Supervisor {
-	return &Supervisor{
+	s := &Supervisor{
 		yard: y, log: log,
 		facts: make(chan func(*known)), commands: make(chan command),
 		lookFiles: make(chan struct{}, 1), lookRunner: make(chan struct{}, 1), lookGateway: make(chan struct{}, 1),
-		last: State{Route: claude.Cloud, Runner: Runner{State: Absent, Engine: runner.None}},
+		last: State{Route: claude.Cloud, Runner: Runner{State: Absent, Engine: engine.None}},
 	}
+	s.keeper = newKeeper(s)
+	return s
 }
 
 // Serve makes Run serve the gateway. It is called before Run.
@@ -148,6 +147,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		return err
 	}
 	defer watch.Close()
+	s.keeper.act(s.serve != nil)
 	endServing, err := s.startServing(ctx, stop, &owned)
 	if err != nil {
 		s.log.Error("no gateway", "error", err)
@@ -158,7 +158,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	owned.Go(func() {
 		(&fileLooker{s: s, watch: watch, exits: map[int]bool{}, ended: make(chan int), owned: &owned}).run(ctx)
 	})
-	owned.Go(func() { s.askRunner(ctx) })
+	owned.Go(func() { s.keeper.run(ctx) })
 	s.Refresh()
 
 	var now known
@@ -166,8 +166,6 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		now.gateway = s.serving.state()
 	}
 	state := s.last
-	poll := time.NewTimer(watchRunner)
-	defer poll.Stop()
 	var running context.CancelFunc // the switch in progress
 	var ended chan struct{}
 	for {
@@ -177,16 +175,11 @@ func (s *Supervisor) Run(ctx context.Context) error {
 				running()
 			}
 			return nil
-		case <-poll.C:
-			if state.Route != claude.Cloud { // in the cloud nothing depends on the runner: it is left alone
-				wish(s.lookRunner)
-				poll.Reset(watchRunner)
-			}
 		case fact := <-s.facts:
 			fact(&now)
 			next := s.yard.merge(State{Runner: now.runner, Models: now.models, Gateway: now.gateway, Busy: now.busy, Failure: now.failure}, now.files)
-			if next.Route != claude.Cloud && state.Route == claude.Cloud {
-				poll.Reset(watchRunner)
+			if next.needs() != state.needs() {
+				s.keeper.want(next.needs())
 			}
 			if !reflect.DeepEqual(state, next) {
 				state = next
@@ -268,26 +261,6 @@ func (s *Supervisor) publish(state State) {
 		default:
 		}
 		c <- state
-	}
-}
-
-// askRunner is the one goroutine that looks at the runner, which may take seconds.
-func (s *Supervisor) askRunner(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-s.lookRunner:
-			found, err := s.yard.FindRunner(ctx)
-			seen, models := Runner{State: Absent, Engine: runner.None}, []Model(nil)
-			if err == nil {
-				seen, models = s.yard.lookAt(ctx, found)
-			}
-			if s.serving != nil {
-				s.serving.seen(found)
-			}
-			s.fact(ctx, func(k *known) { k.runner, k.models = seen, models })
-		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"switchyard/service/claude"
+	"switchyard/service/engine"
 	"switchyard/service/runner"
 )
 
@@ -130,10 +131,16 @@ const dummyToken = "switchyard"
 
 // destination finds the runner and the model, and proves that they work.
 func (y *Yard) destination(ctx context.Context, r Request, progress Progress) (claude.Destination, []string, error) {
-	found, err := y.FindRunner(ctx)
+	f, err := y.find(ctx)
 	if err != nil {
 		return claude.Destination{}, nil, err
 	}
+	if !r.Force {
+		if f, err = y.bringUp(ctx, f, progress); err != nil {
+			return claude.Destination{}, nil, err
+		}
+	}
+	found := f.endpoint()
 	to := claude.Destination{BaseURL: found.BaseURL(), Token: dummyToken, Direct: found.BaseURL()}
 	at, served := y.gateway(ctx)
 	switch {
@@ -144,9 +151,9 @@ func (y *Yard) destination(ctx context.Context, r Request, progress Progress) (c
 	}
 	if to.BaseURL == "" {
 		return to, nil, &Error{Kind: Unreachable, Why: "Model Runner answers on " + found.Socket + " only, which Claude Code cannot use",
-			Remedy: fmt.Sprintf("start Switchyard (switchyard), whose gateway reaches it, or open its TCP port: docker desktop enable model-runner --tcp %d", runner.DefaultPort)}
+			Remedy: socketRemedy(f)}
 	}
-	client := runner.NewClient(found.Endpoint)
+	client := runner.NewClient(found)
 	defer client.Close()
 	if to.Way == claude.Gateway {
 		client.Through(to.BaseURL, to.Token)
@@ -164,6 +171,15 @@ func (y *Yard) destination(ctx context.Context, r Request, progress Progress) (c
 	}
 	to.Model, to.Context = tag, model.Context
 	return to, []string{}, nil
+}
+
+// socketRemedy says what to do about a runner that has no TCP port.
+func socketRemedy(f found) string {
+	remedy := "start Switchyard (switchyard), whose gateway reaches it"
+	if f.engine.Kind() == engine.Desktop {
+		remedy += fmt.Sprintf(", or open its TCP port: docker desktop enable model-runner --tcp %d", engine.Port)
+	}
+	return remedy
 }
 
 // unproven takes what can be learnt at once and names what was not shown.
@@ -213,11 +229,11 @@ func (y *Yard) Settle(ctx context.Context, targets []SwitchedTarget) (repaired [
 // Check runs the proofs for a model, the chosen one when name is empty: through
 // the gateway where one runs and direct does not say otherwise.
 func (y *Yard) Check(ctx context.Context, name string, wish int, direct bool, progress Progress) error {
-	found, err := y.FindRunner(ctx)
+	f, err := y.find(ctx)
 	if err != nil {
 		return err
 	}
-	client := runner.NewClient(found.Endpoint)
+	client := runner.NewClient(f.endpoint())
 	defer client.Close()
 	if at, served := y.gateway(ctx); served && !direct {
 		client.Through(at.URL, at.Token)

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"switchyard/service/engine"
 	"switchyard/service/gateway"
 	"switchyard/service/runner"
 )
@@ -21,14 +20,14 @@ type detail struct {
 const detailAge = 30 * time.Second
 
 // seen takes over where the runner is.
-func (v *serving) seen(found runner.Found) {
+func (v *serving) seen(f found) {
 	v.mu.Lock()
-	v.found = found
+	v.found = f
 	v.mu.Unlock()
 	v.once.Do(func() { close(v.known) })
 }
 
-func (v *serving) runner(ctx context.Context) runner.Found {
+func (v *serving) runner(ctx context.Context) found {
 	select {
 	case <-v.known:
 	case <-ctx.Done():
@@ -39,8 +38,8 @@ func (v *serving) runner(ctx context.Context) runner.Found {
 }
 
 func (v *serving) upstream(ctx context.Context) gateway.Upstream {
-	found := v.runner(ctx)
-	return gateway.Upstream{URL: found.URL, Socket: found.Socket}
+	seen := v.runner(ctx).seen
+	return gateway.Upstream{URL: seen.URL, Socket: seen.Socket}
 }
 
 // model says which model a request means: every name of the cloud's is the chosen one.
@@ -51,8 +50,7 @@ func (v *serving) model(ctx context.Context, name string) gateway.Model {
 			name = state.Chosen
 		}
 	}
-	found := v.runner(ctx)
-	client := runner.NewClient(found.Endpoint)
+	client := runner.NewClient(v.runner(ctx).endpoint())
 	defer client.Close()
 	tag := resolve(state.Models, name)
 	if tag == "" {
@@ -125,59 +123,12 @@ func (v *serving) detail(ctx context.Context, client *runner.Client, tag string)
 	return d
 }
 
-// startTime bounds the start of a runner.
-const startTime = 2 * time.Minute
-
-// revive looks for the runner again and starts its container if that is allowed.
+// revive brings the runner up for a request, where that is allowed.
 func (v *serving) revive(ctx context.Context) error {
-	select { // one at a time: the others find it up
-	case v.reviving <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
+	err := v.s.keeper.do(ctx, nothing, false)
+	var ours *Error
+	if errors.As(err, &ours) {
+		return errors.New(ours.Why)
 	}
-	defer func() { <-v.reviving }()
-	found, err := v.s.yard.FindRunner(ctx)
-	if err != nil {
-		return err
-	}
-	v.seen(found)
-	defer wish(v.s.lookRunner)
-	client := runner.NewClient(found.Endpoint)
-	defer client.Close()
-	if !found.Stopped {
-		if err := client.Health(ctx); err != nil {
-			return errors.New("nothing answers at " + found.String())
-		}
-		return nil
-	}
-	if start := v.s.yard.Config.StartRunner; start != nil && !*start || found.Container == "" {
-		return errors.New("its container is stopped")
-	}
-	v.s.log.Info("a request came: starting Model Runner's container")
-	ctx, cancel := context.WithTimeout(ctx, startTime)
-	defer cancel()
-	if err := (engine.Container{Host: found.DockerHost, ID: found.Container}).Start(ctx); err != nil {
-		return err
-	}
-	return v.untilHealthy(ctx)
-}
-
-// untilHealthy waits until a runner that is starting answers. Nothing announces that.
-func (v *serving) untilHealthy(ctx context.Context) error {
-	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		if found, err := v.s.yard.FindRunner(ctx); err == nil && !found.Stopped {
-			v.seen(found)
-			client := runner.NewClient(found.Endpoint)
-			err := client.Health(ctx)
-			client.Close()
-			if err == nil {
-				return nil
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return errors.New("it was started and does not answer")
-		case <-time.After(pause):
-		}
-	}
+	return err
 }

@@ -3,6 +3,7 @@ package service
 import (
 	"fmt"
 	"strconv"
+	"time"
 )
 
 // Tokens writes a context size as people say it, 64K; nothing for an unknown one.
@@ -38,6 +39,15 @@ func Count(n int, one, many string) string {
 		return "1 " + one
 	}
 	return fmt.Sprintf("%d %s", n, many)
+}
+
+// Since writes a moment of the past: its time, and its day when that is another one.
+func Since(t, now time.Time) string {
+	t, now = t.Local(), now.Local()
+	if t.YearDay() == now.YearDay() && t.Year() == now.Year() {
+		return t.Format("15:04")
+	}
+	return t.Format("2 Jan 15:04")
 }
 
 // Speed writes how fast a model writes: 41 tok/s.

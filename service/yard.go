@@ -11,10 +11,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"switchyard/service/claude"
-	"switchyard/service/runner"
 )
 
 // Yard is one user's machine: what the command line and the tray both work on.
@@ -96,68 +94,6 @@ func (y *Yard) gateway(ctx context.Context) (address, bool) {
 	}
 	at, err := running.address(ctx)
 	return at, err == nil
-}
-
-// FindRunner names the runner of this machine.
-func (y *Yard) FindRunner(ctx context.Context) (runner.Found, error) {
-	found, err := runner.Find(ctx, runner.Search{Getenv: y.getenv, Home: y.Home, Configured: y.Config.Runner})
-	if err != nil {
-		return found, &Error{Kind: Refused, What: "finding Model Runner", Why: err.Error(), Remedy: "correct it", Err: err}
-	}
-	return found, nil
-}
-
-// quick bounds a look at a runner that should answer at once.
-const quick = 2 * time.Second
-
-// LookAtRunner fills the State's part about the runner.
-func (y *Yard) LookAtRunner(ctx context.Context) (Runner, []Model) {
-	found, err := y.FindRunner(ctx)
-	if err != nil {
-		return Runner{State: Absent, Engine: runner.None}, nil
-	}
-	return y.lookAt(ctx, found)
-}
-
-func (y *Yard) lookAt(ctx context.Context, found runner.Found) (Runner, []Model) {
-	seen := Runner{State: Running, Engine: found.Engine, URL: found.String()}
-	if found.Stopped {
-		seen.State = Stopped
-		return seen, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, quick)
-	defer cancel()
-	client := runner.NewClient(found.Endpoint)
-	defer client.Close()
-	var version sync.WaitGroup
-	version.Go(func() { seen.Version, _ = client.Version(ctx) })
-	models, err := client.Models(ctx)
-	version.Wait()
-	var failed *runner.Error
-	switch {
-	case err == nil:
-	case errors.As(err, &failed) && failed.Unreachable() && !errors.Is(err, context.DeadlineExceeded):
-		seen.State = Stopped
-		if found.Engine == runner.Process && found.Source == "the usual port" {
-			seen.State, seen.Engine = Absent, runner.None
-		}
-		return seen, nil
-	default:
-		seen.State = Broken
-		return seen, nil
-	}
-	var out []Model
-	for _, m := range models {
-		tags := m.Tags
-		if len(tags) == 0 {
-			tags = []string{m.ID}
-		}
-		for _, tag := range tags {
-			out = append(out, Model{Tag: tag, ID: m.ID, Size: m.Size, Context: m.Context})
-		}
-	}
-	slices.SortFunc(out, func(a, b Model) int { return strings.Compare(a.Tag, b.Tag) })
-	return seen, out
 }
 
 // files is what the settings files and the ledger say.
@@ -292,9 +228,18 @@ func (y *Yard) Look(ctx context.Context) State {
 	var s State
 	var both sync.WaitGroup
 	both.Go(func() { s.Runner, s.Models = y.LookAtRunner(ctx) })
-	s.Gateway = y.lookAtGateway(ctx)
+	var told Runner
+	if running, err := y.Supervised(ctx); err == nil {
+		s.Gateway, _ = running.Gateway(ctx)
+		told, _ = running.Runner(ctx)
+	}
 	f := y.lookAtFiles(ctx)
 	both.Wait()
+	// What is being done with it, and why it was given up, only the supervisor knows.
+	if told.State == Starting || told.State == Broken || told.Restarts > 0 {
+		told.exposed, told.openOrigins = s.Runner.exposed, s.Runner.openOrigins
+		s.Runner = told
+	}
 	return y.merge(s, f)
 }
 

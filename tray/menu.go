@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"switchyard/assets"
 	"switchyard/service"
@@ -19,8 +20,9 @@ import (
 // Action is what a click on a row asks for.
 type Action struct {
 	Do    Verb
-	Route claude.Route // for SwitchTo
-	Model string       // for ChooseModel
+	Route claude.Route    // for SwitchTo
+	Model string          // for ChooseModel
+	Want  service.Control // for ControlRunner
 }
 
 // Verb is a kind of action.
@@ -30,6 +32,8 @@ const (
 	Nothing Verb = iota
 	SwitchTo
 	ChooseModel
+	ControlRunner
+	OpenRunnerLog
 	Quit // leave the settings as they are
 	CloudThenQuit
 )
@@ -62,7 +66,7 @@ func Menu(s service.State) []Row {
 		route(s, claude.Offline, "Offline"),
 		{Separator: true},
 		{Title: "Model", Rows: models(s)},
-		{Title: runnerLine(s.Runner), Disabled: true},
+		{Title: runnerLine(s.Runner), Rows: runnerRows(s.Runner)},
 		{Separator: true},
 		{Title: "Quit", Hidden: !inCloud, Action: Action{Do: Quit}},
 		{Title: "Quit…", Hidden: inCloud, Rows: []Row{
@@ -177,20 +181,54 @@ func isModel(m service.Model, chosen string, of int) bool {
 	return tag != ""
 }
 
+// runnerLine says how Model Runner is. The moment it started stands there, not
+// how long ago that was: nothing has to be drawn again as time goes by.
 func runnerLine(r service.Runner) string {
-	switch r.State {
-	case service.Running:
-		return short(fmt.Sprintf("Model Runner: running · %s", strings.TrimPrefix(r.URL, "http://")))
-	case service.Starting:
-		return "Model Runner: starting…"
-	case service.Stopped:
-		return "Model Runner: stopped"
-	case service.Broken:
-		return "Model Runner: does not answer properly"
-	case service.Absent:
-		return "Model Runner: not found"
+	const name = "Model Runner: "
+	switch {
+	case r.Doing != "":
+		return name + r.Doing
+	case r.State == service.Running && !r.Since.IsZero():
+		return short(name + "running since " + service.Since(r.Since, time.Now()) + place(r.URL))
+	case r.State == service.Running:
+		return short(name + "running" + place(r.URL))
+	case r.State == service.Starting:
+		return name + "starting…"
+	case r.ByPerson:
+		return name + "stopped by you"
+	case r.State == service.Stopped:
+		return name + "stopped"
+	case r.State == service.Broken:
+		return name + "does not work"
+	case r.State == service.Absent:
+		return name + "not found"
 	}
-	return "Model Runner: looking…"
+	return name + "looking…"
+}
+
+// place is the port, or nothing for a runner on a socket.
+func place(url string) string {
+	host, ok := strings.CutPrefix(url, "http://")
+	if !ok {
+		return ""
+	}
+	if port, local := strings.CutPrefix(host, "127.0.0.1:"); local {
+		return " · port " + port
+	}
+	return " · " + host
+}
+
+// runnerRows are what can be done with Model Runner. The first row says why it does
+// not work.
+func runnerRows(r service.Runner) []Row {
+	up := r.State == service.Running || r.State == service.Broken || r.State == service.Starting
+	return []Row{
+		{Title: short(r.Reason), Disabled: true, Hidden: r.Reason == ""},
+		{Title: "Start", Disabled: !r.Controlled || r.Doing != "" || r.State == service.Running || r.State == service.Starting, Action: Action{Do: ControlRunner, Want: service.StartRunner}},
+		{Title: "Stop", Disabled: !r.Controlled || !up, Action: Action{Do: ControlRunner, Want: service.StopRunner}},
+		{Title: "Restart", Disabled: !r.Controlled || !up, Action: Action{Do: ControlRunner, Want: service.RestartRunner}},
+		{Title: "Open its log", Disabled: r.State == service.Absent || r.State == "", Action: Action{Do: OpenRunnerLog}},
+	}
 }
 
 // Icon is the picture for a State.

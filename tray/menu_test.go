@@ -3,17 +3,18 @@ package tray
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"switchyard/assets"
 	"switchyard/service"
 	"switchyard/service/claude"
+	"switchyard/service/engine"
 	"switchyard/service/gateway"
-	"switchyard/service/runner"
 )
 
 var (
-	up     = service.Runner{State: service.Running, Engine: runner.Container, URL: "http://127.0.0.1:12434"}
-	down   = service.Runner{State: service.Stopped, Engine: runner.Container, URL: "http://127.0.0.1:12434"}
+	up     = service.Runner{State: service.Running, Engine: engine.Container, URL: "http://127.0.0.1:12434", Controlled: true}
+	down   = service.Runner{State: service.Stopped, Engine: engine.Container, URL: "http://127.0.0.1:12434", Controlled: true}
 	coder  = service.Model{Tag: "docker.io/ai/qwen3-coder:latest", Size: 17 << 30, Context: 262144}
 	gptOSS = service.Model{Tag: "docker.io/ai/gpt-oss:20b", Size: 11 << 30, Context: 131072}
 	drift  = service.Warning{Code: "drift", Text: "settings.json: somebody changed X", Remedy: "switch again"}
@@ -55,6 +56,10 @@ func TestMenu(t *testing.T) {
   Model
       Model Runner does not run
   Model Runner: looking…
+      Start
+      Stop
+      Restart
+      Open its log
 ---
   Quit
 `},
@@ -69,7 +74,11 @@ func TestMenu(t *testing.T) {
   Model
       ai/gpt-oss:20b · 11.0 GiB · 128K
     ✓ ai/qwen3-coder · 17.0 GiB · 256K
-  Model Runner: running · 127.0.0.1:12434
+  Model Runner: running · port 12434
+      Start
+      Stop
+      Restart
+      Open its log
 ---
   Quit…
       Back to cloud, then quit
@@ -87,7 +96,11 @@ func TestMenu(t *testing.T) {
 ---
   Model
     ✓ ai/qwen3-coder · 17.0 GiB · 256K
-  Model Runner: running · 127.0.0.1:12434
+  Model Runner: running · port 12434
+      Start
+      Stop
+      Restart
+      Open its log
 ---
   Quit…
       Back to cloud, then quit
@@ -103,7 +116,11 @@ func TestMenu(t *testing.T) {
 ---
   Model
     ✓ ai/qwen3-coder · 17.0 GiB · 256K
-  Model Runner: running · 127.0.0.1:12434
+  Model Runner: running · port 12434
+      Start
+      Stop
+      Restart
+      Open its log
 ---
   Quit…
       Back to cloud, then quit
@@ -120,7 +137,11 @@ func TestMenu(t *testing.T) {
   Model
     ✓ ai/gpt-oss:20b · 11.0 GiB · 128K
       ai/qwen3-coder · 17.0 GiB · 256K
-  Model Runner: running · 127.0.0.1:12434
+  Model Runner: running · port 12434
+      Start
+      Stop
+      Restart
+      Open its log
 ---
   Quit
 `},
@@ -135,6 +156,10 @@ func TestMenu(t *testing.T) {
   Model
       Model Runner does not run
   Model Runner: stopped
+      Start
+      Stop
+      Restart
+      Open its log
 ---
   Quit…
       Back to cloud, then quit
@@ -150,7 +175,11 @@ func TestMenu(t *testing.T) {
 ---
   Model
       no models: docker model pull ai/qwen3-coder
-  Model Runner: running · 127.0.0.1:12434
+  Model Runner: running · port 12434
+      Start
+      Stop
+      Restart
+      Open its log
 ---
   Quit
 `},
@@ -161,6 +190,39 @@ func TestMenu(t *testing.T) {
 				t.Errorf("got%s\nwant%s", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestTheRunnersRow(t *testing.T) {
+	since := time.Date(2020, 5, 17, 9, 30, 0, 0, time.Local)
+	tests := []struct {
+		runner service.Runner
+		title  string
+		can    string // what can be clicked
+	}{
+		{service.Runner{}, "Model Runner: looking…", ""},
+		{up, "Model Runner: running · port 12434", "Stop Restart log"},
+		{service.Runner{State: service.Running, Since: since, URL: "http://127.0.0.1:12999", Controlled: true}, "Model Runner: running since 17 May 09:30 · port 12999", "Stop Restart log"},
+		{service.Runner{State: service.Running, URL: "/run/user/1000/switchyard/runner.sock", Controlled: true}, "Model Runner: running", "Stop Restart log"},
+		{service.Runner{State: service.Running, URL: "http://box:12434"}, "Model Runner: running · box:12434", "log"},
+		{service.Runner{State: service.Starting, Doing: "restarting…", Controlled: true}, "Model Runner: restarting…", "Stop Restart log"},
+		{down, "Model Runner: stopped", "Start log"},
+		{service.Runner{State: service.Stopped, ByPerson: true, Controlled: true}, "Model Runner: stopped by you", "Start log"},
+		{service.Runner{State: service.Stopped, Doing: "stopping…", Controlled: true}, "Model Runner: stopping…", "log"},
+		{service.Runner{State: service.Broken, Reason: "it ended 5 times in ten minutes", Controlled: true}, "Model Runner: does not work", "Start Stop Restart log"},
+		{service.Runner{State: service.Absent, Reason: "Model Runner is not installed in Docker", Controlled: true}, "Model Runner: not found", "Start"},
+	}
+	for _, tt := range tests {
+		title, rows := runnerLine(tt.runner), runnerRows(tt.runner)
+		var can []string
+		for _, r := range rows[1:] {
+			if !r.Disabled {
+				can = append(can, strings.TrimPrefix(r.Title, "Open its "))
+			}
+		}
+		if title != tt.title || strings.Join(can, " ") != tt.can || rows[0].Hidden != (tt.runner.Reason == "") {
+			t.Errorf("%q %q, want %q %q", title, can, tt.title, tt.can)
+		}
 	}
 }
 

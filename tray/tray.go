@@ -6,6 +6,7 @@ import (
 	"log"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -199,6 +200,10 @@ func (t *tray) perform(ctx context.Context, stop func(), a Action) {
 		if err := t.supervisor.Choose(ctx, a.Model); err != nil {
 			t.log.Warn("choosing a model", "error", err)
 		}
+	case ControlRunner:
+		_ = t.supervisor.Control(ctx, a.Want)
+	case OpenRunnerLog:
+		t.supervisor.OpenRunnerLog(ctx, open)
 	case CloudThenQuit:
 		if t.supervisor.Switch(ctx, service.Request{Route: claude.Cloud}) == nil {
 			stop()
@@ -206,6 +211,18 @@ func (t *tray) perform(ctx context.Context, stop func(), a Action) {
 	case Quit:
 		stop()
 	}
+}
+
+// open shows a file with the desktop's own program for it.
+func open(ctx context.Context, file string) error {
+	name, args := "xdg-open", []string{file}
+	switch runtime.GOOS {
+	case "windows":
+		name, args = "rundll32", []string{"url.dll,FileProtocolHandler", file}
+	case "darwin":
+		name, args = "open", []string{"-t", file}
+	}
+	return exec.CommandContext(ctx, name, args...).Run()
 }
 
 // onlyOne keeps a second tray of the same user from starting; unlock is nil when one runs.

@@ -308,6 +308,9 @@ func (x *exchange) finish() {
 	}
 	x.g.metrics.observe(r)
 	x.g.ring.add(*r)
+	if x.g.opt.Served != nil {
+		x.g.opt.Served(r.Model, r.Error)
+	}
 }
 
 // round keeps one decimal.

@@ -42,6 +42,7 @@ type Options struct {
 	Revive   func(ctx context.Context) error // brings a runner that does not answer up; nil: that is not allowed
 	Parallel int                             // requests at a time for a model; 0: what the model bears
 	Changed  func()                          // a Snapshot would be another one now; must not block; may be nil
+	Served   func(tag string, why Reason)    // a request ended, well or because of why; must not block; may be nil
 }
 
 const (

@@ -1,9 +1,10 @@
 // Package runner is a client of Docker Model Runner's HTTP API, over TCP, a unix
-// socket or Docker Desktop's socket, and finds the runner of this machine.
+// socket or Docker Desktop's socket.
 package runner
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,23 +18,11 @@ import (
 	"time"
 )
 
-// Engine is what keeps a runner alive.
-type Engine string
-
-const (
-	Container Engine = "container" // Docker Engine
-	Desktop   Engine = "desktop"   // Docker Desktop
-	Process   Engine = "process"   // a plain binary
-	Remote    Engine = "remote"    // somebody else's
-	None      Engine = "none"
-)
-
 // Endpoint is where a runner's API is.
 type Endpoint struct {
 	URL    string // http(s)://host:port, without a final slash; over a socket only the path counts
 	Socket string // a unix socket; empty for TCP
-	Engine Engine
-	Source string // what named it, for messages: "MODEL_RUNNER_HOST", "Docker Desktop" …
+	Start  string // how a person starts it, for messages
 }
 
 // BaseURL is what Claude Code is pointed to; empty when no TCP client can reach the runner.
@@ -137,7 +126,7 @@ func NewClient(e Endpoint) *Client {
 // Through sends the messages of the proofs through a gateway, as Claude Code will:
 // url is its address, token what it asks for.
 func (c *Client) Through(url, token string) {
-	c.messages = NewClient(Endpoint{URL: url, Engine: c.endpoint.Engine, Source: "Switchyard's gateway"})
+	c.messages = NewClient(Endpoint{URL: url, Start: c.endpoint.Start})
 	c.messages.token = token
 }
 
@@ -292,7 +281,7 @@ func (c *Client) request(ctx context.Context, method, path string, body io.Reade
 	req, err := http.NewRequestWithContext(ctx, method, c.endpoint.URL+path, body)
 	if err != nil {
 		return nil, &Error{Endpoint: c.endpoint, Doing: "reaching Model Runner", Err: err,
-			Why: "the address is not a URL", Remedy: "correct " + c.endpoint.Source}
+			Why: "the address is not a URL", Remedy: "correct it"}
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json")
@@ -323,7 +312,7 @@ func (c *Client) do(req *http.Request, doing string) ([]byte, error) {
 }
 
 func (c *Client) unreachable(doing string, err error) *Error {
-	e := &Error{Endpoint: c.endpoint, Doing: doing, Err: err, Why: "nothing answers", Remedy: c.startRemedy()}
+	e := &Error{Endpoint: c.endpoint, Doing: doing, Err: err, Why: "nothing answers", Remedy: cmp.Or(c.endpoint.Start, "start Model Runner: switchyard runner start")}
 	var timeout interface{ Timeout() bool }
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -332,19 +321,6 @@ func (c *Client) unreachable(doing string, err error) *Error {
 		e.Why = "no answer in time"
 	}
 	return e
-}
-
-// startRemedy says how a runner of this kind is started by hand.
-func (c *Client) startRemedy() string {
-	switch c.endpoint.Engine {
-	case Desktop:
-		return "start Docker Desktop and enable Model Runner (docker desktop enable model-runner --tcp 12434)"
-	case Container:
-		return "start its container (docker start docker-model-runner)"
-	case Remote:
-		return "see to it that the runner named by " + c.endpoint.Source + " is up"
-	}
-	return "start Model Runner (docker model install-runner, docker desktop enable model-runner --tcp 12434, or run model-runner)"
 }
 
 func (c *Client) refused(doing string, status int, body []byte) *Error {
@@ -356,7 +332,7 @@ func (c *Client) refused(doing string, status int, body []byte) *Error {
 	case status == http.StatusNotFound && strings.Contains(lower, "model"):
 		e.Remedy = "pull it (docker model pull), or choose one that is there"
 	case strings.Contains(lower, "not enough gpu memory"), strings.Contains(lower, "not enough memory"), strings.Contains(lower, "out of memory"):
-		e.Why = "the GPU has not enough memory for this model"
+		e.Why = noMemory
 		e.Remedy = "choose a smaller model or context, or unload another model (docker model unload)"
 	case status == http.StatusNotFound:
 		e.Remedy = "see what listens there; it may not be Model Runner, or one older than 1.0.11"

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -45,7 +44,7 @@ func realRunner(t *testing.T) (r *lab.Runner, double bool) {
 
 func TestProofsOnARealRunner(t *testing.T) {
 	r, double := realRunner(t)
-	c := NewClient(Endpoint{URL: r.URL, Engine: Process})
+	c := NewClient(Endpoint{URL: r.URL})
 	t.Cleanup(c.Close)
 	tests := []struct {
 		model  string
@@ -150,6 +149,9 @@ func TestStrangersOnThePort(t *testing.T) {
 	}
 }
 
+// desktopPrefix is where Docker Desktop serves Model Runner on its own socket.
+const desktopPrefix = "/exp/vDD4.40"
+
 func TestOverASocketAndThePrefix(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "s")
 	listener, err := net.Listen("unix", socket)
@@ -166,7 +168,7 @@ func TestOverASocketAndThePrefix(t *testing.T) {
 	})}
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { _ = server.Close() })
-	e := Endpoint{URL: "http://localhost" + desktopPrefix, Socket: socket, Engine: Desktop}
+	e := Endpoint{URL: "http://localhost" + desktopPrefix, Socket: socket}
 	c := NewClient(e)
 	defer c.Close()
 	models, err := c.Models(t.Context())
@@ -179,99 +181,6 @@ func TestOverASocketAndThePrefix(t *testing.T) {
 	}
 	if e.BaseURL() != "" {
 		t.Error("Claude Code cannot be pointed to a socket")
-	}
-}
-
-func TestFind(t *testing.T) {
-	home := t.TempDir()
-	contexts := filepath.Join(home, ".docker", "model", "contexts.json")
-	write := func(text string) {
-		if err := errors.Join(os.MkdirAll(filepath.Dir(contexts), 0o755), os.WriteFile(contexts, []byte(text), 0o600)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	const lan = `{"version":1,"current":"lan","contexts":{"lan":{"host":"http://192.168.1.5:12434/"}}}`
-	noDocker := "unix://" + filepath.Join(home, "no.sock")
-	tests := []struct {
-		name, host, configured, contexts string
-		url                              string
-		engine                           Engine
-		fails                            bool
-	}{
-		{"nothing", "", "", "", "http://127.0.0.1:12434", Process, false},
-		{"variable", "http://127.0.0.1:9", "http://a:1", lan, "http://127.0.0.1:9", Process, false},
-		{"variable without scheme", "gpu-box:12434", "", "", "http://gpu-box:12434", Remote, false},
-		{"variable with the API's path", "http://[::1]:9/anthropic/", "", "", "http://[::1]:9", Process, false},
-		{"variable wrong", "http://", "", "", "", "", true},
-		{"configuration", "", "https://a.example:1", lan, "https://a.example:1", Remote, false},
-		{"context", "", "", lan, "http://192.168.1.5:12434", Remote, false},
-		{"default context", "", "", `{"version":1,"current":"default"}`, "http://127.0.0.1:12434", Process, false},
-		{"context that is gone", "", "", `{"current":"x","contexts":{}}`, "", "", true},
-		{"contexts broken", "", "", `{`, "", "", true},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			write(tt.contexts)
-			if tt.contexts == "" {
-				_ = os.Remove(contexts)
-			}
-			env := map[string]string{"MODEL_RUNNER_HOST": tt.host, "DOCKER_HOST": noDocker}
-			found, err := Find(t.Context(), Search{Getenv: func(k string) string { return env[k] }, Home: home, Configured: tt.configured})
-			if (err != nil) != tt.fails || found.URL != tt.url || found.Engine != tt.engine {
-				t.Errorf("%+v %v", found, err)
-			}
-		})
-	}
-}
-
-// dockerDouble answers the three calls that the search makes, as Docker's API does.
-func dockerDouble(t *testing.T, containers, info string) (host string) {
-	t.Helper()
-	socket := filepath.Join(t.TempDir(), "docker.sock")
-	listener, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Api-Version", "1.45")
-		w.Header().Set("Content-Type", "application/json")
-		switch {
-		case strings.HasSuffix(r.URL.Path, "/_ping"):
-		case strings.HasSuffix(r.URL.Path, "/containers/json"):
-			fmt.Fprint(w, containers)
-		case strings.HasSuffix(r.URL.Path, "/info"):
-			fmt.Fprint(w, info)
-		default:
-			http.NotFound(w, r)
-		}
-	})}
-	go func() { _ = server.Serve(listener) }()
-	t.Cleanup(func() { _ = server.Close() })
-	return "unix://" + socket
-}
-
-func TestFindThroughDocker(t *testing.T) {
-	const labels = `"Labels":{"com.docker.desktop.service":"model-runner","com.docker.model-runner.role":"controller"}`
-	tests := []struct {
-		name, containers string
-		url              string
-		stopped          bool
-		engine           Engine
-	}{
-		{"running", `[{"State":"running",` + labels + `,"Ports":[{"IP":"172.17.0.1","PrivatePort":12434,"PublicPort":12999,"Type":"tcp"},{"IP":"127.0.0.1","PrivatePort":12434,"PublicPort":12999,"Type":"tcp"},{"IP":"127.0.0.1","PrivatePort":12444,"PublicPort":12444,"Type":"tcp"}]}]`, "http://127.0.0.1:12999", false, Container},
-		{"open to all", `[{"State":"running",` + labels + `,"Ports":[{"IP":"0.0.0.0","PrivatePort":12434,"PublicPort":12434,"Type":"tcp"}]}]`, "http://127.0.0.1:12434", false, Container},
-		{"stopped", `[{"State":"exited",` + labels + `}]`, "http://127.0.0.1:12434", true, Container},
-		{"none", `[]`, "http://127.0.0.1:12434", false, Process},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			host := dockerDouble(t, tt.containers, `{"OperatingSystem":"Debian GNU/Linux 12"}`)
-			getenv := func(k string) string { return map[string]string{"DOCKER_HOST": host}[k] }
-			found, err := Find(t.Context(), Search{Getenv: getenv, Home: t.TempDir()})
-			if err != nil || found.URL != tt.url || found.Stopped != tt.stopped || found.Engine != tt.engine {
-				t.Errorf("%+v %v", found, err)
-			}
-		})
 	}
 }
 

@@ -1,0 +1,190 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"switchyard/service"
+	"switchyard/service/engine"
+)
+
+func (c *commands) runner() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "runner", Short: "Model Runner itself: its state, start, stop, installation, log", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.runnerStatus(cmd) },
+	}
+	cmd.AddCommand(
+		&cobra.Command{Use: "status", Short: "Show how Model Runner is", Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error { return c.runnerStatus(cmd) }},
+		c.runnerControl(service.StartRunner, "Start it and wait until it answers"),
+		c.runnerControl(service.StopRunner, "Stop it; Switchyard does not start it again by itself"),
+		c.runnerControl(service.RestartRunner, "Stop it, start it, and wait until it answers"),
+		c.runnerInstall(), c.runnerLogs(),
+	)
+	return cmd
+}
+
+func (c *commands) runnerStatus(cmd *cobra.Command) error {
+	yard, err := c.open()
+	if err != nil {
+		return err
+	}
+	s := yard.Look(cmd.Context())
+	if c.json {
+		err = c.print(s.Runner)
+	} else {
+		_, err = io.WriteString(c.Stdout, runnerText(s.Runner, len(s.Models), time.Now()))
+	}
+	if err == nil && s.Runner.State != service.Running {
+		return errReported{service.Unreachable}
+	}
+	return err
+}
+
+func (c *commands) runnerControl(what service.Control, short string) *cobra.Command {
+	return &cobra.Command{
+		Use: string(what), Short: short, Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			yard, err := c.open()
+			if err != nil {
+				return err
+			}
+			progress, clear := c.progress()
+			if progress.Begin != nil {
+				progress.Begin(string(what) + "_runner")
+			}
+			err = yard.Control(cmd.Context(), what)
+			clear()
+			if err != nil {
+				return err
+			}
+			s := yard.Look(cmd.Context())
+			if c.json {
+				return c.print(s.Runner)
+			}
+			_, err = io.WriteString(c.Stdout, runnerText(s.Runner, len(s.Models), time.Now()))
+			return err
+		},
+	}
+}
+
+func (c *commands) runnerInstall() *cobra.Command {
+	var how engine.Install
+	cmd := &cobra.Command{
+		Use: "install", Short: "Set Model Runner up in Docker, or set it up again with other options", Args: noArgs,
+		Long: `Install makes Model Runner's container with Docker's model command, or enables
+Model Runner in Docker Desktop. A container that is there already is made again
+with the options given; its host, port, restart policy, networks and environment
+stay as they are otherwise. Claude Code's settings follow it to another port.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			yard, err := c.open()
+			if err != nil {
+				return err
+			}
+			if how.Port < 0 || how.Port > 65535 {
+				return usageError{fmt.Errorf("--port %d is no port", how.Port)}
+			}
+			clear := func() {}
+			progress := func(line string) { fmt.Fprintln(c.Stderr, line) }
+			switch {
+			case c.json:
+				progress = func(string) {}
+			case c.Terminal:
+				const wipe = "\r\x1b[K"
+				progress = func(line string) { fmt.Fprint(c.Stderr, wipe+cut(line, 76)) }
+				clear = func() { fmt.Fprint(c.Stderr, wipe) }
+			}
+			err = yard.Install(cmd.Context(), how, progress)
+			clear()
+			if err != nil {
+				return err
+			}
+			s := yard.Look(cmd.Context())
+			if c.json {
+				return c.print(s.Runner)
+			}
+			_, err = io.WriteString(c.Stdout, runnerText(s.Runner, len(s.Models), time.Now()))
+			return err
+		},
+	}
+	flags := cmd.Flags()
+	flags.IntVar(&how.Port, "port", 0, "its port on this machine (default: as it was, or 12434)")
+	flags.StringVar(&how.Host, "host", "", "the address it listens at (default: as it was, or 127.0.0.1)")
+	flags.StringVar(&how.GPU, "gpu", "", "none, cuda, rocm … for a new container (default: what Docker finds)")
+	flags.BoolVar(&how.Pull, "pull", false, "also get the newest image")
+	return cmd
+}
+
+func (c *commands) runnerLogs() *cobra.Command {
+	var follow bool
+	var lines int
+	cmd := &cobra.Command{
+		Use: "logs", Short: "Show Model Runner's own log", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			yard, err := c.open()
+			if err != nil {
+				return err
+			}
+			return yard.RunnerLogs(cmd.Context(), c.Stdout, lines, follow)
+		},
+	}
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on and print new lines")
+	cmd.Flags().IntVarP(&lines, "lines", "n", 100, "how many of the last lines")
+	return cmd
+}
+
+// runnerText is what "runner status" prints.
+func runnerText(r service.Runner, models int, now time.Time) string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	fmt.Fprintf(w, "Model Runner\t%s\n", strings.Join(runnerParts(r, now), " · "))
+	if r.URL != "" && r.State == service.Running {
+		fmt.Fprintf(w, "Address\t%s\n", r.URL)
+		fmt.Fprintf(w, "Models\t%d\n", models)
+	}
+	if r.Restarts > 0 {
+		fmt.Fprintf(w, "Restarts\t%d in the last ten minutes\n", r.Restarts)
+	}
+	_ = w.Flush()
+	if r.Reason != "" {
+		b.WriteString(warningText([]service.Warning{{Text: r.Reason, Remedy: r.Remedy}}))
+	}
+	return b.String()
+}
+
+// runnerParts say in a line how the runner is.
+func runnerParts(r service.Runner, now time.Time) []string {
+	state := string(r.State)
+	switch {
+	case r.Doing != "":
+		state = strings.TrimSuffix(r.Doing, "…")
+	case r.ByPerson:
+		state = "stopped by you"
+	case r.State == service.Running && !r.Since.IsZero():
+		state = "running since " + service.Since(r.Since, now)
+	case r.State == service.Absent:
+		state = "not found"
+	}
+	kind := string(r.Engine)
+	if r.Engine == engine.None {
+		kind = ""
+	}
+	version := r.Version
+	if version != "" {
+		version = "version " + version
+	}
+	return nonEmpty(state, kind, version)
+}
+
+// cut shortens a line for a terminal.
+func cut(line string, width int) string {
+	runes := []rune(line)
+	if len(runes) <= width {
+		return line
+	}
+	return string(runes[:width-1]) + "…"
+}

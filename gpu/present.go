@@ -1,0 +1,23 @@
+// Package gpu knows the machine's graphics processors.
+package gpu
+
+import "strings"
+
+// Maker is who made a GPU that models can be computed on.
+type Maker string
+
+const (
+	NVIDIA Maker = "NVIDIA"
+	AMD    Maker = "AMD"
+)
+
+// byVendor tells a PCI vendor's number, as sysfs writes it.
+func byVendor(id string) (Maker, bool) {
+	switch strings.TrimSpace(id) {
+	case "0x10de":
+		return NVIDIA, true
+	case "0x1002":
+		return AMD, true
+	}
+	return "", false
+}

@@ -1,0 +1,83 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	gopsnet "github.com/shirou/gopsutil/v4/net"
+	"github.com/shirou/gopsutil/v4/process"
+
+	"switchyard/service/engine"
+)
+
+// portTaken says who holds a port, and offers a free one.
+func (y *Yard) portTaken(port int) (why, remedy string) {
+	ctx, cancel := context.WithTimeout(context.Background(), quick)
+	defer cancel()
+	why = fmt.Sprintf("port %d is taken", port)
+	if who := y.holder(ctx, port); who != "" {
+		why += " by " + who
+	}
+	remedy = "end what holds it"
+	if free := freePort(port + 1); free > 0 {
+		remedy += fmt.Sprintf(", or move Model Runner: switchyard runner install --port %d", free)
+	}
+	return why, remedy
+}
+
+// holder names the program that listens on a TCP port; empty when that cannot be
+// told, as of another user's.
+func (y *Yard) holder(ctx context.Context, port int) string {
+	connections, err := gopsnet.ConnectionsWithContext(ctx, "tcp")
+	if err != nil {
+		return ""
+	}
+	for _, c := range connections {
+		if c.Status != "LISTEN" || int(c.Laddr.Port) != port {
+			continue
+		}
+		if c.Pid == 0 {
+			return "a program of another user"
+		}
+		p, err := process.NewProcessWithContext(ctx, c.Pid)
+		if err != nil {
+			return fmt.Sprintf("process %d", c.Pid)
+		}
+		name, err := p.NameWithContext(ctx)
+		if err != nil {
+			return fmt.Sprintf("process %d", c.Pid)
+		}
+		if strings.HasPrefix(name, "docker-proxy") {
+			if container := engine.PublishedBy(ctx, y.getenv, y.Home, port); container != "" {
+				return "the container " + container
+			}
+		}
+		return fmt.Sprintf("%s (pid %d)", name, c.Pid)
+	}
+	return ""
+}
+
+// freePort finds a port that nothing listens on, from one on; 0 when there is none near.
+func freePort(from int) int {
+	const tries = 50
+	for port := from; port < from+tries && port < 1<<16; port++ {
+		if !listens(port) {
+			return port
+		}
+	}
+	return 0
+}
+
+// listens tells whether anything listens on a loopback port.
+func listens(port int) bool {
+	conn, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), 200*time.Millisecond)
+	if err != nil {
+		return false
+	}
+	_ = conn.Close()
+	return true
+}

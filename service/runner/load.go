@@ -1,0 +1,64 @@
+package runner
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+)
+
+// Answers sends the smallest message there is and returns when the model has
+// answered it. It loads the model, which may take minutes.
+func (c *Client) Answers(ctx context.Context, tag string) error {
+	_, err := c.say(ctx, "asking "+tag, map[string]any{"model": tag, "max_tokens": 1, "messages": []message{{"user", "Hi.\n"}}})
+	return err
+}
+
+// Unload takes a model out of memory, with an engine that may be dead.
+func (c *Client) Unload(ctx context.Context, tag string) error {
+	body, _ := json.Marshal(map[string]any{"models": []string{tag}})
+	req, err := c.request(ctx, http.MethodPost, "/engines/unload", bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	_, err = c.do(req, "unloading "+tag)
+	return err
+}
+
+// OutOfMemory tells whether an error says that a model does not fit.
+func OutOfMemory(err error) bool {
+	var failed *Error
+	return errors.As(err, &failed) && failed.Why == noMemory
+}
+
+// noMemory is the reason of such an error.
+const noMemory = "the GPU has not enough memory for this model"
+
+// Crashed tells whether an error says that a model's engine died or cannot be
+// started, as opposed to one that answers and refuses.
+func Crashed(err error) bool {
+	var failed *Error
+	if !errors.As(err, &failed) || OutOfMemory(err) || errors.Is(err, context.Canceled) {
+		return false
+	}
+	return failed.Status == 0 || failed.Status >= http.StatusInternalServerError || strings.Contains(failed.Why, "terminated unexpectedly")
+}
+
+// Anthropic tells whether the runner knows Anthropic's API, which came with 1.0.11.
+func (c *Client) Anthropic(ctx context.Context) (bool, error) {
+	req, err := c.request(ctx, http.MethodPost, "/anthropic/v1/messages", strings.NewReader("{}"))
+	if err != nil {
+		return false, err
+	}
+	_, err = c.do(req, "looking for Anthropic's API")
+	var failed *Error
+	if errors.As(err, &failed) && failed.Status == http.StatusBadRequest { // it misses the model's name
+		return true, nil
+	}
+	if errors.As(err, &failed) && failed.Status == http.StatusNotFound {
+		return false, nil
+	}
+	return err == nil, err
+}
