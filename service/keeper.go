@@ -45,6 +45,7 @@ type keeper struct {
 	reason  string // why it was given up, or an engine that could not be cured
 	remedy  string
 	version string // of the run that is up
+	address string // where a container answered last
 	cured   map[string]time.Time
 	pause   time.Duration // until the next look
 	watched engine.Engine
@@ -289,9 +290,7 @@ func (k *keeper) took(ctx context.Context, l look) {
 			k.reason, k.remedy = "", ""
 		}
 	}
-	if moved(before, l) && k.acts {
-		k.s.yard.follow(ctx, k.s.log, before.endpoint().BaseURL(), l.endpoint().BaseURL())
-	}
+	k.moved(ctx, l)
 	changed := !k.known || !reflect.DeepEqual(describeLook(before), describeLook(l))
 	k.last, k.known = l, true
 	if k.s.serving != nil {
@@ -311,10 +310,17 @@ func describeLook(l look) any {
 	return l.describe(l.api)
 }
 
-// moved tells whether a container's runner is at another address than before.
-func moved(before, after look) bool {
-	return before.engine != nil && before.engine == after.engine && after.engine.Kind() == engine.Container &&
-		before.seen.URL != "" && before.seen.URL != after.seen.URL && after.api.err == nil && after.seen.State == engine.Running
+// moved has the targets follow a container that answers at another address than before.
+func (k *keeper) moved(ctx context.Context, l look) {
+	if l.engine.Kind() != engine.Container || !l.asked() || l.api.err != nil {
+		return
+	}
+	address := l.endpoint().BaseURL()
+	if k.acts && k.address != "" && k.address != address {
+		k.s.yard.follow(ctx, k.s.log, k.address, address)
+		wish(k.s.lookFiles)
+	}
+	k.address = address
 }
 
 // backOff sets when to look again while Claude Code depends on the runner.

@@ -477,10 +477,21 @@ func (c *containerEngine) remake(ctx context.Context, old *container.InspectResp
 		}
 	}
 	progress("starting the new container")
-	made, err := api.ContainerCreate(ctx, &config, &host, networks(old), nil, name)
+	first, others := networks(old)
+	made, err := api.ContainerCreate(ctx, &config, &host, first, nil, name)
 	if err != nil {
 		back()
 		return c.failed("the new container cannot be made", err)
+	}
+	for network, how := range others { // older Dockers take one at the creation
+		if err == nil {
+			err = api.NetworkConnect(ctx, network, made.ID, how)
+		}
+	}
+	if err != nil {
+		_ = api.ContainerRemove(context.WithoutCancel(ctx), made.ID, container.RemoveOptions{Force: true})
+		back()
+		return c.failed("the new container cannot be connected to its networks", err)
 	}
 	if err := api.ContainerStart(ctx, made.ID, container.StartOptions{}); err != nil {
 		_ = api.ContainerRemove(context.WithoutCancel(ctx), made.ID, container.RemoveOptions{Force: true})
@@ -508,6 +519,9 @@ func rebind(host *container.HostConfig, how Install) {
 				list[i].HostIP = how.Host
 			}
 		}
+		if ip := net.ParseIP(how.Host); ip != nil && ip.IsUnspecified() { // it covers the others
+			list = slices.DeleteFunc(list, func(b nat.PortBinding) bool { return b.HostIP != how.Host })
+		}
 		slices.SortFunc(list, func(a, b nat.PortBinding) int {
 			return cmp.Or(cmp.Compare(a.HostIP, b.HostIP), cmp.Compare(a.HostPort, b.HostPort))
 		})
@@ -516,17 +530,24 @@ func rebind(host *container.HostConfig, how Install) {
 	host.PortBindings = bindings
 }
 
-// networks are the old container's, without the addresses that Docker gave it.
-func networks(old *container.InspectResponse) *network.NetworkingConfig {
-	endpoints := map[string]*network.EndpointSettings{}
+// networks are the old container's, without the addresses that Docker gave it: the
+// first one, and those to connect it to afterwards.
+func networks(old *container.InspectResponse) (first *network.NetworkingConfig, others map[string]*network.EndpointSettings) {
+	first, others = &network.NetworkingConfig{}, map[string]*network.EndpointSettings{}
+	main := old.HostConfig.NetworkMode.NetworkName()
 	if old.NetworkSettings != nil {
 		for name, e := range old.NetworkSettings.Networks {
 			short := old.ID[:min(12, len(old.ID))]
 			aliases := slices.DeleteFunc(slices.Clone(e.Aliases), func(a string) bool { return a == short })
-			endpoints[name] = &network.EndpointSettings{Aliases: aliases, Links: e.Links, DriverOpts: e.DriverOpts, IPAMConfig: e.IPAMConfig}
+			endpoint := &network.EndpointSettings{Aliases: aliases, Links: e.Links, DriverOpts: e.DriverOpts, IPAMConfig: e.IPAMConfig}
+			if name == main || len(old.NetworkSettings.Networks) == 1 {
+				first.EndpointsConfig = map[string]*network.EndpointSettings{name: endpoint}
+			} else {
+				others[name] = endpoint
+			}
 		}
 	}
-	return &network.NetworkingConfig{EndpointsConfig: endpoints}
+	return first, others
 }
 
 func pull(ctx context.Context, api *client.Client, ref string, progress func(string)) error {

@@ -322,7 +322,7 @@ func seekLines(file *os.File, lines int) error {
 	if err != nil {
 		return err
 	}
-	found := -1 // the last line's own end does not count
+	found := 0
 	buffer := make([]byte, chunk)
 	for at := end; at > 0; {
 		size := min(at, chunk)
@@ -331,7 +331,7 @@ func seekLines(file *os.File, lines int) error {
 			return err
 		}
 		for i := size - 1; i >= 0; i-- {
-			if buffer[i] != '\n' {
+			if buffer[i] != '\n' || at+i == end-1 { // the last line's own end does not count
 				continue
 			}
 			if found++; found == lines {

@@ -1,0 +1,296 @@
+//go:build e2e
+
+package service
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/client"
+
+	"switchyard/internal/lab"
+	"switchyard/internal/lab/gguf"
+	"switchyard/service/claude"
+	"switchyard/service/engine"
+)
+
+// dock is a scratch machine with a real Docker Engine, whose Model Runner the real
+// docker model command makes.
+type dock struct {
+	*testing.T
+	*lab.Docker
+	parts *lab.Parts
+	api   *client.Client
+	y     *Yard
+	s     *served
+	began time.Duration // the runner's own start, from docker start to its first answer
+}
+
+const containerName = "docker-model-runner"
+
+func newDock(t *testing.T) *dock {
+	t.Helper()
+	parts, err := lab.Build(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "dock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	d := &dock{T: t, parts: parts}
+	if d.Docker, err = lab.StartDocker(t.Context(), parts, dir); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Docker.Stop)
+	if d.api, err = d.Client(); err != nil {
+		t.Fatal(err)
+	}
+	d.y = open(t, "")
+	d.y.Environ = []string{"DOCKER_HOST=" + d.Host, "DOCKER_CONFIG=" + d.Config, "PATH=" + os.Getenv("PATH")}
+	return d
+}
+
+// freePorts finds ports that nothing listens on.
+func (d *dock) freePort() int {
+	d.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		d.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+func (d *dock) add(port int) {
+	d.Helper()
+	file := filepath.Join(d.y.Home, "tiny.gguf")
+	if err := gguf.WriteFile(file, gguf.Model{Name: "ai/tiny"}); err != nil {
+		d.Fatal(err)
+	}
+	cmd := exec.Command(d.parts.DockerModel, "package", "--gguf", file, "ai/tiny")
+	cmd.Env = []string{"HOME=" + d.y.Home, fmt.Sprintf("MODEL_RUNNER_HOST=http://127.0.0.1:%d", port)}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		d.Fatalf("%v\n%s", err, out)
+	}
+}
+
+func (d *dock) inspect() container.InspectResponse {
+	d.Helper()
+	found, err := d.api.ContainerInspect(d.Context(), containerName)
+	if err != nil {
+		d.Fatal(err)
+	}
+	return found
+}
+
+func (d *dock) must(err error) {
+	d.Helper()
+	if err != nil {
+		d.Fatal(err)
+	}
+}
+
+// told does something to the runner and measures until the State says so.
+func (d *dock) told(what string, act func() error, ok func(Runner) bool) {
+	d.Helper()
+	begin := time.Now()
+	d.must(act())
+	acted := time.Now()
+	d.s.until(what, func(s State) bool { return ok(s.Runner) })
+	d.Logf("%-45s told %4d ms after the command began, %4d ms after it ended", what, time.Since(begin).Milliseconds(), time.Since(acted).Milliseconds())
+	if time.Since(acted) > time.Second {
+		d.Errorf("%s: told %s after the event", what, time.Since(acted))
+	}
+}
+
+// back measures until the runner answers again, and a prompt too.
+func (d *dock) back(what string) {
+	d.Helper()
+	begin := time.Now()
+	d.s.until(what, func(s State) bool { return s.Runner.State == Running })
+	took := time.Since(begin)
+	d.Logf("%-45s back after %4d ms", what, took.Milliseconds())
+	if took > d.began+2*time.Second {
+		d.Errorf("%s: back after %s; its own start takes %s", what, took, d.began)
+	}
+	if status, body := prompt(d.T, d.y, "claude-opus-4-6"); status != 200 {
+		d.Errorf("%s: a prompt got %d %s", what, status, body)
+	}
+}
+
+func down(r Runner) bool { return r.State != Running }
+
+func stopped(r Runner) bool { return r.State == Stopped && r.Doing == "" }
+
+func absent(r Runner) bool { return r.State == Absent }
+
+func TestOnARealDocker(t *testing.T) {
+	d := newDock(t)
+	ctx := t.Context()
+	if look := d.y.Look(ctx); look.Runner.State != Absent || look.Runner.Engine != engine.Container || !strings.Contains(look.Runner.Remedy, "switchyard runner install") {
+		t.Fatalf("before the installation %+v", look.Runner)
+	}
+	if found := d.y.Doctor(ctx); len(found) == 0 || found[0].Code != engine.NotInstalled || found[0].Command != "switchyard runner install" {
+		t.Errorf("the doctor says %+v", found)
+	}
+	port := d.freePort()
+	var said []string
+	begin := time.Now()
+	d.must(d.y.Install(ctx, engine.Install{Port: port}, func(line string) { said = append(said, line) }))
+	t.Logf("installed in %s: %s", time.Since(begin).Round(time.Millisecond), strings.Join(said, " / "))
+	if bindings := d.inspect().HostConfig.PortBindings; len(bindings) != 1 || !strings.Contains(fmt.Sprint(bindings), "127.0.0.1") {
+		t.Errorf("published at %v", bindings)
+	}
+	d.add(port)
+	d.must(d.api.ContainerStop(ctx, containerName, container.StopOptions{}))
+	d.must(d.api.ContainerStart(ctx, containerName, container.StartOptions{}))
+	begin = time.Now()
+	eventually(t, "the runner's own start", func() bool { r, _ := d.y.LookAtRunner(ctx); return r.State == Running })
+	d.began = time.Since(begin)
+	t.Logf("its own start takes %s", d.began.Round(time.Millisecond))
+
+	d.s = serve(t, d.y)
+	mustSwitch(t, d.y.other(t), Request{Route: claude.Local})
+	d.s.until("the switch", func(s State) bool { return s.gatewayInUse() && s.Runner.State == Running })
+	d.back("at first")
+
+	t.Run("kill", func(t *testing.T) {
+		d.T = t
+		for range 2 {
+			d.told("docker kill", func() error { return d.api.ContainerKill(ctx, containerName, "KILL") }, down)
+			d.back("docker kill")
+		}
+	})
+	t.Run("restart", func(t *testing.T) {
+		d.T = t
+		d.must(d.api.ContainerRestart(ctx, containerName, container.StopOptions{}))
+		d.s.until("the new run", func(s State) bool {
+			return s.Runner.State == Running && s.Runner.Since.After(begin.Add(time.Second))
+		})
+		d.must(d.s.Control(ctx, RestartRunner))
+		d.back("switchyard runner restart")
+	})
+	t.Run("stopped by somebody", func(t *testing.T) {
+		d.T = t
+		d.told("docker stop", func() error { return d.api.ContainerStop(ctx, containerName, container.StopOptions{}) }, stopped)
+		<-time.After(2 * firstPause)
+		if d.inspect().State.Running {
+			t.Error("a stop was not respected")
+		}
+		d.back2("a prompt after docker stop")
+	})
+	t.Run("stopped by the person", func(t *testing.T) {
+		d.T = t
+		d.told("switchyard runner stop", func() error { return d.y.other(t).Control(ctx, StopRunner) }, func(r Runner) bool { return stopped(r) && r.ByPerson })
+		if status, body := prompt(t, d.y, "opus"); status != 503 || !strings.Contains(body, "you stopped it") {
+			t.Errorf("a prompt got %d %s", status, body)
+		}
+		d.must(d.y.other(t).Control(ctx, StartRunner))
+		d.back("switchyard runner start")
+	})
+	t.Run("removed", func(t *testing.T) {
+		d.T = t
+		d.told("docker model stop-runner", func() error { _, err := d.Model(ctx, "stop-runner"); return err }, absent)
+		d.back2("a prompt after docker model stop-runner")
+		d.told("docker rm -f", func() error {
+			return d.api.ContainerRemove(ctx, containerName, container.RemoveOptions{Force: true})
+		}, absent)
+		d.must(d.s.Control(ctx, StartRunner))
+		d.back("switchyard runner start")
+		if got := d.inspect().HostConfig.PortBindings; !strings.Contains(fmt.Sprint(got), fmt.Sprint(port)) {
+			t.Errorf("it came back at %v, was at %d", got, port)
+		}
+	})
+	t.Run("the daemon", func(t *testing.T) {
+		d.T = t
+		d.told("kill -9 of dockerd", func() error { d.Kill(); return nil }, func(r Runner) bool { return down(r) && strings.Contains(r.Reason, "Docker does not run") })
+		d.must(d.Docker.Start(ctx))
+		d.back("dockerd is back")
+	})
+	t.Run("moved", func(t *testing.T) {
+		d.T = t
+		name := "switchyard-test"
+		_, err := d.api.NetworkCreate(ctx, name, network.CreateOptions{})
+		d.must(err)
+		d.must(d.api.NetworkConnect(ctx, name, containerName, nil))
+		before := d.inspect()
+		second := d.freePort()
+		d.must(d.y.other(t).Install(ctx, engine.Install{Port: second}, func(string) {}))
+		d.s.until("the new address", func(s State) bool { return strings.HasSuffix(s.Runner.URL, fmt.Sprint(second)) && s.Runner.State == Running })
+		d.back("switchyard runner install --port")
+		after := d.inspect()
+		slices.Sort(before.Config.Env)
+		slices.Sort(after.Config.Env)
+		if after.HostConfig.RestartPolicy != before.HostConfig.RestartPolicy || !slices.Equal(after.Config.Env, before.Config.Env) || after.NetworkSettings.Networks[name] == nil ||
+			len(after.Mounts) != len(before.Mounts) || after.Config.Labels["com.docker.model-runner.role"] != "controller" {
+			t.Errorf("other things changed: %+v\n%+v", before.HostConfig, after.HostConfig)
+		}
+		d.s.until("the address for when the gateway ends", func(s State) bool {
+			return len(s.Targets) > 0 && strings.Contains(s.Targets[0].Direct, fmt.Sprint(second))
+		})
+		port = second
+	})
+	t.Run("open to the network", func(t *testing.T) {
+		d.T = t
+		d.must(d.y.other(t).Install(ctx, engine.Install{Host: "0.0.0.0"}, func(string) {}))
+		warned := func(s State) bool {
+			return slices.ContainsFunc(s.Warnings, func(w Warning) bool { return w.Code == "runner_exposed" })
+		}
+		d.s.until("the warning", warned)
+		d.must(d.y.other(t).Install(ctx, engine.Install{Host: "127.0.0.1"}, func(string) {}))
+		d.s.until("no warning", func(s State) bool { return !warned(s) && s.Runner.State == Running })
+		d.back("closed again")
+	})
+	t.Run("a taken port", func(t *testing.T) {
+		d.T = t
+		d.must(d.s.Control(ctx, StopRunner))
+		taken, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		d.must(err)
+		defer taken.Close()
+		var failed *Error
+		err = d.s.Control(ctx, StartRunner)
+		if !errors.As(err, &failed) || failed.Kind != Refused || !strings.Contains(failed.Why, fmt.Sprintf("port %d is taken by service.test (pid %d)", port, os.Getpid())) ||
+			!strings.Contains(failed.Remedy, "switchyard runner install --port ") {
+			t.Errorf("got %v", err)
+		}
+		found := d.y.Doctor(ctx)
+		i := slices.IndexFunc(found, func(f Finding) bool { return f.Code == engine.PortTaken })
+		if i < 0 || !found[i].Fixable {
+			t.Fatalf("the doctor says %+v", found)
+		}
+		d.must(found[i].Fix(ctx))
+		d.back("moved by the doctor")
+		if state := d.s.present(); strings.HasSuffix(state.Runner.URL, fmt.Sprint(port)) {
+			t.Errorf("it is still at %s", state.Runner.URL)
+		}
+	})
+	t.Run("the log", func(t *testing.T) {
+		var log strings.Builder
+		if err := d.y.RunnerLogs(ctx, &log, 5, false); err != nil || strings.Count(log.String(), "\n") < 3 {
+			t.Errorf("%v %q", err, log.String())
+		}
+	})
+}
+
+// back2 sends the prompt first: a request brings the runner back.
+func (d *dock) back2(what string) {
+	d.Helper()
+	begin := time.Now()
+	if status, body := prompt(d.T, d.y, "claude-opus-4-6"); status != 200 {
+		d.Errorf("%s: %d %s", what, status, body)
+	}
+	d.Logf("%-45s answered after %4d ms", what, time.Since(begin).Milliseconds())
+	d.s.until("the runner", func(s State) bool { return s.Runner.State == Running })
+}
