@@ -4,6 +4,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"log"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -22,6 +24,7 @@ var version string
 func main() {
 	// A process that stays for weeks: memory counts for more than the collector's time (make bench shows both).
 	debug.SetGCPercent(50)
+	log.SetOutput(io.Discard) // net/http prints there what strangers on a port say
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx)
 	stop()

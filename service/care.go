@@ -41,6 +41,12 @@ const (
 	slowGrace = time.Minute
 )
 
+// pending tells whether the stopped runner is about to be started again.
+func (c *care) pending(l look) bool {
+	return l.seen.Controlled && l.seen.State == engine.Stopped && !l.seen.Meant && l.seen.Problem == nil &&
+		c.wanted && c.allowed && !c.stopped && !c.gaveUp
+}
+
 // verb is something to be done with a runner.
 type verb string
 

@@ -42,6 +42,8 @@ type keeper struct {
 	effort  *effort
 	waiting []ask
 	wanted  wants
+	tryNext bool   // it was started: the model is tried as soon as it answers
+	stuck   bool   // the last start failed for a reason that only a person can remove
 	reason  string // why it was given up, or an engine that could not be cured
 	remedy  string
 	version string // of the run that is up
@@ -279,20 +281,23 @@ func (k *keeper) took(ctx context.Context, l look) {
 	}
 	now := time.Now()
 	l.busy = k.s.serving != nil && k.s.serving.gateway.Snapshot().Running > 0
-	before := k.last
+	before, changed := k.last, !k.known || !reflect.DeepEqual(describeLook(k.last), describeLook(l))
+	k.last, k.known = l, true
 	k.care.see(now, l, k.effort != nil && k.effort.verb != nothing)
 	if before.seen.Run != l.seen.Run || l.api.err != nil {
 		k.version = ""
 	}
 	if l.asked() && l.api.err == nil {
 		k.version = l.api.version
-		if k.reason != "" && before.seen.Run != l.seen.Run {
+		if before.seen.Run != l.seen.Run {
 			k.reason, k.remedy = "", ""
+		}
+		if k.tryNext && k.effort == nil && k.wanted.model != "" {
+			k.tryNext = false
+			k.try(ctx, k.wanted.model, false)
 		}
 	}
 	k.moved(ctx, l)
-	changed := !k.known || !reflect.DeepEqual(describeLook(before), describeLook(l))
-	k.last, k.known = l, true
 	if k.s.serving != nil {
 		k.s.serving.seen(l.found)
 	}
@@ -385,7 +390,7 @@ func (k *keeper) asked(ctx context.Context, a ask) {
 	if a.do == nothing {
 		k.care.asked = true
 	} else {
-		k.reason, k.remedy = "", ""
+		k.reason, k.remedy, k.stuck = "", "", false
 	}
 	if k.effort != nil && a.do != nothing && a.do != k.effort.verb {
 		k.effort.left = true
@@ -513,7 +518,7 @@ func (k *keeper) ended(ctx context.Context, o outcome) {
 	case o.left:
 	case o.err != nil:
 		k.s.log.Warn("runner", "do", o.verb, "error", o.err)
-		if o.verb != stop && !needsPerson(o.err) {
+		if k.stuck = needsPerson(o.err); o.verb != stop && !k.stuck {
 			k.care.crash(now)
 		}
 		k.care.delay(now)
@@ -523,9 +528,7 @@ func (k *keeper) ended(ctx context.Context, o outcome) {
 		}
 	case o.verb != stop:
 		k.reason, k.remedy = "", ""
-		if k.wanted.route && k.wanted.model != "" {
-			k.try(ctx, k.wanted.model, false)
-		}
+		k.tryNext = k.wanted.route
 	}
 	k.pause = 0
 	k.look(ctx)
@@ -714,10 +717,10 @@ func (k *keeper) tell(ctx context.Context) {
 				r.State = Stopped
 			}
 		}
+	case r.State == Stopped && !k.stuck && k.care.pending(k.last):
+		r.State, r.Doing, r.Reason = Starting, "restarting…", k.last.seen.Why // it is about to be started again
 	case k.reason != "" && (r.State == Running || k.care.gaveUp || r.State == Stopped && !r.ByPerson && !k.last.seen.Meant):
 		r.State, r.Reason, r.Remedy = Broken, k.reason, k.remedy
-	case r.State == Stopped && k.care.lost && k.care.wanted && k.care.allowed && !k.care.stopped && r.Controlled:
-		r.State, r.Doing, r.Reason = Starting, "restarting…", k.last.seen.Why // it is about to be started again
 	case r.State == Broken && k.last.seen.State == engine.Running && now.Sub(k.last.seen.Since) < startGrace && k.last.api.silent():
 		r.State, r.Doing, r.Reason, r.Remedy = Starting, "starting…", "", "" // it was started by somebody
 	}

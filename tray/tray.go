@@ -251,6 +251,9 @@ func say(logger *slog.Logger, text string) {
 type logWriter struct{ log *slog.Logger }
 
 func (w logWriter) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), "Unsolicited response") { // net/http's, with what a stranger said
+		return len(p), nil
+	}
 	w.log.Warn(strings.TrimSpace(string(p)))
 	return len(p), nil
 }

@@ -1,0 +1,399 @@
+package service
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"switchyard/internal/lab"
+	"switchyard/internal/lab/gguf"
+	"switchyard/service/claude"
+	"switchyard/service/engine"
+)
+
+// TestMain is also the double of a model-runner whose behaviour a test chooses: it
+// lists a model, and fails as it is told in the file that TEST_RUNNER names.
+func TestMain(m *testing.M) {
+	if file := os.Getenv("TEST_RUNNER"); file != "" && os.Getenv("MODEL_RUNNER_SOCK") != "" {
+		runnerDouble(file)
+	}
+	os.Exit(m.Run())
+}
+
+func runnerDouble(file string) {
+	is := func(behaviour string) bool {
+		data, _ := os.ReadFile(file)
+		return strings.TrimSpace(string(data)) == behaviour
+	}
+	if is("ends at once") {
+		fmt.Println(`time=now level=INFO msg="all is well"`)
+		fmt.Println(`time=now level=ERROR msg="unable to open the store" error="no such directory"`)
+		fmt.Println(`time=now level=ERROR msg="failed request" messages="my secret prompt"`)
+		os.Exit(2)
+	}
+	sick := is("a dead engine") || is("a dead engine that stays")
+	listener, err := net.Listen("unix", os.Getenv("MODEL_RUNNER_SOCK"))
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /models", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `[{"id":"sha256:aa","tags":["docker.io/ai/tiny:latest"],"config":{"context_size":65536}}]`)
+	})
+	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"version":"double"}`) })
+	mux.HandleFunc("GET /models/{rest...}", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `{"id":"sha256:aa","tags":["docker.io/ai/tiny:latest"],"config":{"context_size":65536}}`)
+	})
+	mux.HandleFunc("GET /engines/_configure", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `[]`) })
+	mux.HandleFunc("POST /engines/unload", func(w http.ResponseWriter, _ *http.Request) {
+		if is("a dead engine") {
+			sick = false
+			_ = os.WriteFile(file, nil, 0o600)
+		}
+		fmt.Fprint(w, `{"unloaded_runners":1}`)
+	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		switch {
+		case !strings.Contains(r.URL.Path, "messages"):
+			http.NotFound(w, r)
+		case is("it dies of a message"):
+			os.Exit(3)
+		case sick || is("nothing helps"):
+			http.Error(w, "inference backend terminated unexpectedly", http.StatusInternalServerError)
+		case strings.Contains(string(body), "report_word"):
+			fmt.Fprint(w, `{"type":"message","content":[{"type":"tool_use","name":"report_word","input":{}}]}`)
+		default:
+			fmt.Fprint(w, `{"type":"message","role":"assistant","content":[{"type":"text","text":"well"}],"usage":{"input_tokens":1,"output_tokens":1}}`)
+		}
+	})
+	server := &http.Server{Handler: mux}
+	_ = server.Serve(listener)
+	os.Exit(0)
+}
+
+// double is a machine whose own runner is the double above; behave tells it how to be.
+func double(t *testing.T, behaviour string) (y *Yard, behave func(string)) {
+	t.Helper()
+	if runtime.GOOS == "windows" {
+		t.Skip("the double needs a unix system")
+	}
+	y = open(t, "")
+	file := filepath.Join(y.Home, "behaviour")
+	behave = func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	behave(behaviour)
+	y.Paths.Runtime = shortDir(t)
+	y.Environ = []string{"TEST_RUNNER=" + file}
+	y.Config.Engine, y.Config.ModelRunner, y.Config.LlamaServer = "process", os.Args[0], "/nowhere/llama-server"
+	return y, behave
+}
+
+// shortDir is a folder for sockets.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "run")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+// local switches to the local route and waits until the State says so.
+func (s *served) local() {
+	s.t.Helper()
+	mustSwitch(s.t, s.y.like(s.t), Request{Route: claude.Local})
+	s.until("the switch", func(s State) bool { return s.gatewayInUse() && s.Runner.State == Running })
+}
+
+// like is the same machine as another process sees it, configured as the test has it.
+func (y *Yard) like(t *testing.T) *Yard {
+	t.Helper()
+	o := y.other(t)
+	o.Config = y.Config
+	return o
+}
+
+func TestARunnerOfOurOwn(t *testing.T) {
+	parts, err := lab.Build(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	y, _ := double(t, "")
+	store := t.TempDir()
+	r, err := lab.StartRunner(t.Context(), parts, store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Add(t.Context(), "ai/tiny", gguf.Model{}); err != nil {
+		t.Fatal(err)
+	}
+	r.Stop()
+	y.Config.ModelRunner, y.Config.LlamaServer = parts.ModelRunner, filepath.Join(parts.EngineDir, "llama-server")
+	y.Environ = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + y.Home, "MODELS_PATH=" + filepath.Join(store, "models")}
+	s := serve(t, y)
+	state := s.until("the look", func(s State) bool { return s.Runner.State == Stopped })
+	if state.Runner.Engine != engine.Process || !state.Runner.Controlled || len(state.Warnings) > 0 {
+		t.Errorf("in the cloud %+v", state)
+	}
+	s.local() // which starts it
+	if status, body := prompt(t, y, "claude-opus-4-6"); status != 200 || !strings.Contains(body, gguf.Answer) {
+		t.Fatalf("%d %s", status, body)
+	}
+	first := s.present().Runner.Since
+	lock := filepath.Join(y.Paths.State, "runner", "lock")
+	killGroup(t, lock)
+	begin := time.Now()
+	s.until("the next run", func(s State) bool { return s.Runner.State == Running && s.Runner.Since.After(first) })
+	t.Logf("back %s after a kill", time.Since(begin).Round(time.Millisecond))
+	if status, body := prompt(t, y, "claude-opus-4-6"); status != 200 {
+		t.Fatalf("%d %s", status, body)
+	}
+	if n := s.present().Runner.Restarts; n != 1 {
+		t.Errorf("%d restarts are told", n)
+	}
+	if status, _ := prompt(t, y, "[[crash]]"); status == 200 {
+		t.Error("a crash was not told")
+	}
+	if err := s.Control(t.Context(), StopRunner); err != nil {
+		t.Fatal(err)
+	}
+	s.until("the stop", func(s State) bool { return s.Runner.State == Stopped && s.Runner.ByPerson })
+	if status, body := prompt(t, y, "opus"); status != 503 || !strings.Contains(body, "you stopped it") {
+		t.Errorf("%d %s", status, body)
+	}
+	s.quit()
+	// The next Switchyard respects it too, until a switch.
+	y = y.like(t)
+	s = serve(t, y)
+	state = s.until("the look", func(s State) bool { return s.Runner.State == Stopped })
+	if !state.Runner.ByPerson {
+		t.Errorf("%+v", state.Runner)
+	}
+	s.local()
+	s.quit()
+	if got := env(t, y); got != nil {
+		t.Errorf("the runner is gone, and the settings say %v", got)
+	}
+	if data, err := os.ReadFile(lock); err == nil {
+		pid, _ := strconv.Atoi(strings.TrimSpace(string(data)))
+		if alive(pid) {
+			t.Error("the runner is left")
+		}
+	}
+}
+
+func TestADeadEngineIsCured(t *testing.T) {
+	for _, tt := range []struct {
+		behaviour string
+		restarted bool
+	}{{"a dead engine", false}, {"a dead engine that stays", true}} {
+		t.Run(tt.behaviour, func(t *testing.T) {
+			y, behave := double(t, "")
+			s := serve(t, y)
+			s.local()
+			first := s.present().Runner.Since
+			behave(tt.behaviour)
+			if err := s.Control(t.Context(), RestartRunner); err != nil { // takes the behaviour over
+				t.Fatal(err)
+			}
+			second := s.until("the run", func(s State) bool { return s.Runner.State == Running && s.Runner.Since.After(first) }).Runner.Since
+			if tt.restarted {
+				behave("") // the next run is well
+			}
+			eventually(t, "an answer", func() bool { status, _ := prompt(t, y, "opus"); return status == 200 })
+			s.until("health", func(s State) bool {
+				return s.Runner.State == Running && len(s.Warnings) == 0 && s.Runner.Since.After(second) == tt.restarted
+			})
+		})
+	}
+	t.Run("nothing helps", func(t *testing.T) {
+		y, behave := double(t, "")
+		s := serve(t, y)
+		s.local()
+		behave("nothing helps")
+		prompt(t, y, "opus")
+		state := s.until("the truth", func(s State) bool { return s.Runner.State == Broken })
+		if want := "it lists its models, but ai/tiny does not answer: inference backend terminated unexpectedly"; state.Runner.Reason != want {
+			t.Errorf("it says %q", state.Runner.Reason)
+		}
+		behave("")
+		eventually(t, "an answer", func() bool { status, _ := prompt(t, y, "opus"); return status == 200 })
+		s.until("health", func(s State) bool { return s.Runner.State == Running && len(s.Warnings) == 0 })
+	})
+}
+
+func TestACrashLoopIsToldOnce(t *testing.T) {
+	y, behave := double(t, "")
+	s := serve(t, y)
+	s.local()
+	behave("ends at once")
+	var told atomic.Int32
+	go func() { // ends with the supervisor
+		var before State
+		for after := range s.Subscribe() {
+			for _, w := range after.Warnings {
+				if w.Code == "runner_failed" && !hasWarning(before.Warnings, w) {
+					told.Add(1)
+				}
+			}
+			before = after
+		}
+	}()
+	killGroup(t, filepath.Join(y.Paths.State, "runner", "lock"))
+	limit := time.Now()
+	state := s.until("the end of the loop", func(s State) bool { return s.Runner.State == Broken })
+	t.Logf("given up after %s: %s", time.Since(limit).Round(time.Millisecond), state.Runner.Reason)
+	if r := state.Runner.Reason; !strings.Contains(r, "unable to open the store") || strings.Contains(r, "secret") || strings.Contains(r, "all is well") {
+		t.Errorf("it says %q", r)
+	}
+	if status, body := prompt(t, y, "opus"); status != 503 || !strings.Contains(body, "it was started and ended at once") {
+		t.Errorf("a prompt got %d %s", status, body)
+	}
+	if told.Load() != 1 {
+		t.Errorf("told %d times", told.Load())
+	}
+	// The menu is alive, and the person decides.
+	if err := s.Switch(t.Context(), Request{Route: claude.Cloud}); err != nil {
+		t.Error(err)
+	}
+	behave("")
+	if err := s.Control(t.Context(), StartRunner); err != nil {
+		t.Error(err)
+	}
+	s.until("the runner", func(s State) bool { return s.Runner.State == Running })
+}
+
+func hasWarning(all []Warning, w Warning) bool {
+	for _, have := range all {
+		if have == w {
+			return true
+		}
+	}
+	return false
+}
+
+// What answers at the address is not Model Runner, or hangs: right state, right
+// words, and the commands work.
+func TestStrangersAtTheAddress(t *testing.T) {
+	tests := []struct {
+		name   string
+		serve  func(net.Conn)
+		state  RunnerState
+		reason string
+	}{
+		{"accepts and never answers", func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }, Broken, "no answer in time"},
+		{"closes at once", func(c net.Conn) {}, Stopped, "nothing answers"},
+		{"garbage", func(c net.Conn) { _, _ = c.Write([]byte("SSH-2.0-OpenSSH_9.2\r\n")) }, Stopped, "nothing answers"},
+		{"a web page", page("<html>"), Broken, "not Model Runner's"},
+		{"a gigabyte", func(c net.Conn) {
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n")
+			chunk := make([]byte, 1<<20)
+			for range 1024 {
+				if _, err := c.Write(chunk); err != nil {
+					return
+				}
+			}
+		}, Broken, "the answer never ends"},
+		{"an error", func(c net.Conn) {
+			_, _ = io.WriteString(c, "HTTP/1.1 500 Oh\r\nContent-Length: 4\r\n\r\nno: ")
+		}, Broken, "no:"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = l.Close() })
+			go func() { // ends with the listener
+				for {
+					c, err := l.Accept()
+					if err != nil {
+						return
+					}
+					go func() { tt.serve(c); _ = c.Close() }()
+				}
+			}()
+			y := open(t, "http://"+l.Addr().String())
+			s := serve(t, y)
+			mustSwitch(t, y.other(t), Request{Route: claude.Local, Model: "ai/x", Force: true})
+			state := s.until("the state", func(s State) bool { return s.Route == claude.Local && s.Runner.State == tt.state })
+			if !strings.Contains(state.Runner.Reason, tt.reason) || len(state.Warnings) == 0 {
+				t.Errorf("%+v %+v", state.Runner, state.Warnings)
+			}
+			begin := time.Now()
+			if err := s.Switch(t.Context(), Request{Route: claude.Cloud}); err != nil {
+				t.Error(err)
+			}
+			if took := time.Since(begin); took > 2*time.Second {
+				t.Errorf("the way back took %s", took)
+			}
+		})
+	}
+}
+
+func page(text string) func(net.Conn) {
+	return func(c net.Conn) {
+		_, _ = fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(text), text)
+	}
+}
+
+func TestTellingLines(t *testing.T) {
+	log := `INFO starting
+ERROR cudaMalloc failed: out of memory
+level=INFO msg="POST" status=200
+level=ERROR msg="bad" prompt="tell nobody"
+{"messages":[{"role":"user","content":"failed"}]}
+level=ERROR   msg="address already in use"
+bye`
+	if got := strings.Join(telling(log), " / "); got != `ERROR cudaMalloc failed: out of memory / level=ERROR msg="address already in use"` {
+		t.Errorf("%s", got)
+	}
+}
+
+// The command line without a tray cannot run a process that lives on.
+func TestTheCommandLineCannotRunTheProcess(t *testing.T) {
+	y, _ := double(t, "")
+	var refused *Error
+	if err := y.Control(t.Context(), StartRunner); !errors.As(err, &refused) || refused.Kind != Refused || !strings.Contains(refused.Remedy, "switchyard") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestTheRunnersStateOverTheSocket(t *testing.T) {
+	y, behave := double(t, "ends at once")
+	s := serve(t, y)
+	if err := s.Control(t.Context(), StartRunner); err == nil {
+		t.Error("it says that it was started")
+	}
+	s.until("the failure", func(s State) bool { return s.Runner.State == Broken && s.Failure.N == 1 })
+	look := y.like(t).Look(context.Background())
+	if look.Runner.State != Broken || look.Runner.Reason == "" {
+		t.Errorf("the command line says %+v", look.Runner)
+	}
+	if _, err := json.Marshal(look); err != nil {
+		t.Error(err)
+	}
+	behave("")
+	if err := y.like(t).Control(t.Context(), RestartRunner); err != nil {
+		t.Error(err)
+	}
+}
