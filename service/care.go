@@ -73,10 +73,10 @@ func (c *care) see(now time.Time, l look, ours bool) {
 	switch before, run := c.run, l.seen.Run; {
 	case ours || l.seen.Meant:
 		c.lost = false
-	case before != "" && run == "":
+	case before != "" && run == "" && l.seen.State != engine.Ending:
 		c.lost = true
 		c.delay(now)
-	case before != "" && run != before: // Docker's restart policy was quicker
+	case before != "" && run != before, c.lost && run != "": // Docker's restart policy is quicker
 		c.crash(now)
 	}
 	c.run = l.seen.Run

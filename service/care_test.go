@@ -130,6 +130,19 @@ func TestACrashLoopEnds(t *testing.T) {
 	}
 }
 
+// Docker's own restarts count too, whether they are seen on their way or not.
+func TestDockersOwnRestartsCount(t *testing.T) {
+	c := care{allowed: true, wanted: true, jitter: func() float64 { return 0.5 }}
+	now := time.Now()
+	for _, l := range []look{up2("a"), scene(engine.Ending, "", nil), up2("b"), up2("c"), scene(engine.Stopped, "", nil), up2("d")} {
+		now = now.Add(time.Second)
+		c.see(now, l, false)
+	}
+	if n := c.restarts(now); n != 3 {
+		t.Errorf("%d, want 3", n)
+	}
+}
+
 // The clock of the wall may jump: what was counted stays.
 func TestTheClockJumps(t *testing.T) {
 	c := care{allowed: true, wanted: true, jitter: func() float64 { return 0.5 }}

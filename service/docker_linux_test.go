@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -172,6 +173,31 @@ func TestOnARealDocker(t *testing.T) {
 			d.told("docker kill", func() error { return d.api.ContainerKill(ctx, containerName, "KILL") }, down)
 			d.back("docker kill")
 		}
+	})
+	t.Run("a crash that Docker cures itself", func(t *testing.T) {
+		d.T = t
+		before := d.s.present().Runner.Since
+		crash := func() error { return syscall.Kill(d.inspect().State.Pid, syscall.SIGKILL) }
+		d.told("kill -9 of the server", crash, func(r Runner) bool { return down(r) || r.Since.After(before) })
+		d.back("kill -9 of the server")
+		// It goes on, until there is no point.
+		for range crashLimit {
+			if d.s.present().Runner.State == Broken {
+				break
+			}
+			d.must(crash())
+			d.s.until("the next run, or the end", func(s State) bool { return s.Runner.Since.After(before) && s.Runner.State == Running || s.Runner.State == Broken })
+			before = d.s.present().Runner.Since
+		}
+		state := d.s.until("the end of the loop", func(s State) bool { return s.Runner.State == Broken })
+		if !strings.Contains(state.Runner.Reason, "times in ten minutes") {
+			t.Errorf("it says %q", state.Runner.Reason)
+		}
+		if d.inspect().State.Running {
+			t.Error("Docker goes on starting it")
+		}
+		d.must(d.s.Control(ctx, StartRunner))
+		d.back("switchyard runner start")
 	})
 	t.Run("restart", func(t *testing.T) {
 		d.T = t

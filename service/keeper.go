@@ -416,6 +416,9 @@ func (k *keeper) decide(ctx context.Context) time.Duration {
 			}
 		}
 		now := time.Now()
+		if k.care.gaveUp && k.reason == "" {
+			k.giveUp(ctx, "")
+		}
 		do, at := k.care.decide(now, k.last)
 		if do == start && k.care.lost || do == restart {
 			if k.care.crash(now); k.care.gaveUp {

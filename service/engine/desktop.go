@@ -29,6 +29,7 @@ const desktopPrefix = "/exp/vDD4.40"
 // docs.docker.com/desktop/features/desktop-cli).
 type desktopEngine struct {
 	docker *Docker
+	getenv func(string) string
 	home   string
 	port   atomic.Int64 // where it serves TCP; 0: the usual one
 }
@@ -88,7 +89,15 @@ func (d *desktopEngine) Watch(ctx context.Context, changed func()) {
 
 // command runs one of Docker's desktop commands.
 func (d *desktopEngine) command(ctx context.Context, progress func(string), args ...string) error {
-	said, err := told(exec.CommandContext(ctx, "docker", append([]string{"desktop"}, args...)...), progress)
+	name := "docker"
+	if runtime.GOOS == "windows" {
+		name += ".exe"
+	}
+	docker := lookPath(name, d.getenv("PATH"))
+	if docker == "" {
+		return &Error{Code: NoDocker, Why: "the docker command is not on the PATH", Remedy: "start Docker Desktop by hand, and enable Model Runner in its settings (AI)"}
+	}
+	said, err := told(exec.CommandContext(ctx, docker, append([]string{"desktop"}, args...)...), progress)
 	if err != nil {
 		return &Error{Code: Failed, Why: "docker desktop " + strings.Join(args, " ") + ": " + cmp.Or(said, err.Error()),
 			Remedy: "do it in Docker Desktop: Settings, AI, Enable Docker Model Runner and host-side TCP support", Err: err}
