@@ -13,8 +13,10 @@ endif
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
-build: ## build bin/switchyard
+build: ## build bin/switchyard, and the pinned Model Runner beside it for machines without Docker
 	$(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/switchyard .
+	@v=$$($(GO) list -C internal/lab/parts -m -f '{{.Version}}' github.com/docker/model-runner) && \
+	CGO_ENABLED=0 $(GO) build -C internal/lab/parts -trimpath -ldflags "-s -w -X main.Version=$$v" -o "$(CURDIR)/bin/model-runner$$($(GO) env GOEXE)" github.com/docker/model-runner
 
 demo: ## show everything on scratch parts, touching nothing of yours
 	@$(GO) run ./internal/lab/demo
@@ -26,9 +28,10 @@ test: ## run all tests but the desktop ones, with the race detector
 	@$(GO) run ./internal/lab/require test
 	LAB_RACE=1 $(GO) test -race ./...
 
-e2e: ## run the tests with a real panel, mouse and Claude Code
+e2e: ## run the tests with a real panel, mouse, Claude Code and Docker Engine
 	@$(GO) run ./internal/lab/require e2e
 	$(GO) test -tags e2e -count=1 -v ./internal/lab/e2e
+	$(GO) test -race -tags e2e -count=1 -v -run OnARealDocker ./service
 
 bench: ## measure and print the table
 	@$(GO) run ./internal/lab/require test
@@ -36,7 +39,7 @@ bench: ## measure and print the table
 
 lint: ## gofmt, vet, staticcheck, govulncheck
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "not formatted: $$files"; exit 1; }
-	$(GO) vet ./... && $(GO) vet -tags e2e ./internal/lab/e2e
+	$(GO) vet ./... && $(GO) vet -tags e2e ./internal/lab/e2e ./service
 	$(GO) vet -C internal/lab/parts ./...
 	GOOS=windows CGO_ENABLED=0 $(GO) vet ./...
 	GOOS=darwin CGO_ENABLED=0 $(GO) vet ./service/... ./cli/... ./assets/...

@@ -71,6 +71,9 @@ func TestScripts(t *testing.T) {
 			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
 			e.Setenv("MODEL_RUNNER_HOST", runner.URL)
 			e.Setenv("RUNNER", runner.URL)
+			e.Setenv("COMMANDS", filepath.SplitList(os.Getenv("PATH"))[0])
+			e.Setenv("MODEL_RUNNER_PROGRAM", parts.ModelRunner)
+			e.Setenv("LLAMA_SERVER", filepath.Join(parts.EngineDir, "llama-server"))
 			e.Setenv("DOCKER_HOST", "unix://"+filepath.Join(e.WorkDir, "no-docker.sock"))
 			return os.MkdirAll(filepath.Join(e.WorkDir, "home"), 0o755)
 		},

@@ -186,7 +186,9 @@ func TestOnARealDocker(t *testing.T) {
 				break
 			}
 			d.must(crash())
-			d.s.until("the next run, or the end", func(s State) bool { return s.Runner.Since.After(before) && s.Runner.State == Running || s.Runner.State == Broken })
+			d.s.until("the next run, or the end", func(s State) bool {
+				return s.Runner.Since.After(before) && s.Runner.State == Running || s.Runner.State == Broken
+			})
 			before = d.s.present().Runner.Since
 		}
 		state := d.s.until("the end of the loop", func(s State) bool { return s.Runner.State == Broken })
@@ -254,7 +256,9 @@ func TestOnARealDocker(t *testing.T) {
 		before := d.inspect()
 		second := d.freePort()
 		d.must(d.y.other(t).Install(ctx, engine.Install{Port: second}, func(string) {}))
-		d.s.until("the new address", func(s State) bool { return strings.HasSuffix(s.Runner.URL, fmt.Sprint(second)) && s.Runner.State == Running })
+		d.s.until("the new address", func(s State) bool {
+			return strings.HasSuffix(s.Runner.URL, fmt.Sprint(second)) && s.Runner.State == Running
+		})
 		d.back("switchyard runner install --port")
 		after := d.inspect()
 		slices.Sort(before.Config.Env)

@@ -63,10 +63,11 @@ type wants struct {
 
 // ask is a wish for the runner.
 type ask struct {
-	do     verb // nothing: that it answers
-	person bool // not merely a request
-	ctx    context.Context
-	done   chan error
+	do      verb // nothing: that it answers
+	person  bool // not merely a request
+	settled bool // it was done
+	ctx     context.Context
+	done    chan error
 }
 
 // effort is what is being done with the runner.
@@ -205,8 +206,8 @@ func (k *keeper) run(ctx context.Context) {
 			k.look(ctx)
 		}
 		due := k.decide(ctx)
-		k.reply()
 		k.tell(ctx)
+		k.reply(ctx)
 		timer.Reset(due)
 	}
 }
@@ -238,9 +239,9 @@ func (k *keeper) look(ctx context.Context) {
 	}
 	k.looking = true
 	e, version := k.watched, k.version
-	// A runner that is there is not looked for again: an engine that hesitates must
-	// not make another one of it.
-	if k.known && (k.last.seen.State == engine.Absent || k.last.seen.State == engine.Unknown) && k.effort == nil {
+	// Only what was not found is looked for again: an engine that hesitates must not
+	// make another one of it.
+	if k.known && k.effort == nil && (k.last.seen.State == engine.Absent || k.last.seen.State == engine.Unknown && k.last.seen.Problem == nil) {
 		e = nil
 	}
 	old := k.watched
@@ -509,11 +510,14 @@ func (k *keeper) ended(ctx context.Context, o outcome) {
 	}
 	var rest []ask
 	for _, a := range k.waiting {
-		if a.do == o.verb || a.do == nothing && o.err != nil {
+		switch {
+		case o.err != nil && (a.do == o.verb || a.do == nothing):
 			a.done <- o.err
-		} else {
-			rest = append(rest, a)
+			continue
+		case a.do == o.verb:
+			a.do, a.settled = nothing, true // told after the next look, when the State shows it
 		}
+		rest = append(rest, a)
 	}
 	k.waiting, k.care.asked = rest, false
 	now := time.Now()
@@ -678,15 +682,18 @@ func (k *keeper) tried(ctx context.Context, o outcome) {
 	k.look(ctx)
 }
 
-// reply answers those who wait for a runner that answers.
-func (k *keeper) reply() {
-	if !k.known || k.looking {
+// reply answers those who wait, when the State shows what they wait for.
+func (k *keeper) reply(ctx context.Context) {
+	if !k.known || k.looking || len(k.waiting) == 0 {
 		return
 	}
+	k.s.fact(ctx, func(*known) {}) // when this one is taken, the one before is in the State
 	var rest []ask
 	for _, a := range k.waiting {
 		switch {
 		case a.ctx.Err() != nil:
+		case a.settled:
+			a.done <- nil
 		case a.do != nothing:
 			rest = append(rest, a)
 		case k.last.asked() && k.last.api.err == nil:

@@ -350,6 +350,35 @@ func TestStrangersAtTheAddress(t *testing.T) {
 	}
 }
 
+// A Docker that accepts and never answers holds nothing up.
+func TestADockerThatHangs(t *testing.T) {
+	silent, err := net.Listen("unix", filepath.Join(shortDir(t), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	y := open(t, "")
+	y.Environ = []string{"DOCKER_HOST=unix://" + silent.Addr().String()}
+	s := serve(t, y)
+	mustSwitch(t, y.other(t), Request{Route: claude.Local, Model: "ai/x", Force: true})
+	state := s.until("the state", func(s State) bool {
+		return s.Route == claude.Local && strings.Contains(s.Runner.Reason, "Docker does not answer")
+	})
+	if state.Runner.State != Stopped || !strings.Contains(state.Runner.Remedy, "restart docker") {
+		t.Errorf("%+v", state.Runner)
+	}
+	begin := time.Now()
+	if status, body := prompt(t, y, "opus"); status != 503 || !strings.Contains(body, "Docker does not answer") {
+		t.Errorf("a prompt got %d %s", status, body)
+	}
+	if err := s.Switch(t.Context(), Request{Route: claude.Cloud}); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(begin); took > 10*time.Second {
+		t.Errorf("it took %s", took)
+	}
+}
+
 func page(text string) func(net.Conn) {
 	return func(c net.Conn) {
 		_, _ = fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(text), text)

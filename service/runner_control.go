@@ -42,7 +42,6 @@ func (y *Yard) Control(ctx context.Context, c Control) error {
 	if err != nil {
 		return err
 	}
-	y.rememberStop(c == stop)
 	ctx, cancel := context.WithTimeout(ctx, effortTime)
 	defer cancel()
 	switch c {
@@ -53,8 +52,11 @@ func (y *Yard) Control(ctx context.Context, c Control) error {
 	case stop:
 		err = e.Stop(ctx)
 	}
-	if err == nil && c != stop {
-		err = y.untilHealthy(ctx, e)
+	if err == nil {
+		y.rememberStop(c == stop)
+		if c != stop {
+			err = y.untilHealthy(ctx, e)
+		}
 	}
 	return y.wordEngine(c, err)
 }

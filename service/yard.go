@@ -235,8 +235,9 @@ func (y *Yard) Look(ctx context.Context) State {
 	}
 	f := y.lookAtFiles(ctx)
 	both.Wait()
-	// What is being done with it, and why it was given up, only the supervisor knows.
-	if told.State == Starting || told.State == Broken || told.Restarts > 0 {
+	// What is being done with it, and why it was given up, only the supervisor knows;
+	// when it agrees, it knows more.
+	if told.State == Starting || told.State == Broken || told.State == s.Runner.State && told.Engine == s.Runner.Engine {
 		told.exposed, told.openOrigins = s.Runner.exposed, s.Runner.openOrigins
 		s.Runner = told
 	}

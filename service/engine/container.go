@@ -72,7 +72,7 @@ func (c *containerEngine) Look(ctx context.Context) Seen {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err != nil {
-		return Seen{Problem: c.docker.problem(err), URL: c.last.URL}
+		return Seen{Problem: c.docker.problem(err), URL: cmp.Or(c.last.URL, fmt.Sprintf("http://127.0.0.1:%d", Port))}
 	}
 	c.docker.heard()
 	if found == nil {

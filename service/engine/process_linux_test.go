@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -219,8 +220,13 @@ func TestAHundredKillsLeaveNothing(t *testing.T) {
 	}
 }
 
-// TestMain is the Switchyard that is killed in the test below.
+// TestMain is also another user's process, and the Switchyard that is killed in a test below.
 func TestMain(m *testing.M) {
+	if socket := os.Getenv("TEST_DENIED"); socket != "" {
+		d := &Docker{Host: "unix://" + socket, nudge: make(chan struct{}, 1)}
+		fmt.Print(d.problem(d.ping(context.Background())).Code)
+		os.Exit(0)
+	}
 	if dir := os.Getenv("TEST_OWNER"); dir != "" {
 		s := Search{Getenv: os.Getenv, Home: dir, Environ: os.Environ(), Wanted: Process, Program: os.Getenv("TEST_PROGRAM"),
 			LlamaServer: os.Getenv("TEST_LLAMA"), State: dir, Runtime: os.Getenv("TEST_RUN"), Owner: true}
@@ -232,6 +238,40 @@ func TestMain(m *testing.M) {
 		select {}
 	}
 	os.Exit(m.Run())
+}
+
+func TestASocketOfAnotherUser(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can be two users")
+	}
+	dir, err := os.MkdirTemp("", "dock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	socket := filepath.Join(dir, "docker.sock")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Chmod(socket, 0o660)); err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile(os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied := filepath.Join(dir, "test") // where anybody may run it
+	if err := os.WriteFile(copied, program, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(copied)
+	cmd.Dir, cmd.Env = dir, []string{"TEST_DENIED=" + socket}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	if out, err := cmd.CombinedOutput(); err != nil || string(out) != DockerDenied {
+		t.Errorf("%v %s", err, out)
+	}
 }
 
 func TestAKilledSwitchyardLeavesNoRunner(t *testing.T) {
