@@ -16,7 +16,6 @@ import (
 	"github.com/shirou/gopsutil/v4/disk"
 
 	"switchyard/gpu"
-	"switchyard/service/claude"
 	"switchyard/service/engine"
 	"switchyard/service/runner"
 )
@@ -304,39 +303,17 @@ func older(a, b string) bool {
 }
 
 // proxies looks for one that would get the requests to this machine's own address.
+// A switch to local completes NO_PROXY in Claude Code's settings; a shell with
+// another proxy than Switchyard knows of is told here.
 func (d *doctor) proxies() {
-	proxy, from := d.y.getenv("HTTP_PROXY"), "HTTP_PROXY"
-	if proxy == "" {
-		proxy, from = d.y.getenv("http_proxy"), "http_proxy"
-	}
-	except := d.y.getenv("NO_PROXY") + "," + d.y.getenv("no_proxy")
-	settings, _ := d.y.Scope("").Explain()
-	for _, s := range settings {
-		switch s.Name {
-		case "HTTP_PROXY", "http_proxy":
-			if s.Layer != claude.Shell {
-				proxy, from = s.Value, s.File
-			}
-		case "NO_PROXY", "no_proxy":
-			except += "," + s.Value
-		}
-	}
-	if proxy == "" || coversLoopback(except) {
+	proxy, proxied := d.y.Scope("").Proxied()
+	if !proxied {
 		return
 	}
-	finding := Finding{Code: "proxy_local", Severity: Bad, Text: "the proxy of " + from + " gets Claude Code's requests to 127.0.0.1 too: NO_PROXY does not name it",
-		Remedy: "name it, where the proxy is set", Command: "export NO_PROXY=localhost,127.0.0.1,::1"}
+	finding := Finding{Code: "proxy_local", Severity: Poor, Text: "the proxy of " + proxy.Name + " gets Claude Code's requests to 127.0.0.1 too, because NO_PROXY does not name it; a switch to local corrects that in its settings",
+		Remedy: "correct it for all programs, where the proxy is set", Command: "export NO_PROXY=$NO_PROXY,localhost,127.0.0.1,::1"}
 	if runtime.GOOS == "windows" {
 		finding.Command = "setx NO_PROXY localhost,127.0.0.1,::1"
 	}
 	d.add(finding)
-}
-
-func coversLoopback(list string) bool {
-	for _, entry := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' }) {
-		if entry == "*" || entry == "127.0.0.1" || entry == "127.0.0.0/8" {
-			return true
-		}
-	}
-	return false
 }

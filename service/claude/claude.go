@@ -78,6 +78,14 @@ var modelKeys = []string{"ANTHROPIC_MODEL", "ANTHROPIC_SMALL_FAST_MODEL", "CLAUD
 // secretKeys are sent with every request, wherever it goes.
 var secretKeys = []string{"ANTHROPIC_API_KEY", "ANTHROPIC_CUSTOM_HEADERS"}
 
+// proxyKeys name proxies, noProxyKey what is reached without one; both are also written small.
+var proxyKeys = []string{"ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY"}
+
+const (
+	noProxyKey = "NO_PROXY"
+	loopbacks  = "localhost,127.0.0.1,::1"
+)
+
 // Values returns the variables that a route needs in Claude Code's settings; none for Cloud.
 //
 // ANTHROPIC_MODEL is left out on purpose: it is not reloaded by a running

@@ -126,7 +126,7 @@ func relevant(name string) bool {
 	if _, owned := Values(Offline, Destination{Context: 1})[name]; owned {
 		return true
 	}
-	return name == "CLAUDE_CONFIG_DIR" || name == "CLAUDE_CODE_SUBAGENT_MODEL"
+	return name == "CLAUDE_CONFIG_DIR" || name == "CLAUDE_CODE_SUBAGENT_MODEL" || slices.Contains(proxyKeys, strings.ToUpper(name)) || strings.ToUpper(name) == noProxyKey
 }
 
 // Stronger returns a refusal when a layer above the target's decides the route,
@@ -171,9 +171,10 @@ func strongerRemedy(src source, t Target) string {
 // Neutral are the variables that must be emptied for a local route because the
 // target or a weaker layer sets them: those that send requests to another
 // vendor, that name one model of the cloud's, and the secrets that would
-// otherwise go to the runner with every request.
+// otherwise go to the runner with every request. Where a proxy would get the
+// requests to this machine's own address, NO_PROXY is completed.
 func (s Scope) Neutral() map[string]string {
-	values := map[string]string{}
+	values := s.pastProxies()
 	settings, _ := s.Explain()
 	for _, setting := range settings {
 		switch {
@@ -182,6 +183,54 @@ func (s Scope) Neutral() map[string]string {
 			slices.Contains(secretKeys, setting.Name) && setting.Value != "":
 			values[setting.Name] = ""
 		}
+	}
+	return values
+}
+
+// Proxied is the proxy that gets Claude Code's requests to 127.0.0.1 too, and
+// false when none does.
+//
+// Measured with 2.1.330: HTTP_PROXY, HTTPS_PROXY and ALL_PROXY, in either case, do
+// so for http://127.0.0.1, unless NO_PROXY names that address; localhost there is
+// not enough. NO_PROXY in the settings counts.
+func (s Scope) Proxied() (Setting, bool) {
+	settings, _ := s.Explain()
+	var proxy Setting
+	found := false
+	for _, setting := range settings {
+		switch upper := strings.ToUpper(setting.Name); {
+		case upper == noProxyKey && coversLoopback(setting.Value):
+			return Setting{}, false
+		case slices.Contains(proxyKeys, upper) && setting.Value != "" && !found:
+			proxy, found = setting, true
+		}
+	}
+	return proxy, found
+}
+
+func coversLoopback(list string) bool {
+	for _, entry := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' }) {
+		if entry == "*" || entry == "127.0.0.1" || entry == "127.0.0.0/8" {
+			return true
+		}
+	}
+	return false
+}
+
+// pastProxies are the variables that keep requests to this machine from its proxy.
+func (s Scope) pastProxies() map[string]string {
+	values := map[string]string{}
+	if _, proxied := s.Proxied(); !proxied {
+		return values
+	}
+	settings, _ := s.Explain()
+	for _, setting := range settings {
+		if strings.ToUpper(setting.Name) == noProxyKey {
+			values[setting.Name] = strings.Trim(setting.Value+","+loopbacks, ",")
+		}
+	}
+	if len(values) == 0 {
+		values[noProxyKey] = loopbacks
 	}
 	return values
 }

@@ -98,12 +98,37 @@ func TestWhatIsNeutralised(t *testing.T) {
 		"CLAUDE_CODE_USE_BEDROCK=1", "CLAUDE_CODE_USE_FOUNDRY=0", "CLAUDE_CODE_SUBAGENT_MODEL=haiku", "ANTHROPIC_CUSTOM_HEADERS=", "HTTPS_PROXY=http://p")
 	got := s.Neutral()
 	names := slices.Sorted(maps.Keys(got))
-	if want := "ANTHROPIC_API_KEY ANTHROPIC_MODEL CLAUDE_CODE_USE_BEDROCK CLAUDE_CODE_USE_VERTEX"; strings.Join(names, " ") != want {
+	if want := "ANTHROPIC_API_KEY ANTHROPIC_MODEL CLAUDE_CODE_USE_BEDROCK CLAUDE_CODE_USE_VERTEX NO_PROXY"; strings.Join(names, " ") != want {
 		t.Errorf("got %q, want %s", names, want)
 	}
 	for name, value := range got {
-		if value != "" {
+		if value != "" && name != noProxyKey {
 			t.Errorf("%s is %q", name, value)
+		}
+	}
+}
+
+func TestProxies(t *testing.T) {
+	for _, tt := range []struct {
+		name, settings string
+		environ        []string
+		proxy          string
+		want           map[string]string
+	}{
+		{"none", `{}`, nil, "", nil},
+		{"a proxy", `{}`, []string{"HTTPS_PROXY=http://p"}, "HTTPS_PROXY", map[string]string{"NO_PROXY": loopbacks}},
+		{"written small", `{}`, []string{"all_proxy=socks5://p", "no_proxy=.corp"}, "all_proxy", map[string]string{"no_proxy": ".corp," + loopbacks}},
+		{"both ways", `{"env":{"NO_PROXY":".corp"}}`, []string{"HTTP_PROXY=http://p", "no_proxy=10.0.0.0/8"}, "HTTP_PROXY", map[string]string{"NO_PROXY": ".corp," + loopbacks, "no_proxy": "10.0.0.0/8," + loopbacks}},
+		{"this machine is left out", `{}`, []string{"HTTP_PROXY=http://p", "NO_PROXY=.corp 127.0.0.1"}, "", nil},
+		{"by its network", `{}`, []string{"HTTP_PROXY=http://p", "NO_PROXY=127.0.0.0/8"}, "", nil},
+		{"everything is", `{}`, []string{"HTTP_PROXY=http://p", "NO_PROXY=*"}, "", nil},
+		{"by name only", `{}`, []string{"HTTP_PROXY=http://p", "NO_PROXY=localhost"}, "HTTP_PROXY", map[string]string{"NO_PROXY": "localhost," + loopbacks}},
+		{"emptied in the settings", `{"env":{"HTTP_PROXY":""}}`, []string{"HTTP_PROXY=http://p"}, "", nil},
+	} {
+		s, _ := scope(t, map[string]string{"user/settings.json": tt.settings}, tt.environ...)
+		proxy, proxied := s.Proxied()
+		if got := s.pastProxies(); proxied != (tt.proxy != "") || proxy.Name != tt.proxy || !maps.Equal(got, tt.want) {
+			t.Errorf("%s: %q %v", tt.name, proxy.Name, got)
 		}
 	}
 }
@@ -115,5 +140,36 @@ func TestAPinnedModelIsSeen(t *testing.T) {
 		if err != nil || (status.Pinned != nil) != pinned {
 			t.Errorf("%s: %+v %v", model, status.Pinned, err)
 		}
+	}
+}
+
+// What a switch neutralised is hidden from the next one, which keeps it so.
+func TestASecondSwitchStaysNeutral(t *testing.T) {
+	s, target := scope(t, map[string]string{"user/settings.json": `{"theme":"dark"}`}, "ANTHROPIC_API_KEY=sk-real", "HTTPS_PROXY=http://p", "NO_PROXY=.corp")
+	l := OpenLedger(t.TempDir())
+	for _, route := range []Route{Local, Offline, Local} {
+		if _, err := l.Switch(t.Context(), target, route, Destination{BaseURL: "http://127.0.0.1:1", Token: "t", Model: "ai/x"}, s.Neutral()); err != nil {
+			t.Fatal(err)
+		}
+		doc, err := load(target.File)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]string{}
+		for _, v := range doc.Variables() {
+			got[v.Name] = v.Value
+		}
+		if key, set := got["ANTHROPIC_API_KEY"]; !set || key != "" || got["NO_PROXY"] != ".corp,"+loopbacks {
+			t.Errorf("%s: %v", route, got)
+		}
+		if _, set := got["DISABLE_AUTOUPDATER"]; set != (route == Offline) {
+			t.Errorf("%s: the offline route's variables are there: %t", route, set)
+		}
+	}
+	if _, err := l.Switch(t.Context(), target, Cloud, Destination{}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := os.ReadFile(target.File); err != nil || string(data) != `{"theme":"dark"}` {
+		t.Errorf("%v %s", err, data)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 )
 
@@ -75,21 +76,41 @@ func (l *Ledger) Switch(ctx context.Context, t Target, route Route, to Destinati
 		return Outcome{}, err
 	}
 	defer unlock()
+	force, err := f.read("entry.json")
+	if err != nil {
+		return Outcome{}, err
+	}
 	next := entry{Version: entryVersion, Target: t, Route: route}
 	if route != Cloud {
 		next.BaseURL, next.Model, next.Context, next.Way, next.Direct = to.BaseURL, to.Model, to.Context, to.Way, to.Direct
-		values := Values(route, to)
+		values := force.extra()
+		maps.Copy(values, Values(route, to))
 		maps.Copy(values, extra)
 		return f.apply(ctx, next, values)
 	}
-	force, err := f.read("entry.json")
-	if err != nil || force == nil {
-		return Outcome{}, err
+	if force == nil {
+		return Outcome{}, nil
 	}
 	if next.Waiting, err = waitFor(t, force); err != nil {
 		return Outcome{}, err
 	}
 	return f.apply(ctx, next, nil)
+}
+
+// extra are the variables besides the route's own that the last switch to a local
+// route set. What they hide is not seen any more, so the next one sets them too.
+func (e *entry) extra() map[string]string {
+	values := map[string]string{}
+	if e == nil || e.returning() {
+		return values
+	}
+	own := Values(Offline, Destination{Context: 1})
+	for _, k := range e.Keys {
+		if _, ours := own[k.Name]; !ours && k.New != nil {
+			values[k.Name] = *k.New
+		}
+	}
+	return values
 }
 
 // waitFor lists the sessions that have seen the route that is being left.
@@ -207,7 +228,8 @@ func (f folder) base(file string, now []byte, force *entry) (base []byte, kept [
 }
 
 // emptied are the variables that a running session must see as "": those that
-// the route being left had added.
+// the route being left had added. An empty NO_PROXY would mask the shell's, and
+// moves nothing.
 func emptied(force *entry, base []byte) map[string]string {
 	values := map[string]string{}
 	doc, err := Parse(base)
@@ -215,7 +237,7 @@ func emptied(force *entry, base []byte) map[string]string {
 		return nil
 	}
 	for _, k := range force.Keys {
-		if k.New != nil && doc.value(k.Name) == nil {
+		if k.New != nil && doc.value(k.Name) == nil && strings.ToUpper(k.Name) != noProxyKey {
 			values[k.Name] = ""
 		}
 	}

@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -65,6 +66,7 @@ func run(ctx context.Context) error {
 		{"start → icon registered", "25 ms", b.start},
 		{"a changed file → the menu", "300 ms", b.follow},
 		{"idle for 60 s in the cloud route: RSS, CPU", "20 MB, 0 %", b.idle},
+		{"idle for 60 s in the local route", "20 MB, 0.1 %, 2 requests", b.idleLocal},
 		{"binary, stripped", "20 MB", b.size},
 	}, b.gatewayRows()...) {
 		if len(os.Args) > 1 && !strings.HasPrefix(m.name, os.Args[1]) {
@@ -245,22 +247,73 @@ func (b *bench) idle() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	result, err := b.idling(cmd.Process.Pid)
+	return result, errors.Join(err, end(cmd))
+}
+
+// idleLocal is a healthy runner that Claude Code depends on.
+func (b *bench) idleLocal() (string, error) {
+	cmd, _, err := b.tray()
+	if err != nil {
+		return "", err
+	}
+	local := exec.CommandContext(b.ctx, b.program, "local", "ai/tiny")
+	local.Env, local.Dir = b.environ, b.home
+	if out, err := local.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	time.Sleep(5 * time.Second)
+	asked, woken := b.asked(), wakeUps(cmd.Process.Pid)
+	result, err := b.idling(cmd.Process.Pid)
+	if err != nil {
+		return "", err
+	}
+	result += fmt.Sprintf(", %.1f wake-ups/s, %d requests to the runner", float64(wakeUps(cmd.Process.Pid)-woken)/idleTime.Seconds(), b.asked()-asked)
+	back := exec.CommandContext(b.ctx, b.program, "cloud")
+	back.Env, back.Dir = b.environ, b.home
+	return result, errors.Join(back.Run(), end(cmd))
+}
+
+// asked counts the runner's answers to who asked for its models.
+func (b *bench) asked() int {
+	log, _ := os.ReadFile(b.runner.Log)
+	return strings.Count(string(log), "Listing available models")
+}
+
+// wakeUps counts how often a process's threads went to sleep, and so were woken.
+func wakeUps(pid int) (n int) {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	for _, file := range files {
+		status, _ := os.ReadFile(file)
+		for line := range strings.Lines(string(status)) {
+			if value, ok := strings.CutPrefix(line, "voluntary_ctxt_switches:"); ok {
+				one, _ := strconv.Atoi(strings.TrimSpace(value))
+				n += one
+			}
+		}
+	}
+	return n
+}
+
+const idleTime = 60 * time.Second
+
+// idling measures a process that has nothing to do.
+func (b *bench) idling(pid int) (string, error) {
 	time.Sleep(2 * time.Second) // start-up is not idling
-	before, err := cpu(cmd.Process.Pid)
+	before, err := cpu(pid)
 	if err != nil {
 		return "", err
 	}
-	const long = 60 * time.Second
-	time.Sleep(long)
-	after, err := cpu(cmd.Process.Pid)
+	time.Sleep(idleTime)
+	after, err := cpu(pid)
 	if err != nil {
 		return "", err
 	}
-	size, err := rss(cmd.Process.Pid)
+	size, err := rss(pid)
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%s, %.2f %%", size, 100*(after-before).Seconds()/long.Seconds()), end(cmd)
+	return fmt.Sprintf("%s, %.2f %%", size, 100*(after-before).Seconds()/idleTime.Seconds()), nil
 }
 
 // rss is the memory of a process.
