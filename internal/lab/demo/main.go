@@ -46,7 +46,6 @@ type demo struct {
 	program  string
 	claude   string // empty: not to be had
 	parts    *lab.Parts
-	runner   *lab.Runner
 	environ  []string
 	tray     *exec.Cmd
 }
@@ -70,6 +69,7 @@ func (d *demo) run() error {
 	}
 	d.say("Claude Code's settings, as they are", indent(original))
 	for _, step := range []struct{ title, command string }{
+		{"Start Model Runner: here Switchyard runs it itself, as on a machine without Docker", "runner start"},
 		{"Where do Claude Code's requests go?", "status"},
 		{"Would a model with a strict chat template work, asked directly?", "check --model strict --direct"},
 		{"And through Switchyard's gateway?", "check --model strict"},
@@ -84,6 +84,9 @@ func (d *demo) run() error {
 		return err
 	}
 	if err := d.switchyard("What the gateway saw of it", "requests"); err != nil {
+		return err
+	}
+	if err := d.pullThePlug(); err != nil {
 		return err
 	}
 	if err := d.switchyard("And back", "cloud"); err != nil {
@@ -129,21 +132,49 @@ func (d *demo) prepare() (err error) {
 	if err := os.Mkdir(store, 0o700); err != nil {
 		return err
 	}
-	if d.runner, err = lab.StartRunner(d.ctx, d.parts, store); err != nil {
+	if err := d.fill(store); err != nil {
 		return err
 	}
-	for name, m := range map[string]gguf.Model{"ai/tiny": {}, "ai/strict": {Strict: true}} {
-		if err := d.runner.Add(d.ctx, name, m); err != nil {
-			return err
-		}
-	}
-	d.environ = append(lab.Environ(d.home, os.Getenv("DBUS_SESSION_BUS_ADDRESS")), "MODEL_RUNNER_HOST="+d.runner.URL, "DISABLE_AUTOUPDATER=1")
+	d.environ = append(lab.Environ(d.home, os.Getenv("DBUS_SESSION_BUS_ADDRESS")), "DISABLE_AUTOUPDATER=1", "MODELS_PATH="+filepath.Join(store, "models"),
+		"SWITCHYARD_ENGINE=process", "SWITCHYARD_MODEL_RUNNER="+d.parts.ModelRunner, "SWITCHYARD_LLAMA_SERVER="+filepath.Join(d.parts.EngineDir, "llama-server"))
 	for _, name := range []string{"DISPLAY", "WAYLAND_DISPLAY"} {
 		if v := os.Getenv(name); v != "" {
 			d.environ = append(d.environ, name+"="+v)
 		}
 	}
 	return os.WriteFile(filepath.Join(d.home, ".claude.json"), []byte(`{"hasCompletedOnboarding":true}`), 0o600)
+}
+
+// fill puts two tiny models into a Model Runner's store.
+func (d *demo) fill(store string) error {
+	runner, err := lab.StartRunner(d.ctx, d.parts, store)
+	if err != nil {
+		return err
+	}
+	defer runner.Stop()
+	for name, m := range map[string]gguf.Model{"ai/tiny": {}, "ai/strict": {Strict: true}} {
+		if err := runner.Add(d.ctx, name, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pullThePlug kills Model Runner and asks once more.
+func (d *demo) pullThePlug() error {
+	lock := filepath.Join(d.home, ".local", "state", "switchyard", "runner", "lock")
+	pid, err := os.ReadFile(lock)
+	if err != nil {
+		return err
+	}
+	d.say("Pull the plug: Model Runner is killed", "  $ kill -9 "+strings.TrimSpace(string(pid)))
+	if err := d.command("kill", "-9", strings.TrimSpace(string(pid))).Run(); err != nil {
+		return err
+	}
+	if err := d.ask(); err != nil {
+		return err
+	}
+	return d.switchyard("It was started again", "runner")
 }
 
 func (d *demo) command(name string, args ...string) *exec.Cmd {
@@ -266,9 +297,6 @@ func (d *demo) cleanUp() error {
 	if d.tray != nil {
 		_ = d.tray.Process.Signal(os.Interrupt)
 		_ = d.tray.Wait()
-	}
-	if d.runner != nil {
-		d.runner.Stop()
 	}
 	err := os.RemoveAll(d.home)
 	if err == nil {
