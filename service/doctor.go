@@ -16,6 +16,7 @@ import (
 	"github.com/shirou/gopsutil/v4/disk"
 
 	"switchyard/gpu"
+	"switchyard/service/claude"
 	"switchyard/service/engine"
 	"switchyard/service/runner"
 )
@@ -165,6 +166,9 @@ func (d *doctor) down(ctx context.Context, f found, r Runner) {
 		text += ": " + r.Reason
 	}
 	finding := Finding{Code: "runner_down", Severity: Bad, Text: text, Remedy: f.remedy()}
+	if f.seen.Controlled && r.State == Stopped && d.y.cloud() {
+		finding.Severity, finding.Text = Poor, text+"; a switch to local starts it"
+	}
 	if port > 0 && f.seen.Socket == "" && r.State == Broken {
 		if who := d.y.holder(ctx, port); who != "" {
 			finding.Code, finding.Text = "port_strange", finding.Text+"; port "+strconv.Itoa(port)+" is held by "+who
@@ -179,6 +183,20 @@ func (d *doctor) down(ctx context.Context, f found, r Runner) {
 		finding.fix = func(ctx context.Context) error { return d.y.Control(ctx, verb) }
 	}
 	d.add(finding)
+}
+
+// cloud tells whether every target is in the cloud, where no runner is needed.
+func (y *Yard) cloud() bool {
+	switched, err := y.ledger.Switched()
+	if err != nil {
+		return false
+	}
+	for _, t := range switched {
+		if s, err := y.ledger.Inspect(t); err != nil || s.Route != claude.Cloud {
+			return false
+		}
+	}
+	return true
 }
 
 // portOf is the port of an http address; 0 when it names none.

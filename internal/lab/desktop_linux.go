@@ -147,6 +147,16 @@ func (d *Desktop) ClickAt(ctx context.Context, p image.Point) error {
 	return err
 }
 
+// Submenu finds the open submenu, beside the menu at popup.
+func (d *Desktop) Submenu(ctx context.Context, popup image.Rectangle) (image.Rectangle, bool) {
+	for _, w := range d.windows(ctx, trayPlugin) {
+		if w.Dx() > 60 && w.Dy() > 60 && w != popup {
+			return w, true
+		}
+	}
+	return image.Rectangle{}, false
+}
+
 // windows lists where a program's visible windows are.
 func (d *Desktop) windows(ctx context.Context, program string) []image.Rectangle {
 	ids, err := d.run(ctx, "xdotool", "search", "--onlyvisible", "--name", "^"+regexp.QuoteMeta(program)+"$")

@@ -20,6 +20,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -46,6 +47,7 @@ type user struct {
 	real     bool         // the engine is llama.cpp
 	asked    atomic.Int64 // Messages requests that reached the runner
 	cached   atomic.Int64 // tokens of the last one's prompt that came from the engine's cache
+	store    string       // the folder of its Model Runner
 }
 
 var cacheRead = regexp.MustCompile(`"cache_read_input_tokens":(\d+)`)
@@ -102,7 +104,7 @@ func newUser(t *testing.T) *user {
 		t.Fatal(err)
 	}
 	t.Cleanup(runner.Stop)
-	u.runner, u.real = runner, parts.RealEngine
+	u.runner, u.store, u.real = runner, store, parts.RealEngine
 	u.add("ai/tiny", gguf.Model{})
 	target, err := url.Parse(runner.URL)
 	if err != nil {
@@ -292,24 +294,7 @@ func (u *user) hasRow(d *lab.Desktop, label string) bool {
 // clickRow opens the menu with the mouse, takes a picture of it and clicks a row.
 func (u *user) clickRow(d *lab.Desktop, icon image.Rectangle, label, picture string) {
 	u.Helper()
-	middle := image.Pt((icon.Min.X+icon.Max.X)/2, (icon.Min.Y+icon.Max.Y)/2)
-	if err := d.ClickAt(u.ctx, middle); err != nil {
-		u.Fatal(err)
-	}
-	var popup, was image.Rectangle
-	u.until("the open menu", func() (ok bool) {
-		was = popup
-		popup, ok = d.Popup(u.ctx)
-		return ok && popup == was // drawn, and no longer growing
-	})
-	menu, err := d.Bus.Menu()
-	if err != nil {
-		u.Fatal(err)
-	}
-	at, err := lab.RowAt(popup, menu, label)
-	if err != nil {
-		u.Fatal(err)
-	}
+	popup, at := u.openMenu(d, icon, label)
 	if picture != "" {
 		if err := d.Point(u.ctx, at); err != nil {
 			u.Fatal(err)
@@ -319,6 +304,87 @@ func (u *user) clickRow(d *lab.Desktop, icon image.Rectangle, label, picture str
 	if err := d.ClickAt(u.ctx, at); err != nil {
 		u.Fatal(err)
 	}
+}
+
+// openMenu opens the menu with the mouse and finds a row in it.
+func (u *user) openMenu(d *lab.Desktop, icon image.Rectangle, label string) (popup image.Rectangle, at image.Point) {
+	u.Helper()
+	middle := image.Pt((icon.Min.X+icon.Max.X)/2, (icon.Min.Y+icon.Max.Y)/2)
+	if err := d.ClickAt(u.ctx, middle); err != nil {
+		u.Fatal(err)
+	}
+	var was image.Rectangle
+	u.until("the open menu", func() (ok bool) {
+		was = popup
+		popup, ok = d.Popup(u.ctx)
+		return ok && popup == was // drawn, and no longer growing
+	})
+	menu, err := d.Bus.Menu()
+	if err != nil {
+		u.Fatal(err)
+	}
+	if at, err = lab.RowAt(popup, menu, label); err != nil {
+		u.Fatal(err)
+	}
+	return popup, at
+}
+
+// Model Runner is Switchyard's own here: the menu stops and starts it, and a kill is cured.
+func TestTheMenuRunsModelRunner(t *testing.T) {
+	u := newUser(t)
+	desktop, err := lab.StartDesktop(u.ctx, u.home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(desktop.Close)
+	parts, err := lab.Build(u.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.environ = slices.DeleteFunc(u.environ, func(pair string) bool { return strings.HasPrefix(pair, "MODEL_RUNNER_HOST=") })
+	u.tray(append(desktop.Environ, "SWITCHYARD_ENGINE=process", "SWITCHYARD_MODEL_RUNNER="+parts.ModelRunner,
+		"SWITCHYARD_LLAMA_SERVER="+filepath.Join(parts.EngineDir, "llama-server"), "MODELS_PATH="+filepath.Join(u.store, "models")))
+	var icon image.Rectangle
+	u.until("the icon in the panel", func() (ok bool) { icon, ok = desktop.Icon(u.ctx); return ok })
+	if err := desktop.Bus.UseIcon(u.ctx); err != nil {
+		t.Fatal(err)
+	}
+	u.until("the stopped runner", func() bool { return u.hasRow(desktop, "Model Runner: stopped") })
+	u.clickRow(desktop, icon, "Local", "")
+	u.until("the runner, and the switch", func() bool { return u.hasRow(desktop, "● Local") && u.hasRow(desktop, "Model Runner: running since") })
+	if said, err := u.print("hello"); err != nil || !strings.Contains(said, gguf.Answer) {
+		t.Errorf("claude -p said %q, %v", said, err)
+	}
+	pid, err := os.ReadFile(filepath.Join(u.home, ".local", "state", "switchyard", "runner", "lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, _ := strconv.Atoi(strings.TrimSpace(string(pid)))
+	if err := syscall.Kill(n, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	u.until("the restart", func() bool { return u.hasRow(desktop, "Model Runner: restarting…") })
+	u.until("the next run", func() bool { return u.hasRow(desktop, "Model Runner: running since") })
+	if said, err := u.print("hello"); err != nil || !strings.Contains(said, gguf.Answer) {
+		t.Errorf("after a kill claude -p said %q, %v", said, err)
+	}
+
+	popup, at := u.openMenu(desktop, icon, "Model Runner:")
+	if err := desktop.ClickAt(u.ctx, at); err != nil {
+		t.Fatal(err)
+	}
+	var was, submenu image.Rectangle
+	u.until("the submenu", func() (ok bool) {
+		was = submenu
+		submenu, ok = desktop.Submenu(u.ctx, popup)
+		return ok && submenu == was
+	})
+	u.picture(desktop, "menu-runner", image.Rect(min(popup.Min.X, submenu.Min.X)-20, 0, 800, max(popup.Max.Y, submenu.Max.Y)+20))
+	const rows = 4 // Start, Stop, Restart, Open its log
+	if err := desktop.ClickAt(u.ctx, image.Pt((submenu.Min.X+submenu.Max.X)/2, submenu.Min.Y+submenu.Dy()*3/(2*rows))); err != nil {
+		t.Fatal(err)
+	}
+	u.until("the stop", func() bool { return u.hasRow(desktop, "Model Runner: stopped by you") })
 }
 
 // reload is how long a running Claude Code takes to notice new settings (about
