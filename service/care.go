@@ -107,6 +107,9 @@ func (c *care) delay(now time.Time) {
 	c.notYet = now.Add(time.Duration(float64(pause) * (0.8 + 0.4*c.jitter())))
 }
 
+// expect says that the next run is not the one of before, and that this is no crash.
+func (c *care) expect() { c.run, c.lost = "", false }
+
 // restarts counts the ends of the last ten minutes.
 func (c *care) restarts(now time.Time) (n int) {
 	for _, t := range c.crashes {

@@ -203,7 +203,9 @@ func (k *keeper) run(ctx context.Context) {
 		case o := <-k.done:
 			k.ended(ctx, o)
 		case <-timer.C:
-			k.look(ctx)
+			if !k.looking {
+				k.look(ctx)
+			}
 		}
 		due := k.decide(ctx)
 		k.tell(ctx)
@@ -333,7 +335,7 @@ func (k *keeper) moved(ctx context.Context, l look) {
 func (k *keeper) backOff(l look, changed bool) {
 	first, last := firstWatch, lastWatch
 	switch {
-	case !l.asked() && l.seen.Problem == nil:
+	case l.seen.State == engine.Stopped || l.seen.State == engine.Absent: // its engine tells when that changes
 	case l.asked() && l.api.err == nil:
 		if l.engine.Kind() != engine.Container && l.engine.Kind() != engine.Process || !l.seen.Controlled {
 			last = firstWatch // no event tells of its end
@@ -364,29 +366,32 @@ func (k *keeper) rewatch(ctx context.Context, e engine.Engine) {
 
 // asked takes a wish.
 func (k *keeper) asked(ctx context.Context, a ask) {
-	refuse := func(err error) { a.done <- err }
+	refuse := func(kind Kind, why, remedy string) {
+		a.done <- &Error{Kind: kind, What: "starting Model Runner", Why: why, Remedy: remedy}
+	}
+	const byHand = "start it: switchyard runner start"
 	switch {
 	case !k.acts:
-		refuse(errors.New("this Switchyard only looks"))
+		refuse(Refused, "this Switchyard only looks", byHand)
 		return
 	case a.do == nothing && a.person:
 		k.care.forgive() // a switch: whoever wants the route wants the runner
-		k.remember(false)
+		k.s.yard.rememberStop(false)
 	case a.do == nothing && k.care.stopped:
-		refuse(&Error{Kind: Refused, What: "starting Model Runner", Why: "you stopped it", Remedy: "start it: switchyard runner start"})
+		refuse(Refused, "you stopped it", byHand)
 		return
 	case a.do == nothing && !k.care.allowed:
-		refuse(&Error{Kind: Refused, What: "starting Model Runner", Why: "it does not run, and start_runner in config.toml forbids to start it", Remedy: "start it: switchyard runner start"})
+		refuse(Refused, "it does not run, and start_runner in config.toml forbids to start it", byHand)
 		return
 	case a.do == nothing && k.care.gaveUp:
-		refuse(&Error{Kind: Failed, What: "starting Model Runner", Why: k.reason, Remedy: k.remedy})
+		refuse(Failed, k.reason, k.remedy)
 		return
 	case a.do == stop:
 		k.care.stopped = true
-		k.remember(true)
+		k.s.yard.rememberStop(true)
 	case a.do != nothing:
 		k.care.forgive()
-		k.remember(false)
+		k.s.yard.rememberStop(false)
 	}
 	if a.do == nothing {
 		k.care.asked = true
@@ -400,8 +405,6 @@ func (k *keeper) asked(ctx context.Context, a ask) {
 	k.waiting = append(k.waiting, a)
 	k.look(ctx)
 }
-
-func (k *keeper) remember(stopped bool) { k.s.yard.rememberStop(stopped) }
 
 // decide begins what is to be done and returns when to look again.
 func (k *keeper) decide(ctx context.Context) time.Duration {
@@ -446,6 +449,7 @@ func (k *keeper) begin(ctx context.Context, v verb) {
 	one, end := context.WithTimeout(ctx, effortTime)
 	o := &effort{verb: v, doing: doingRunner[v], end: end}
 	k.effort, k.pause = o, startWatch
+	k.care.expect()
 	e := k.watched
 	k.s.log.Info("runner", "do", v, "engine", e.Kind())
 	go func() {
@@ -520,6 +524,7 @@ func (k *keeper) ended(ctx context.Context, o outcome) {
 		rest = append(rest, a)
 	}
 	k.waiting, k.care.asked = rest, false
+	k.care.expect()
 	now := time.Now()
 	switch {
 	case o.left:
@@ -699,8 +704,7 @@ func (k *keeper) reply(ctx context.Context) {
 		case k.last.asked() && k.last.api.err == nil:
 			a.done <- nil
 		case k.effort == nil && !k.last.seen.Controlled:
-			reason, remedy := why(&Error{Why: k.last.describe(k.last.api).Reason, Remedy: k.last.remedy()})
-			a.done <- &Error{Kind: Unreachable, What: "starting Model Runner", Why: reason, Remedy: remedy}
+			a.done <- &Error{Kind: Unreachable, What: "starting Model Runner", Why: k.last.describe(k.last.api).Reason, Remedy: k.last.remedy()}
 		case k.effort == nil && k.last.seen.Problem != nil && k.last.seen.State == engine.Unknown:
 			a.done <- engineError("starting Model Runner", k.last.seen.Problem)
 		default:
