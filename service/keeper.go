@@ -224,7 +224,7 @@ func (k *keeper) close() {
 		<-k.looked
 	}
 	for _, a := range k.waiting {
-		a.done <- errors.New("Switchyard ends")
+		a.done <- &Error{Kind: Failed, What: "starting Model Runner", Why: "Switchyard is ending", Remedy: "start it again: switchyard"}
 	}
 	k.unwatch()
 	k.watches.Wait()

@@ -1,3 +1,5 @@
+//go:build unix
+
 package service
 
 import (
@@ -10,10 +12,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -88,9 +90,6 @@ func runnerDouble(file string) {
 // double is a machine whose own runner is the double above; behave tells it how to be.
 func double(t *testing.T, behaviour string) (y *Yard, behave func(string)) {
 	t.Helper()
-	if runtime.GOOS == "windows" {
-		t.Skip("the double needs a unix system")
-	}
 	y = open(t, "")
 	file := filepath.Join(y.Home, "behaviour")
 	behave = func(text string) {
@@ -432,3 +431,21 @@ func TestTheRunnersStateOverTheSocket(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// killGroup kills the runner whose process group a lock file names.
+func killGroup(t *testing.T, lock string) {
+	t.Helper()
+	data, err := os.ReadFile(lock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func alive(pid int) bool { return syscall.Kill(-pid, 0) == nil }

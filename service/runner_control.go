@@ -67,6 +67,9 @@ func (y *Yard) bringUp(ctx context.Context, f found, progress Progress) (found, 
 	if !f.seen.Controlled || f.asked() && f.ask(ctx, "?").err == nil || y.Config.StartRunner != nil && !*y.Config.StartRunner {
 		return f, nil
 	}
+	if p := f.seen.Problem; p != nil && (p.Code == engine.NoLlamaServer || p.Code == engine.NoProgram) {
+		return f, engineError(gerund[start], p)
+	}
 	if progress.Begin != nil {
 		progress.Begin("start_runner")
 	}
@@ -91,12 +94,19 @@ func (y *Yard) Install(ctx context.Context, how engine.Install, progress func(st
 	if err != nil {
 		return err
 	}
-	installer, ok := e.(engine.Installer)
-	if !ok {
-		return &Error{Kind: Refused, What: what, Why: "the Model Runner here is not one that Switchyard installs (" + string(e.Kind()) + ")",
-			Remedy: `unset MODEL_RUNNER_HOST or "runner" in config.toml to have one in Docker`}
-	}
 	before := found{e, e.Look(ctx)}
+	installer, ok := e.(engine.Installer)
+	switch {
+	case ok:
+	case before.seen.Named != "":
+		return &Error{Kind: Refused, What: what, Why: "the Model Runner here is the one at " + before.seen.URL + ", which " + before.seen.Named + " names", Remedy: "unset that to have one in Docker"}
+	case y.Config.Engine != "":
+		return &Error{Kind: Refused, What: what, Why: `"engine" in config.toml says that Switchyard runs Model Runner itself, which needs no installation`, Remedy: `set it to "container" to have one in Docker`}
+	default: // nothing in Docker yet: that is where it shall be
+		asked := *y
+		asked.Config.Engine = string(engine.Container)
+		return asked.Install(ctx, how, progress)
+	}
 	if err := installer.Install(ctx, how, progress); err != nil {
 		return y.wordEngine("", err)
 	}

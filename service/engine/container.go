@@ -389,8 +389,10 @@ func (c *containerEngine) discardFailed(ctx context.Context) {
 	}
 }
 
-// told runs a command, hands its lines on and returns the last one.
-func told(cmd *exec.Cmd, progress func(string)) (last string, err error) {
+var complaint = regexp.MustCompile(`(?i)\b(error|unknown|unable|cannot|failed|denied|refused|is not)\b`)
+
+// told runs a command, hands its lines on and returns the first that complains, or the last one.
+func told(cmd *exec.Cmd, progress func(string)) (word string, err error) {
 	out, in := io.Pipe()
 	cmd.Stdout, cmd.Stderr = in, in
 	if err := cmd.Start(); err != nil {
@@ -405,12 +407,14 @@ func told(cmd *exec.Cmd, progress func(string)) (last string, err error) {
 	scan.Split(linesAndReturns)
 	for scan.Scan() {
 		if line := strings.TrimSpace(scan.Text()); line != "" {
-			last = line
+			if !complaint.MatchString(word) {
+				word = line
+			}
 			progress(line)
 		}
 	}
 	_, _ = io.Copy(io.Discard, out) // after a line that is too long
-	return last, <-ended
+	return strings.TrimPrefix(word, "Error: "), <-ended
 }
 
 // linesAndReturns splits at line feeds and at the carriage returns of progress bars.
