@@ -303,6 +303,7 @@ func (k *keeper) took(ctx context.Context, l look) {
 	k.moved(ctx, l)
 	if k.s.serving != nil {
 		k.s.serving.seen(l.found)
+		k.s.puller.follow(ctx, l)
 	}
 	k.backOff(l, changed)
 	if k.again {

@@ -226,6 +226,28 @@ func (s *serving) controlHandler() http.Handler {
 	for _, c := range []Control{StartRunner, StopRunner, RestartRunner} {
 		mux.HandleFunc("POST /runner/"+string(c), func(w http.ResponseWriter, r *http.Request) { reply(w, s.answerControl(r.Context(), c)) })
 	}
+	mux.HandleFunc("POST /pull", func(w http.ResponseWriter, r *http.Request) {
+		heard, err := s.s.Pull(r.Context(), r.FormValue("ref"))
+		if err != nil {
+			reason, remedy := why(err)
+			http.Error(w, reason+"; "+remedy, http.StatusConflict)
+			return
+		}
+		w.Header().Set("Content-Type", "application/x-ndjson")
+		enc := json.NewEncoder(w)
+		for {
+			select {
+			case <-r.Context().Done():
+				return
+			case p := <-heard:
+				if enc.Encode(p) != nil || http.NewResponseController(w).Flush() != nil || p.State.over() {
+					return
+				}
+			}
+		}
+	})
+	mux.HandleFunc("DELETE /pull", func(_ http.ResponseWriter, r *http.Request) { s.s.CancelPull(r.Context(), r.FormValue("ref")) })
+	mux.HandleFunc("GET /pulls", func(w http.ResponseWriter, _ *http.Request) { reply(w, list(s.s.present().Pulls)) })
 	mux.HandleFunc("POST /token", func(w http.ResponseWriter, _ *http.Request) {
 		if err := s.rotate(); err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)

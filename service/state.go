@@ -24,6 +24,7 @@ type State struct {
 	Runner   Runner       `json:"runner"`
 	Gateway  Gateway      `json:"gateway"`
 	Models   []Model      `json:"models"`
+	Pulls    []Pull       `json:"pulls"`
 	Sessions []Session    `json:"sessions"`
 	Warnings []Warning    `json:"warnings"`
 

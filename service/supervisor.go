@@ -26,6 +26,7 @@ type Supervisor struct {
 	serve   *Serve   // nil: it only looks
 	serving *serving // while it serves
 	keeper  *keeper
+	puller  *puller
 
 	mu          sync.Mutex
 	subscribers []chan State
@@ -37,6 +38,7 @@ type known struct {
 	runner  Runner
 	models  []Model
 	gateway Gateway
+	pulls   []Pull
 	files   files
 	busy    string
 	failure Failure
@@ -58,7 +60,7 @@ func NewSupervisor(y *Yard, log *slog.Logger) *Supervisor {
 		lookFiles: make(chan struct{}, 1), lookRunner: make(chan struct{}, 1), lookGateway: make(chan struct{}, 1),
 		last: State{Route: claude.Cloud, Runner: Runner{State: Absent, Engine: engine.None}},
 	}
-	s.keeper = newKeeper(s)
+	s.keeper, s.puller = newKeeper(s), newPuller(s)
 	return s
 }
 
@@ -159,6 +161,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		(&fileLooker{s: s, watch: watch, exits: map[int]bool{}, ended: make(chan int), owned: &owned}).run(ctx)
 	})
 	owned.Go(func() { s.keeper.run(ctx) })
+	owned.Go(func() { s.puller.loop(ctx) })
 	s.Refresh()
 
 	var now known
@@ -177,7 +180,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 			return nil
 		case fact := <-s.facts:
 			fact(&now)
-			next := s.yard.merge(State{Runner: now.runner, Models: now.models, Gateway: now.gateway, Busy: now.busy, Failure: now.failure}, now.files)
+			next := s.yard.merge(State{Runner: now.runner, Models: now.models, Gateway: now.gateway, Pulls: now.pulls, Busy: now.busy, Failure: now.failure}, now.files)
 			if next.needs() != state.needs() {
 				s.keeper.want(next.needs())
 			}

@@ -265,9 +265,12 @@ func commandError(what string, err error) error {
 	var proof *runner.ProofError
 	var unknown *runner.UnknownModelError
 	var failed *runner.Error
+	var pull *runner.PullError
 	switch {
 	case errors.As(err, &ours):
 		e.Kind, e.Why, e.Remedy = ours.Kind, ours.Why, ours.Remedy
+	case errors.As(err, &pull):
+		e.Why, e.Remedy = pull.Why, pull.Remedy
 	case errors.As(err, &refusal):
 		e.Kind, e.Why, e.Remedy = Refused, refusal.Where()+": "+refusal.Why, refusal.Remedy
 	case errors.As(err, &busy):

@@ -41,6 +41,18 @@ func Count(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
+// Duration writes a number of seconds as people estimate: 40 s, 4 min, 2 h 10 min.
+func Duration(seconds float64) string {
+	switch s := int(seconds + 0.5); {
+	case s < 60:
+		return fmt.Sprintf("%d s", s)
+	case s < 3600:
+		return fmt.Sprintf("%d min", (s+30)/60)
+	default:
+		return fmt.Sprintf("%d h %d min", s/3600, s%3600/60)
+	}
+}
+
 // Since writes a moment of the past: its time, and its day when that is another one.
 func Since(t, now time.Time) string {
 	t, now = t.Local(), now.Local()

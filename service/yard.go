@@ -260,7 +260,7 @@ func (y *Yard) lookAtGateway(ctx context.Context) Gateway {
 // merge puts what the files say into a State that knows the runner.
 func (y *Yard) merge(s State, f files) State {
 	s.Targets, s.Sessions, s.Chosen = list(f.targets), list(f.sessions), f.chosen
-	s.Models = list(s.Models)
+	s.Models, s.Pulls = list(s.Models), list(s.Pulls)
 	s.BaseURL, s.Context = plainURL(f.baseURL), f.context
 	s = s.withUse()
 	s = s.derive(append(list(y.Warnings), f.warnings...))

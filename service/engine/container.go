@@ -155,6 +155,11 @@ func seenContainer(found container.InspectResponse) Seen {
 			seen.OpenOrigins = true
 		}
 	}
+	for _, m := range found.Mounts {
+		if m.Destination == "/models" {
+			seen.Store = m.Source
+		}
+	}
 	seen.GPU = len(found.HostConfig.DeviceRequests) > 0 || len(found.HostConfig.Devices) > 0 || found.HostConfig.Runtime == "nvidia"
 	return seen
 }

@@ -52,6 +52,7 @@ type Seen struct {
 	OpenOrigins bool   // any web page may read its answers
 	GPU         bool   // it was given a GPU
 	Container   string // the container's name
+	Store       string // the folder that its models are in, where it is on this machine
 }
 
 // Engine keeps one runner alive, or watches one that somebody else keeps.

@@ -71,7 +71,7 @@ func (p *processEngine) missing() *Error {
 }
 
 func (p *processEngine) Look(ctx context.Context) Seen {
-	seen := Seen{State: Stopped, URL: "http://localhost", Socket: p.socket, Controlled: true, Problem: p.missing()}
+	seen := Seen{State: Stopped, URL: "http://localhost", Socket: p.socket, Controlled: true, Problem: p.missing(), Store: p.store()}
 	if !p.owner {
 		if conn, err := (&net.Dialer{}).DialContext(ctx, "unix", p.socket); err == nil {
 			_ = conn.Close()
@@ -165,6 +165,16 @@ func (p *processEngine) start(ctx context.Context) (*child, error) {
 		}
 	}()
 	return c, <-started
+}
+
+// store is where the runner keeps its models.
+func (p *processEngine) store() string {
+	for _, pair := range slices.Backward(p.environ) {
+		if dir, ok := strings.CutPrefix(pair, "MODELS_PATH="); ok && dir != "" {
+			return dir
+		}
+	}
+	return filepath.Join(p.home, ".docker", "models")
 }
 
 // environment is what the runner gets: the user's, with our own settings.

@@ -1,9 +1,7 @@
 package runner
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
@@ -18,13 +16,7 @@ func (c *Client) Answers(ctx context.Context, tag string) error {
 
 // Unload takes a model out of memory, with an engine that may be dead.
 func (c *Client) Unload(ctx context.Context, tag string) error {
-	body, _ := json.Marshal(map[string]any{"models": []string{tag}})
-	req, err := c.request(ctx, http.MethodPost, "/engines/unload", bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	_, err = c.do(req, "unloading "+tag)
-	return err
+	return c.post(ctx, "unloading "+tag, "/engines/unload", map[string]any{"models": []string{tag}})
 }
 
 // OutOfMemory tells whether an error says that a model does not fit.

@@ -28,6 +28,7 @@ type Model struct {
 	Name      string // general.name
 	Context   uint32 // tokens; 0 means 262,144
 	Strict    bool   // the chat template refuses a system message in mid-conversation, as the Qwen family's does
+	Size      int64  // bytes that the file is filled up to, with nothing; 0: as small as it is
 	Behaviour string // what the engine double does, see package messages; a real engine ignores it
 }
 
@@ -111,7 +112,11 @@ func WriteFile(path string, m Model) error {
 	}
 	w := bufio.NewWriter(f)
 	Write(w, m)
-	return errors.Join(w.Flush(), f.Close())
+	err = w.Flush()
+	if info, statErr := f.Stat(); statErr == nil && m.Size > info.Size() {
+		err = errors.Join(err, f.Truncate(m.Size))
+	}
+	return errors.Join(err, f.Close())
 }
 
 // Write writes the model; the writer keeps its own error, as a bufio.Writer does.

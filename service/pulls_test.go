@@ -1,0 +1,321 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"switchyard/internal/lab"
+	"switchyard/internal/lab/gguf"
+	"switchyard/service/claude"
+)
+
+// line is a network between the runner and a registry that can be cut.
+type line struct {
+	address string // localhost:PORT
+	sent    atomic.Int64
+	speed   atomic.Int64 // bytes per ms; 0: as fast as it goes
+
+	mu    sync.Mutex
+	cuts  []int64 // after so many bytes
+	down  time.Duration
+	until time.Time // nothing is let through
+	conns []net.Conn
+}
+
+func newLine(t *testing.T, registry string) *line {
+	t.Helper()
+	l := &line{}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	l.address = fmt.Sprintf("localhost:%d", listener.Addr().(*net.TCPAddr).Port)
+	go func() { // ends with the listener
+		for {
+			from, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			to, err := net.Dial("tcp", registry)
+			if err != nil || l.isDown() {
+				_ = from.Close()
+				continue
+			}
+			l.mu.Lock()
+			l.conns = append(l.conns, from, to)
+			l.mu.Unlock()
+			go func() { _, _ = io.Copy(to, from); _ = to.Close() }()
+			go func() { l.carry(from, to); _ = from.Close() }()
+		}
+	}()
+	return l
+}
+
+func (l *line) carry(to, from net.Conn) {
+	buffer := make([]byte, 256<<10)
+	for {
+		n, err := from.Read(buffer)
+		if n > 0 {
+			if _, writeErr := to.Write(buffer[:n]); writeErr != nil {
+				return
+			}
+			total := l.sent.Add(int64(n))
+			if l.cut(total) {
+				return
+			}
+			if speed := l.speed.Load(); speed > 0 {
+				<-time.After(time.Duration(int64(n)/speed) * time.Millisecond)
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// cut closes all connections when it is time, and lets none through for a while.
+func (l *line) cut(total int64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.cuts) == 0 || total < l.cuts[0] {
+		return false
+	}
+	l.cuts = l.cuts[1:]
+	l.until = time.Now().Add(l.down)
+	for _, c := range l.conns {
+		_ = c.Close()
+	}
+	l.conns = nil
+	return true
+}
+
+func (l *line) isDown() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return time.Now().Before(l.until)
+}
+
+// pullYard is a machine with a runner, and a registry with models behind a line.
+func pullYard(t *testing.T, models map[string]gguf.Model) (*Yard, *line) {
+	t.Helper()
+	parts, err := lab.Build(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	address, stop, err := lab.Registry(parts, t.TempDir(), models)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+	return yard(t, nil), newLine(t, address)
+}
+
+const large = 200 << 20
+
+func TestAPullGoesOnAfterTheNetworkWasCut(t *testing.T) {
+	y, l := pullYard(t, map[string]gguf.Model{"ai/large": {Size: large}})
+	s := serve(t, y)
+	l.cuts, l.down = []int64{50 << 20, 130 << 20}, 4*time.Second
+	ref := l.address + "/ai/large"
+	waits := 0
+	var seen []string
+	var before Pull
+	last, err := y.other(t).Pull(t.Context(), ref, func(p Pull) {
+		if p.State != before.State {
+			seen = append(seen, string(p.State))
+		}
+		if p.State == Waiting && before.State != Waiting {
+			waits++
+		}
+		if p.State == Pulling && p.Done < before.Done-(1<<20) {
+			t.Errorf("it began again: %d after %d bytes", p.Done, before.Done)
+		}
+		before = p
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last.State != Pulled || last.Size < large*99/100 || last.Context != 262144 || waits == 0 || len(l.cuts) > 0 {
+		t.Errorf("%+v after %d waits: %v", last, waits, seen)
+	}
+	if sent := l.sent.Load(); sent > large+16<<20 {
+		t.Errorf("%d MB came over the line for a model of %d MB", sent>>20, large>>20)
+	} else {
+		t.Logf("%.1f MB came over the line, twice cut, for a model of %d MB", float64(sent)/(1<<20), large>>20)
+	}
+	state := s.until("the model", func(s State) bool { return len(s.Models) == 1 && len(s.Pulls) == 1 && s.Pulls[0].State == Pulled })
+	if state.Pulls[0].Others {
+		t.Errorf("%+v", state.Pulls)
+	}
+}
+
+func TestAQueueOfPullsAndACancelledOne(t *testing.T) {
+	models := map[string]gguf.Model{}
+	for i := range 5 {
+		models[fmt.Sprintf("ai/m%d", i)] = gguf.Model{Size: 20 << 20}
+	}
+	y, l := pullYard(t, models)
+	l.speed.Store(20 << 10) // 20 MB/s
+	s := serve(t, y)
+	for i := range 5 {
+		if _, err := s.Pull(t.Context(), fmt.Sprintf("%s/ai/m%d", l.address, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	states := func(s State) string {
+		var out []string
+		for _, p := range s.Pulls {
+			out = append(out, string(p.State))
+		}
+		return strings.Join(out, " ")
+	}
+	state := s.until("two at a time", func(s State) bool { return states(s) == "pulling pulling queued queued queued" && s.Pulls[0].Done > 0 })
+	// The one that is pulled and the last one are cancelled; a second wish for one joins it.
+	s.CancelPull(t.Context(), state.Pulls[0].Ref)
+	s.CancelPull(t.Context(), state.Pulls[4].Ref)
+	if _, err := s.Pull(t.Context(), state.Pulls[3].Ref); err != nil {
+		t.Fatal(err)
+	}
+	s.until("the third", func(s State) bool { return strings.HasPrefix(states(s), "cancelled pulling pulling") })
+	l.speed.Store(0)
+	s.until("the end", func(s State) bool { return states(s) == "cancelled done done done cancelled" })
+	if _, err := os.Stat(s.puller.file()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("something is left for the next start: %v", err)
+	}
+}
+
+func TestAPullOutlivesSwitchyard(t *testing.T) {
+	y, l := pullYard(t, map[string]gguf.Model{"ai/large": {Size: large}})
+	l.speed.Store(50 << 10)
+	s := serve(t, y)
+	if _, err := s.Pull(t.Context(), l.address+"/ai/large"); err != nil {
+		t.Fatal(err)
+	}
+	s.until("some of it", func(s State) bool { return len(s.Pulls) == 1 && s.Pulls[0].Done > 20<<20 })
+	s.quit()
+	l.speed.Store(0)
+	s = serve(t, y.other(t))
+	s.until("the model", func(s State) bool { return len(s.Pulls) == 1 && s.Pulls[0].State == Pulled })
+	if sent := l.sent.Load(); sent > large+16<<20 {
+		t.Errorf("%d MB came over the line", sent>>20)
+	}
+}
+
+// A pull that somebody else began is noticed, in the cloud too, and an idle runner
+// is not asked for it.
+func TestPullsOfOthers(t *testing.T) {
+	y, l := pullYard(t, map[string]gguf.Model{"ai/theirs": {Size: 20 << 20}})
+	parts, err := lab.Build(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, y)
+	s.until("the runner", func(s State) bool { return s.Runner.State == Running })
+	docker := func(args ...string) {
+		t.Helper()
+		cmd := exec.Command(parts.DockerModel, args...)
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + y.Home, "MODEL_RUNNER_HOST=" + y.getenv("MODEL_RUNNER_HOST"), "MODEL_RUNNER_NO_AUTO_INSTALL=1"}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("docker model %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+	ref := l.address + "/ai/theirs"
+	l.speed.Store(10 << 10)
+	docker("pull", ref)
+	ended := time.Now()
+	state := s.until("the notice", func(s State) bool { return len(s.Pulls) == 1 && s.Pulls[0].State == Pulled })
+	t.Logf("noticed %s after docker model pull had ended", time.Since(ended).Round(time.Millisecond))
+	if p := state.Pulls[0]; !p.Others || p.Updated || p.Size == 0 || time.Since(ended) > 5*time.Second {
+		t.Errorf("%+v", p)
+	}
+	// What is no new model is not told: the same one again, another tag, another context.
+	docker("pull", ref)
+	docker("tag", ref, "local/mine")
+	s.Refresh()
+	s.until("the tag", func(s State) bool { return len(s.Models) == 2 })
+	s.until("silence about it", func(s State) bool { return len(s.Pulls) == 0 || s.Pulls[0].State != Pulling })
+	if pulls := s.present().Pulls; len(pulls) > 0 && pulls[0].N != state.Pulls[0].N && pulls[0].State == Pulled {
+		t.Errorf("told %+v", pulls)
+	}
+}
+
+func TestPullsThatCannotBe(t *testing.T) {
+	var answer atomic.Pointer[http.HandlerFunc]
+	registry := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*answer.Load())(w, r) }))
+	t.Cleanup(registry.Close)
+	host := "localhost:" + registry.URL[strings.LastIndexByte(registry.URL, ':')+1:]
+	y := yard(t, nil)
+	serve(t, y)
+	says := func(status int, text string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, text)
+		}
+	}
+	coded := func(code string) string { return `{"errors":[{"code":"` + code + `","message":"` + strings.ToLower(code) + `"}]}` }
+	for _, tt := range []struct {
+		name   string
+		ref    string
+		answer http.HandlerFunc
+		want   string
+	}{
+		{"401", host + "/ai/x", says(401, coded("UNAUTHORIZED")), "wants a login"},
+		{"403", host + "/ai/x", says(403, coded("DENIED")), "forbids it"},
+		{"404", host + "/ai/x", says(404, coded("MANIFEST_UNKNOWN")), "has no such model"},
+		{"429", host + "/ai/x", says(429, coded("TOOMANYREQUESTS")), "no more pulls for now"},
+		{"no model", host + "/ai/x", says(200, `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":0},"layers":[]}`), ""},
+		{"a bad name", "UPPER//x y", nil, "that is no model's name"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.answer != nil {
+				answer.Store(&tt.answer)
+			}
+			_, err := y.other(t).Pull(t.Context(), tt.ref, func(Pull) {})
+			var failed *Error
+			if !errors.As(err, &failed) || !strings.Contains(failed.Why, tt.want) || failed.Remedy == "" {
+				t.Errorf("%v", err)
+			}
+			t.Log(err)
+		})
+	}
+}
+
+func TestNoPullsOffline(t *testing.T) {
+	y := yard(t, map[string]gguf.Model{"ai/tiny": {}})
+	s := serve(t, y)
+	mustSwitch(t, y.other(t), Request{Route: claude.Offline})
+	s.until("the switch", func(s State) bool { return s.Route == claude.Offline })
+	_, err := y.other(t).Pull(t.Context(), "ai/x", func(Pull) {})
+	var refused *Error
+	if !errors.As(err, &refused) || refused.Kind != Refused || !strings.Contains(refused.Why, "the route is offline") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestTheRate(t *testing.T) {
+	var r rate
+	now := time.Now()
+	for i := range 20 {
+		now = now.Add(500 * time.Millisecond)
+		r.at(now, int64(i)*5<<20)
+	}
+	if got := r.perS / (1 << 20); got < 9.5 || got > 10.5 {
+		t.Errorf("%.1f MB/s, want 10", got)
+	}
+	if text := (Pull{Ref: "ai/x", State: Pulling, Done: 43, Total: 100, Left: 240}).Text(); text != "ai/x  43 %  4 min left" {
+		t.Errorf("%q", text)
+	}
+}

@@ -1,0 +1,236 @@
+package runner
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Progress is how far a pull is.
+type Progress struct {
+	Done, Total int64  // bytes; Total is 0 while it is unknown
+	Note        string // what the runner has to say about the model; empty: nothing
+}
+
+// PullError is a pull that ended without the model.
+type PullError struct {
+	Ref, Why, Remedy string
+	Again            bool // trying again may help, and goes on where it ended
+	Err              error
+}
+
+func (e *PullError) Error() string {
+	return fmt.Sprintf("pulling %s: %s; %s", e.Ref, e.Why, e.Remedy)
+}
+func (e *PullError) Unwrap() error { return e.Err }
+
+// silence is how long a pull may say nothing before its registry counts as dead.
+const silence = 90 * time.Second
+
+// Pull gets a model from its registry and returns when it is in the store. each
+// hears of every step. Ending the context ends the pull; what was loaded is kept,
+// and the next pull goes on from there. The error is a *PullError.
+func (c *Client) Pull(ctx context.Context, ref string, each func(Progress)) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	silent := errors.New("silent")
+	alarm := time.AfterFunc(silence, func() { cancel(silent) })
+	defer alarm.Stop()
+	body, _ := json.Marshal(map[string]string{"from": ref})
+	req, err := c.request(ctx, http.MethodPost, "/models/create", bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	failed := func(err error) error {
+		e := &PullError{Ref: ref, Why: "Model Runner went away in the middle", Remedy: "pull it again: it goes on where it ended", Again: true, Err: err}
+		switch {
+		case context.Cause(ctx) == silent:
+			e.Why, e.Remedy = "its registry says nothing", "check the network, and pull it again"
+		case ctx.Err() != nil:
+			e.Why, e.Remedy, e.Again = "it was cancelled", "pull it again: it goes on where it ended", false
+		}
+		return e
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return failed(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
+		return pullError(ref, resp.StatusCode, string(text))
+	}
+	return readPull(ref, resp.Body, func(p Progress) {
+		alarm.Reset(silence)
+		each(p)
+	}, failed)
+}
+
+// pullLine is one line of the stream.
+type pullLine struct {
+	Type    string
+	Message string
+	Total   int64
+	Layer   struct {
+		ID      string
+		Size    int64
+		Current int64
+	}
+}
+
+// readPull reads the stream of a pull to its end.
+func readPull(ref string, from io.Reader, each func(Progress), failed func(error) error) error {
+	layers := map[string]int64{}
+	var total int64
+	lines := bufio.NewScanner(from)
+	lines.Buffer(nil, 1<<20)
+	wrong := ""
+	for lines.Scan() {
+		var line pullLine
+		if json.Unmarshal(lines.Bytes(), &line) != nil {
+			if text := strings.TrimSpace(lines.Text()); text != "" && wrong == "" { // after an error comes plain text
+				wrong = text
+			}
+			continue
+		}
+		switch line.Type {
+		case "progress":
+			total = max(total, line.Total)
+			if line.Layer.ID != "" {
+				layers[line.Layer.ID] = line.Layer.Current
+			}
+			var done int64
+			for _, n := range layers {
+				done += n
+			}
+			each(Progress{Done: min(done, max(total, done)), Total: total})
+		case "success":
+			return nil
+		case "error":
+			wrong = line.Message
+		case "warning":
+			each(Progress{Note: line.Message})
+		}
+	}
+	if wrong != "" {
+		return pullError(ref, http.StatusInternalServerError, strings.TrimPrefix(wrong, "Error: "))
+	}
+	return failed(lines.Err())
+}
+
+var (
+	tooMany   = regexp.MustCompile(`(?i)toomanyrequests|too many requests|rate limit|\b429\b`)
+	forbidden = regexp.MustCompile(`(?i)\bdenied\b|forbidden|\b403\b`)
+	noSpace   = regexp.MustCompile(`(?i)no space left|not enough space|disk quota`)
+	network   = regexp.MustCompile(`(?i)no such host|connection re(set|fused)|timeout|timed out|\bEOF\b|dial tcp|network is unreachable|temporary failure|TLS handshake|broken pipe|\b50[234]\b|server misbehaving|failed to do request`)
+)
+
+// pullError puts what the runner says of a pull into words.
+func pullError(ref string, status int, said string) *PullError {
+	why := explain([]byte(said)) // which is shortened; what matters may stand at the end
+	e := &PullError{Ref: ref, Why: why, Remedy: "see Model Runner's log: switchyard runner logs"}
+	if e.Why == "" {
+		e.Why = fmt.Sprintf("Model Runner answered %d", status)
+	}
+	switch {
+	case noSpace.MatchString(said):
+		e.Why, e.Remedy = "the disk is full", "make room (switchyard models prune), and pull it again: it goes on where it ended"
+	case status == http.StatusTooManyRequests || tooMany.MatchString(said):
+		e.Why, e.Remedy = "its registry allows no more pulls for now", "wait some hours, or log in: docker login"
+	case status == http.StatusForbidden || forbidden.MatchString(said):
+		e.Why, e.Remedy = "its registry forbids it", "log in (docker login), and accept the model's licence on its page"
+	case status == http.StatusUnauthorized:
+		e.Why, e.Remedy = "its registry wants a login, or has no such model", "check the name; for a private or gated one log in: docker login"
+	case status == http.StatusNotFound:
+		e.Why, e.Remedy = "its registry has no such model", "check the name: docker model search, or https://hub.docker.com/u/ai"
+	case status == http.StatusBadRequest:
+		e.Why, e.Remedy = "that is no model's name", "write it as ai/qwen3-coder, hf.co/ORG/MODEL or registry:port/name:tag"
+	case status == http.StatusUnprocessableEntity:
+		e.Why, e.Remedy = "that is not a model that Model Runner can load ("+why+")", "choose another one"
+	case network.MatchString(said):
+		e.Why, e.Remedy, e.Again = "its registry cannot be reached", "check the network, and pull it again: it goes on where it ended", true
+	}
+	return e
+}
+
+// Remote describes a model in its registry, before it is pulled.
+func (c *Client) Remote(ctx context.Context, ref string) (Model, error) {
+	var object modelObject
+	if err := c.get(ctx, "looking for "+ref+" in its registry", "/models/"+ref+"?remote=true", &object); err != nil {
+		return Model{}, err
+	}
+	return object.model(), nil
+}
+
+// DiskUsage is how many bytes the models take; it grows during a pull.
+func (c *Client) DiskUsage(ctx context.Context) (int64, error) {
+	var usage struct {
+		Models int64 `json:"models_disk_usage"`
+	}
+	err := c.get(ctx, "asking for the disk's use", "/engines/df", &usage)
+	return usage.Models, err
+}
+
+// Repackage makes another tag of a model that is loaded with another context, in
+// tokens. The weights are shared. It needs Model Runner 1.0.15.
+func (c *Client) Repackage(ctx context.Context, ref, target string, tokens int) error {
+	return c.post(ctx, "repackaging "+ref, "/models/"+ref+"/repackage", map[string]any{"target": target, "context_size": tokens})
+}
+
+// Remove takes a tag away, and the model with its last one.
+func (c *Client) Remove(ctx context.Context, ref string) error {
+	req, err := c.request(ctx, http.MethodDelete, "/models/"+ref, nil)
+	if err != nil {
+		return err
+	}
+	_, err = c.do(req, "removing "+ref)
+	return err
+}
+
+// Configured is what the runner was told of a model, as it stands there.
+func (c *Client) Configured(ctx context.Context, ref string) ([]json.RawMessage, error) {
+	var entries []json.RawMessage
+	err := c.get(ctx, "reading the configuration of "+ref, "/engines/_configure?model="+url.QueryEscape(ref), &entries)
+	return entries, err
+}
+
+// Logs writes what the runner itself logs from now on, without its engines, until
+// the context or the runner ends. Model Runner knows its log since 1.1.36.
+func (c *Client) Logs(ctx context.Context, to io.Writer) error {
+	req, err := c.request(ctx, http.MethodGet, "/logs?follow=true&no-engines=true", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return c.unreachable("following the log", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return c.refused("following the log", resp.StatusCode, nil)
+	}
+	_, err = io.Copy(to, resp.Body)
+	return err
+}
+
+func (c *Client) post(ctx context.Context, doing, path string, body any) error {
+	data, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	req, err := c.request(ctx, http.MethodPost, path, bytes.NewReader(data))
+	if err != nil {
+		return err
+	}
+	_, err = c.do(req, doing)
+	return err
+}
