@@ -117,7 +117,7 @@ Without a command it starts the tray.`,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON")
-	root.AddCommand(c.status(), c.local(), c.cloud(), c.offline(), c.explain(), c.check(), c.pull(), c.runner(), c.doctor(), c.requests(), c.gateway(), c.guard(), c.version())
+	root.AddCommand(c.status(), c.local(), c.cloud(), c.offline(), c.explain(), c.check(), c.models(), c.pull(), c.load(), c.unload(), c.rm(), c.context(), c.runner(), c.doctor(), c.requests(), c.gateway(), c.guard(), c.version())
 	root.InitDefaultCompletionCmd()
 	return root
 }

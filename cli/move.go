@@ -128,6 +128,7 @@ func (c *commands) progress() (p service.Progress, clear func()) {
 }
 
 var doing = map[string]string{
+	"load":           "loading the model (this may take a minute)",
 	"start_runner":   "starting Model Runner",
 	"stop_runner":    "stopping Model Runner",
 	"restart_runner": "restarting Model Runner",

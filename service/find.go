@@ -79,6 +79,7 @@ func (f found) remedy() string {
 // api is what the runner itself says.
 type api struct {
 	models  []runner.Model
+	loaded  []runner.Loaded
 	version string
 	err     error // nil: it answers
 }
@@ -92,6 +93,9 @@ func (f found) ask(ctx context.Context, version string) api {
 	a := api{version: version}
 	if a.models, a.err = client.Models(ctx); a.err == nil && version == "" {
 		a.version, _ = client.Version(ctx)
+	}
+	if a.err == nil {
+		a.loaded, _ = client.Running(ctx)
 	}
 	return a
 }
@@ -175,7 +179,7 @@ func (y *Yard) LookAtRunner(ctx context.Context) (Runner, []Model) {
 	}
 	r := f.describe(a)
 	r.ByPerson = r.State == Stopped && y.stoppedByPerson()
-	return r, models(a.models)
+	return r, y.describeModels(models(a.models), a.loaded)
 }
 
 // models are the runner's, one for each tag.
@@ -187,7 +191,7 @@ func models(all []runner.Model) []Model {
 			tags = []string{m.ID}
 		}
 		for _, tag := range tags {
-			out = append(out, Model{Tag: tag, ID: m.ID, Size: m.Size, Context: m.Context})
+			out = append(out, Model{Tag: tag, ID: m.ID, Size: m.Size, Context: m.Context, Trained: m.Trained, Quantization: m.Quantization})
 		}
 	}
 	slices.SortFunc(out, func(a, b Model) int { return strings.Compare(a.Tag, b.Tag) })

@@ -36,6 +36,7 @@ type keeper struct {
 	// What follows belongs to the loop.
 	care    care
 	last    look
+	models  []Model
 	known   bool // last is a look
 	looking bool
 	again   bool // something happened since the look began
@@ -286,6 +287,10 @@ func (k *keeper) took(ctx context.Context, l look) {
 	l.busy = k.s.serving != nil && k.s.serving.gateway.Snapshot().Running > 0
 	before, changed := k.last, !k.known || !reflect.DeepEqual(describeLook(k.last), describeLook(l))
 	k.last, k.known = l, true
+	if k.acts {
+		k.s.yard.noteSeen(l.api.models)
+	}
+	k.models = k.s.yard.describeModels(models(l.api.models), l.api.loaded)
 	k.care.see(now, l, k.effort != nil && k.effort.verb != nothing)
 	if before.seen.Run != l.seen.Run || l.api.err != nil {
 		k.version = ""
@@ -658,7 +663,7 @@ func (y *Yard) tryModel(ctx context.Context, f found, model string, cure bool) e
 	if !runner.Crashed(err) || !cure || ctx.Err() != nil {
 		return err
 	}
-	if err := client.Unload(ctx, model); err == nil {
+	if _, err := client.Unload(ctx, model); err == nil {
 		if err = answers(); !runner.Crashed(err) {
 			return err
 		}
@@ -739,7 +744,7 @@ func (k *keeper) tell(ctx context.Context) {
 	case r.State == Broken && k.last.seen.State == engine.Running && now.Sub(k.last.seen.Since) < startGrace && k.last.api.silent():
 		r.State, r.Doing, r.Reason, r.Remedy = Starting, "starting…", "", "" // it was started by somebody
 	}
-	list := models(k.last.api.models)
+	list := k.models
 	k.ailing.Store(k.reason != "")
 	k.s.fact(ctx, func(known *known) { known.runner, known.models = r, list })
 }

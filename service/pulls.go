@@ -439,6 +439,13 @@ func (s *Supervised) pull(ctx context.Context, ref string, each func(Pull)) (las
 	return last, nil
 }
 
+// PullAndTell begins a pull; how it ends is in the State.
+func (s *Supervisor) PullAndTell(ctx context.Context, ref string) {
+	if _, err := s.Pull(ctx, ref); err != nil && ctx.Err() == nil {
+		s.failed(ctx, "Could not pull "+ref, err)
+	}
+}
+
 // CancelPull ends a pull; what was loaded is kept for the next one.
 func (s *Supervisor) CancelPull(ctx context.Context, ref string) {
 	s.puller.post(ctx, func() {

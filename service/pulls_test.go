@@ -265,7 +265,9 @@ func TestPullsThatCannotBe(t *testing.T) {
 			_, _ = io.WriteString(w, text)
 		}
 	}
-	coded := func(code string) string { return `{"errors":[{"code":"` + code + `","message":"` + strings.ToLower(code) + `"}]}` }
+	coded := func(code string) string {
+		return `{"errors":[{"code":"` + code + `","message":"` + strings.ToLower(code) + `"}]}`
+	}
 	for _, tt := range []struct {
 		name   string
 		ref    string

@@ -42,6 +42,7 @@ type serving struct {
 	tokens  []string // the newest first; an older one for as long as sessions may still use it
 	found   found
 	details map[string]detail
+	uses    map[string]time.Time // when a model's use was noted last
 }
 
 const (
@@ -54,7 +55,7 @@ const (
 
 // openServing opens the gateway and the socket.
 func openServing(ctx context.Context, s *Supervisor, options Serve, yield func()) (_ *serving, err error) {
-	v := &serving{s: s, options: options, known: make(chan struct{}), details: map[string]detail{}}
+	v := &serving{s: s, options: options, known: make(chan struct{}), details: map[string]detail{}, uses: map[string]time.Time{}}
 	if options.IsGuard {
 		v.yield = yield
 	}
@@ -65,7 +66,7 @@ func openServing(ctx context.Context, s *Supervisor, options Serve, yield func()
 	v.tokens = []string{token}
 	v.gateway = gateway.New(gateway.Options{
 		Tokens: v.accepted, Upstream: v.upstream, Model: v.model, Revive: v.revive,
-		Parallel: s.yard.Config.Parallel, Changed: func() { wish(s.lookGateway) }, Served: s.keeper.serve,
+		Parallel: s.yard.Config.Parallel, Changed: func() { wish(s.lookGateway) }, Served: v.served,
 	})
 	relieved := false
 	if v.listeners = options.Listeners; !options.IsGuard {

@@ -116,10 +116,16 @@ type Gateway struct {
 
 // Model is a model in the runner's store.
 type Model struct {
-	Tag     string `json:"tag"`
-	ID      string `json:"id"`
-	Size    int64  `json:"size_bytes"`
-	Context int    `json:"context"`
+	Tag          string    `json:"tag"`
+	ID           string    `json:"id"`
+	Size         int64     `json:"size_bytes"`
+	Context      int       `json:"context"` // tokens that it is loaded with
+	Trained      int       `json:"trained_context,omitempty"`
+	Quantization string    `json:"quantization,omitempty"`
+	Loaded       bool      `json:"loaded"`
+	InUse        bool      `json:"in_use"`        // it answers just now
+	Tools        *bool     `json:"tools"`         // it calls tools; nil: nobody tried (switchyard check)
+	Used         time.Time `json:"used,omitzero"` // when Claude Code was pointed to it, or asked it, last
 }
 
 // Session is a running Claude Code.

@@ -132,6 +132,22 @@ func (s *Supervisor) Choose(ctx context.Context, tag string) error {
 	return err
 }
 
+// Resize gives the model in use another context, in tokens, and switches to it.
+func (s *Supervisor) Resize(ctx context.Context, tag string, tokens int) error {
+	s.fact(ctx, func(k *known) { k.busy = "Repackaging the model…" })
+	made, current, err := s.yard.Resize(ctx, tag, tokens)
+	s.fact(ctx, func(k *known) { k.busy = "" })
+	wish(s.lookRunner)
+	if err != nil {
+		s.failed(ctx, "Could not change the context", err)
+		return err
+	}
+	if !current {
+		return nil
+	}
+	return s.Choose(ctx, made)
+}
+
 // failed puts a command's failure into the State.
 func (s *Supervisor) failed(ctx context.Context, title string, err error) {
 	text := s.yard.tilde(reasonAndRemedy(err))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"switchyard/service/claude"
 	"switchyard/service/engine"
@@ -165,12 +166,48 @@ func (y *Yard) destination(ctx context.Context, r Request, progress Progress) (c
 	if r.Force {
 		return y.unproven(ctx, client, to, name, r.Context)
 	}
-	model, tag, err := client.Prove(ctx, name, r.Context, progress.Begin, progress.Done)
+	model, tag, err := y.prove(ctx, client, name, r.Context, progress)
+	if runner.OutOfMemory(err) && y.unloadOthers(ctx, client, tag) {
+		model, tag, err = y.prove(ctx, client, name, r.Context, progress)
+	}
 	if err != nil {
 		return to, nil, err
 	}
+	y.learn(model.ID, func(l *learned) { l.Used = time.Now() })
 	to.Model, to.Context = tag, model.Context
 	return to, []string{}, nil
+}
+
+// prove runs the proofs and remembers what they show.
+func (y *Yard) prove(ctx context.Context, client *runner.Client, name string, wish int, progress Progress) (runner.Model, string, error) {
+	var proofs []runner.Proof
+	model, tag, err := client.Prove(ctx, name, wish, progress.Begin, func(p runner.Proof) {
+		proofs = append(proofs, p)
+		if progress.Done != nil {
+			progress.Done(p)
+		}
+	})
+	y.learnFrom(model, proofs)
+	return model, tag, err
+}
+
+// unloadOthers makes room for a model that does not fit beside those that are
+// loaded. Model Runner itself does not (docker/model-runner#1014). It tells whether
+// anything was unloaded.
+func (y *Yard) unloadOthers(ctx context.Context, client *runner.Client, tag string) bool {
+	loaded, err := client.Running(ctx)
+	if err != nil {
+		return false
+	}
+	freed := false
+	for _, l := range loaded {
+		if runner.Full(l.Model) == tag || l.InUse {
+			continue
+		}
+		n, err := client.Unload(ctx, l.Model)
+		freed = freed || err == nil && n > 0
+	}
+	return freed
 }
 
 // socketRemedy says what to do about a runner that has no TCP port.
@@ -241,7 +278,7 @@ func (y *Yard) Check(ctx context.Context, name string, wish int, direct bool, pr
 	if name == "" {
 		name = y.chosen()
 	}
-	if _, _, err := client.Prove(ctx, name, wish, progress.Begin, progress.Done); err != nil {
+	if _, _, err := y.prove(ctx, client, name, wish, progress); err != nil {
 		return commandError("checking", err)
 	}
 	return nil

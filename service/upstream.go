@@ -132,3 +132,28 @@ func (v *serving) revive(ctx context.Context) error {
 	}
 	return err
 }
+
+// noteUse is how often a model's use is noted.
+const noteUse = 10 * time.Minute
+
+// served hears how a request ended.
+func (v *serving) served(tag string, why gateway.Reason) {
+	v.s.keeper.serve(tag, why)
+	if why != "" {
+		return
+	}
+	v.mu.Lock()
+	due := time.Since(v.uses[tag]) > noteUse
+	if due {
+		v.uses[tag] = time.Now()
+	}
+	v.mu.Unlock()
+	if !due {
+		return
+	}
+	for _, m := range v.s.present().Models {
+		if m.Tag == tag {
+			v.s.yard.learn(m.ID, func(l *learned) { l.Used = time.Now() })
+		}
+	}
+}

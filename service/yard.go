@@ -23,13 +23,14 @@ type Yard struct {
 	Home     string
 	Environ  []string // NAME=value, as the shell gave it
 
-	ledger  *claude.Ledger
-	serving *serving // set while this process serves the gateway itself
+	ledger   *claude.Ledger
+	learning *sync.Mutex // of what is learned of models
+	serving  *serving    // set while this process serves the gateway itself
 }
 
 // Open reads the configuration. It opens nothing else.
 func Open(paths Paths, home string, environ []string) (*Yard, error) {
-	y := &Yard{Paths: paths, Home: home, Environ: environ, ledger: claude.OpenLedger(paths.Ledger())}
+	y := &Yard{Paths: paths, Home: home, Environ: environ, ledger: claude.OpenLedger(paths.Ledger()), learning: &sync.Mutex{}}
 	var err error
 	y.Config, y.Warnings, err = LoadConfig(paths.Config, y.getenv)
 	return y, err

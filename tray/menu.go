@@ -19,10 +19,11 @@ import (
 
 // Action is what a click on a row asks for.
 type Action struct {
-	Do    Verb
-	Route claude.Route    // for SwitchTo
-	Model string          // for ChooseModel
-	Want  service.Control // for ControlRunner
+	Do      Verb
+	Context int             // for ResizeModel: tokens
+	Route   claude.Route    // for SwitchTo
+	Model   string          // for ChooseModel
+	Want    service.Control // for ControlRunner
 }
 
 // Verb is a kind of action.
@@ -32,6 +33,9 @@ const (
 	Nothing Verb = iota
 	SwitchTo
 	ChooseModel
+	PullModel
+	CancelPull
+	ResizeModel
 	ControlRunner
 	OpenRunnerLog
 	Quit // leave the settings as they are
@@ -66,6 +70,8 @@ func Menu(s service.State) []Row {
 		route(s, claude.Offline, "Offline"),
 		{Separator: true},
 		{Title: "Model", Rows: models(s)},
+		{Title: contextLine(s), Disabled: s.Model == "", Rows: contexts(s)},
+		{Title: pullsLine(s), Hidden: len(active(s)) == 0, Rows: pulls(s)},
 		{Title: runnerLine(s.Runner), Rows: runnerRows(s.Runner)},
 		{Separator: true},
 		{Title: "Quit", Hidden: !inCloud, Action: Action{Do: Quit}},
@@ -147,13 +153,13 @@ func secondLine(s service.State) string {
 	return strings.Join(parts, "  ·  ")
 }
 
-// models begins with a row for when there are none: a row cannot become checkable later.
+// models begins with the rows that are not models: a row cannot become checkable later.
 func models(s service.State) []Row {
-	none := "no models: docker model pull ai/qwen3-coder"
+	none := "no models yet"
 	if s.Runner.State != service.Running {
 		none = "Model Runner does not run"
 	}
-	rows := []Row{{Title: none, Disabled: true, Hidden: len(s.Models) > 0}}
+	rows := []Row{{Title: "Pull a model", Rows: suggestions(s)}, {Title: none, Disabled: true, Hidden: len(s.Models) > 0}}
 	current := s.Model
 	if current == "" {
 		current = s.Chosen
@@ -166,8 +172,85 @@ func models(s service.State) []Row {
 		if m.Context > 0 {
 			parts = append(parts, service.Tokens(m.Context))
 		}
+		if m.Tools != nil && !*m.Tools {
+			parts = append(parts, "no tools")
+		}
+		if m.Loaded {
+			parts = append(parts, "loaded")
+		}
 		rows = append(rows, Row{Title: short(strings.Join(parts, " · ")), Checkable: true, Checked: isModel(m, current, len(s.Models)),
 			Action: Action{Do: ChooseModel, Model: m.Tag}})
+	}
+	return rows
+}
+
+// suggestions are models that can drive Claude Code and are not there yet.
+func suggestions(s service.State) []Row {
+	var rows []Row
+	for _, one := range assets.Suggestions() {
+		tag := runner.Full(one.Ref)
+		there := slices.ContainsFunc(s.Models, func(m service.Model) bool { return m.Tag == tag }) ||
+			slices.ContainsFunc(active(s), func(p service.Pull) bool { return runner.Full(p.Ref) == tag })
+		rows = append(rows, Row{Title: short(fmt.Sprintf("%s · %s · %s", one.Ref, service.Size(one.Size), one.About)), Disabled: there, Action: Action{Do: PullModel, Model: one.Ref}})
+	}
+	return append(rows, Row{Title: "others at a terminal: switchyard pull MODEL", Disabled: true})
+}
+
+// active are the pulls that are not over.
+func active(s service.State) []service.Pull {
+	return slices.DeleteFunc(slices.Clone(s.Pulls), func(p service.Pull) bool {
+		return p.State == service.Pulled || p.State == service.Failing || p.State == service.Cancelled
+	})
+}
+
+// pullsLine is the first of the pulls.
+func pullsLine(s service.State) string {
+	all := active(s)
+	if len(all) == 0 {
+		return "Pulling"
+	}
+	text := "Pulling " + all[0].Text()
+	if more := len(all) - 1; more > 0 {
+		text += fmt.Sprintf("  and %d more", more)
+	}
+	return short(text)
+}
+
+// pulls are the rows that cancel them.
+func pulls(s service.State) []Row {
+	rows := []Row{{Title: "a click cancels; the next pull goes on from there", Disabled: true}}
+	for _, p := range active(s) {
+		title := "✕ " + p.Text()
+		if p.Others {
+			title = p.Text() + "  (not by Switchyard)"
+		}
+		rows = append(rows, Row{Title: short(title), Disabled: p.Others, Action: Action{Do: CancelPull, Model: p.Ref}})
+	}
+	return rows
+}
+
+// contextSizes are what the Context menu offers, in tokens.
+var contextSizes = []int{32 << 10, 64 << 10, 96 << 10, 128 << 10, 192 << 10, 256 << 10}
+
+func contextLine(s service.State) string {
+	if s.Model == "" || s.Context == 0 {
+		return "Context"
+	}
+	return "Context: " + service.Tokens(s.Context)
+}
+
+// contexts are the sizes that the model in use bears.
+func contexts(s service.State) []Row {
+	trained := 0
+	for _, m := range s.Models {
+		if m.Tag == s.Model {
+			trained = m.Trained
+		}
+	}
+	var rows []Row
+	for _, size := range contextSizes {
+		rows = append(rows, Row{Title: service.Tokens(size), Checkable: true, Checked: s.Model != "" && s.Context == size, Hidden: trained > 0 && size > trained,
+			Disabled: s.Model == "", Action: Action{Do: ResizeModel, Model: s.Model, Context: size}})
 	}
 	return rows
 }
@@ -268,12 +351,47 @@ func Notices(before, after service.State) []Notice {
 		}
 		out = append(out, Notice{tellTitle[w.Code], w.Text + "\n→ " + w.Remedy})
 	}
+	for _, p := range after.Pulls {
+		if n, ok := pullNotice(p); ok && !wasOver(before, p) {
+			out = append(out, n)
+		}
+	}
 	for _, session := range after.Gateway.Sessions {
 		if session.NearlyFull && !wasNearlyFull(before, session.ID) {
 			out = append(out, nearlyFull(after, session))
 		}
 	}
 	return out
+}
+
+// wasOver tells whether a pull had ended before.
+func wasOver(s service.State, p service.Pull) bool {
+	return slices.ContainsFunc(s.Pulls, func(b service.Pull) bool { return b.N == p.N && b.State == p.State })
+}
+
+// pullNotice tells how a pull ended. Others' failures are theirs.
+func pullNotice(p service.Pull) (n Notice, ok bool) {
+	name := runner.Short(runner.Full(p.Ref))
+	switch p.State {
+	case service.Pulled:
+		title := name + " is ready"
+		if p.Updated {
+			title = name + " was updated"
+		}
+		var parts []string
+		if p.Size > 0 {
+			parts = append(parts, service.Size(p.Size))
+		}
+		if p.Context > 0 {
+			parts = append(parts, "context "+service.Tokens(p.Context))
+		}
+		return Notice{title, strings.Join(parts, ", ") + "\n→ choose it in the menu: Model"}, true
+	case service.Failing:
+		return Notice{"Could not pull " + name, p.Why + "\n→ " + p.Remedy}, true
+	case service.Cancelled:
+		return Notice{"The pull of " + name + " was cancelled", "What was loaded is kept: the next pull goes on from there."}, true
+	}
+	return Notice{}, false
 }
 
 func wasNearlyFull(s service.State, id string) bool {

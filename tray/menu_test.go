@@ -20,7 +20,8 @@ var (
 	drift  = service.Warning{Code: "drift", Text: "settings.json: somebody changed X", Remedy: "switch again"}
 )
 
-// drawn is the menu as a person sees it: marks, indent, no hidden rows.
+// drawn is the menu as a person sees it: marks, indent, no hidden rows. Two long
+// submenus have tests of their own.
 func drawn(rows []Row, indent string) string {
 	var b strings.Builder
 	for _, r := range rows {
@@ -35,7 +36,10 @@ func drawn(rows []Row, indent string) string {
 		if r.Checked {
 			mark = "✓ "
 		}
-		b.WriteString(indent + mark + r.Title + "\n" + drawn(r.Rows, indent+"    "))
+		b.WriteString(indent + mark + r.Title + "\n")
+		if r.Title != "Pull a model" && !strings.HasPrefix(r.Title, "Context") {
+			b.WriteString(drawn(r.Rows, indent+"    "))
+		}
 	}
 	return b.String()
 }
@@ -54,7 +58,9 @@ func TestMenu(t *testing.T) {
   Offline
 ---
   Model
+      Pull a model
       Model Runner does not run
+  Context
   Model Runner: looking…
       Start
       Stop
@@ -72,8 +78,10 @@ func TestMenu(t *testing.T) {
   Offline
 ---
   Model
+      Pull a model
       ai/gpt-oss:20b · 11.0 GiB · 128K
     ✓ ai/qwen3-coder · 17.0 GiB · 256K
+  Context: 64K
   Model Runner: running · port 12434
       Start
       Stop
@@ -95,7 +103,9 @@ func TestMenu(t *testing.T) {
   Offline
 ---
   Model
+      Pull a model
     ✓ ai/qwen3-coder · 17.0 GiB · 256K
+  Context: 64K
   Model Runner: running · port 12434
       Start
       Stop
@@ -115,7 +125,9 @@ func TestMenu(t *testing.T) {
   Offline
 ---
   Model
+      Pull a model
     ✓ ai/qwen3-coder · 17.0 GiB · 256K
+  Context
   Model Runner: running · port 12434
       Start
       Stop
@@ -135,8 +147,10 @@ func TestMenu(t *testing.T) {
   Offline
 ---
   Model
+      Pull a model
     ✓ ai/gpt-oss:20b · 11.0 GiB · 128K
       ai/qwen3-coder · 17.0 GiB · 256K
+  Context
   Model Runner: running · port 12434
       Start
       Stop
@@ -154,7 +168,9 @@ func TestMenu(t *testing.T) {
 ✓ Offline
 ---
   Model
+      Pull a model
       Model Runner does not run
+  Context
   Model Runner: stopped
       Start
       Stop
@@ -174,7 +190,9 @@ func TestMenu(t *testing.T) {
   Offline
 ---
   Model
-      no models: docker model pull ai/qwen3-coder
+      Pull a model
+      no models yet
+  Context
   Model Runner: running · port 12434
       Start
       Stop
@@ -190,6 +208,46 @@ func TestMenu(t *testing.T) {
 				t.Errorf("got%s\nwant%s", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestPullsInTheMenu(t *testing.T) {
+	s := service.State{Route: claude.Cloud, Runner: up, Models: []service.Model{coder}, Pulls: []service.Pull{
+		{Ref: "ai/old", State: service.Pulled, N: 1},
+		{Ref: "ai/gpt-oss", State: service.Pulling, Done: 43, Total: 100, Left: 240, N: 2},
+		{Ref: "ai/theirs", State: service.Pulling, Done: 3 << 30, Others: true, N: 3},
+		{Ref: "hf.co/x/y", State: service.Waiting, Why: "its registry cannot be reached", N: 4},
+	}}
+	if got := pullsLine(s); got != "Pulling ai/gpt-oss  43 %  4 min left  and 2 more" {
+		t.Errorf("%q", got)
+	}
+	want := `  a click cancels; the next pull goes on from there
+  ✕ ai/gpt-oss  43 %  4 min left
+  ai/theirs  3.0 GiB  (not by Switchyard)
+  ✕ hf.co/x/y  waits: its registry cannot be reached
+`
+	if got := drawn(pulls(s), ""); got != want {
+		t.Errorf("got\n%s", got)
+	}
+	for _, r := range suggestions(s) {
+		if there := strings.HasPrefix(r.Title, "ai/qwen3-coder") || strings.HasPrefix(r.Title, "ai/gpt-oss"); there != r.Disabled && r.Action.Do == PullModel {
+			t.Errorf("%q is disabled: %t", r.Title, r.Disabled)
+		}
+	}
+}
+
+func TestContextsInTheMenu(t *testing.T) {
+	trained := coder
+	trained.Trained = 131072
+	s := service.State{Route: claude.Local, Model: coder.Tag, Context: 65536, Models: []service.Model{trained}}
+	if got := contextLine(s) + "\n" + drawn(contexts(s), ""); got != "Context: 64K\n  32K\n✓ 64K\n  96K\n  128K\n" {
+		t.Errorf("%q", got)
+	}
+	if row := contexts(s)[3]; row.Action != (Action{Do: ResizeModel, Model: coder.Tag, Context: 131072}) || row.Disabled {
+		t.Errorf("%+v", row)
+	}
+	if rows := contexts(service.State{Route: claude.Cloud}); !rows[0].Disabled {
+		t.Error("in the cloud there is nothing to resize")
 	}
 }
 
@@ -281,6 +339,9 @@ func TestNotices(t *testing.T) {
 		return service.State{Sessions: []service.Session{{SessionID: "s1", CWD: "/home/me/shop"}},
 			Gateway: service.Gateway{Snapshot: gateway.Snapshot{Sessions: []gateway.Session{{ID: "s1", ContextUsedPct: used, Context: 65536, NearlyFull: told}}}}}
 	}
+	pulled := func(state service.PullState, updated bool) service.State {
+		return service.State{Pulls: []service.Pull{{Ref: "ai/x:latest", State: state, Updated: updated, N: 7}}}
+	}
 	failed := service.State{Failure: service.Failure{N: 1, Title: "Could not switch to local", Text: "why. what."}}
 	tests := []struct {
 		name          string
@@ -296,6 +357,12 @@ func TestNotices(t *testing.T) {
 		{"a context that fills", session(84, false), session(86, true), "A session's context is nearly full"},
 		{"a full context is told once", session(86, true), session(97, true), ""},
 		{"also after it was compacted", session(20, true), session(90, true), ""},
+		{"a pull begins", service.State{}, pulled(service.Pulling, false), ""},
+		{"a pull ends", pulled(service.Pulling, false), pulled(service.Pulled, false), "ai/x is ready"},
+		{"a pull that had ended", pulled(service.Pulled, false), pulled(service.Pulled, false), ""},
+		{"an update", pulled(service.Pulling, true), pulled(service.Pulled, true), "ai/x was updated"},
+		{"a failed pull", pulled(service.Waiting, false), pulled(service.Failing, false), "Could not pull ai/x"},
+		{"a cancelled pull", pulled(service.Queued, false), pulled(service.Cancelled, false), "The pull of ai/x was cancelled"},
 		{"a warning that can wait", service.State{}, service.State{Warnings: []service.Warning{{Code: "model_pinned"}}}, ""},
 	}
 	for _, tt := range tests {

@@ -200,6 +200,12 @@ func (t *tray) perform(ctx context.Context, stop func(), a Action) {
 		if err := t.supervisor.Choose(ctx, a.Model); err != nil {
 			t.log.Warn("choosing a model", "error", err)
 		}
+	case PullModel:
+		t.supervisor.PullAndTell(ctx, a.Model)
+	case CancelPull:
+		t.supervisor.CancelPull(ctx, a.Model)
+	case ResizeModel:
+		_ = t.supervisor.Resize(ctx, a.Model, a.Context)
 	case ControlRunner:
 		_ = t.supervisor.Control(ctx, a.Want)
 	case OpenRunnerLog:

@@ -12,7 +12,7 @@ func Choose(models []Model, name string) (found Model, tag string, nearest []str
 	want := normal(name)
 	for _, m := range models {
 		for _, tag := range m.Tags {
-			if normal(tag) == want {
+			if strings.EqualFold(normal(tag), want) {
 				return m, tag, nil
 			}
 		}
@@ -49,8 +49,17 @@ func Full(ref string) string {
 	return normal(ref)
 }
 
+// normal writes a reference as the store does (docker/model-runner v1.2.6,
+// pkg/distribution/distribution/client.go): the name small, the tag as it is.
 func normal(ref string) string {
-	ref = strings.ToLower(ref)
+	if name, tag, ok := cutTag(ref); ok {
+		ref = strings.ToLower(name) + ":" + tag
+	} else {
+		ref = strings.ToLower(ref)
+	}
+	if rest, ok := strings.CutPrefix(ref, "hf.co/"); ok {
+		ref = "huggingface.co/" + rest
+	}
 	head, _, hasPath := strings.Cut(ref, "/")
 	switch {
 	case !hasPath:
@@ -58,10 +67,18 @@ func normal(ref string) string {
 	case !strings.ContainsAny(head, ".:") && head != "localhost":
 		ref = "docker.io/" + ref
 	}
-	if !strings.Contains(ref[strings.LastIndexByte(ref, '/')+1:], ":") {
+	if _, _, ok := cutTag(ref); !ok {
 		ref += ":latest"
 	}
 	return ref
+}
+
+// cutTag cuts a reference at its tag's colon, which is not that of a registry's port.
+func cutTag(ref string) (name, tag string, ok bool) {
+	if i := strings.LastIndexByte(ref, ':'); i > strings.LastIndexByte(ref, '/') {
+		return ref[:i], ref[i+1:], true
+	}
+	return ref, "", false
 }
 
 // Short is a tag as people write it: without docker.io/ and :latest.

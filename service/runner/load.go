@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
@@ -14,9 +15,17 @@ func (c *Client) Answers(ctx context.Context, tag string) error {
 	return err
 }
 
-// Unload takes a model out of memory, with an engine that may be dead.
-func (c *Client) Unload(ctx context.Context, tag string) error {
-	return c.post(ctx, "unloading "+tag, "/engines/unload", map[string]any{"models": []string{tag}})
+// Unload takes a model out of memory, with an engine that may be dead, and returns
+// how many engines ended: none of a model that answers just now.
+func (c *Client) Unload(ctx context.Context, tag string) (n int, err error) {
+	var answer struct {
+		Unloaded int `json:"unloaded_runners"`
+	}
+	data, err := c.post(ctx, "unloading "+tag, "/engines/unload", map[string]any{"models": []string{tag}})
+	if err == nil {
+		_ = json.Unmarshal(data, &answer) // it is done all the same
+	}
+	return answer.Unloaded, err
 }
 
 // OutOfMemory tells whether an error says that a model does not fit.

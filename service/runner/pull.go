@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"regexp"
 	"strings"
 	"time"
@@ -183,7 +182,8 @@ func (c *Client) DiskUsage(ctx context.Context) (int64, error) {
 // Repackage makes another tag of a model that is loaded with another context, in
 // tokens. The weights are shared. It needs Model Runner 1.0.15.
 func (c *Client) Repackage(ctx context.Context, ref, target string, tokens int) error {
-	return c.post(ctx, "repackaging "+ref, "/models/"+ref+"/repackage", map[string]any{"target": target, "context_size": tokens})
+	_, err := c.post(ctx, "repackaging "+ref, "/models/"+ref+"/repackage", map[string]any{"target": target, "context_size": tokens})
+	return err
 }
 
 // Remove takes a tag away, and the model with its last one.
@@ -194,13 +194,6 @@ func (c *Client) Remove(ctx context.Context, ref string) error {
 	}
 	_, err = c.do(req, "removing "+ref)
 	return err
-}
-
-// Configured is what the runner was told of a model, as it stands there.
-func (c *Client) Configured(ctx context.Context, ref string) ([]json.RawMessage, error) {
-	var entries []json.RawMessage
-	err := c.get(ctx, "reading the configuration of "+ref, "/engines/_configure?model="+url.QueryEscape(ref), &entries)
-	return entries, err
 }
 
 // Logs writes what the runner itself logs from now on, without its engines, until
@@ -222,15 +215,14 @@ func (c *Client) Logs(ctx context.Context, to io.Writer) error {
 	return err
 }
 
-func (c *Client) post(ctx context.Context, doing, path string, body any) error {
+func (c *Client) post(ctx context.Context, doing, path string, body any) ([]byte, error) {
 	data, err := json.Marshal(body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	req, err := c.request(ctx, http.MethodPost, path, bytes.NewReader(data))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = c.do(req, doing)
-	return err
+	return c.do(req, doing)
 }

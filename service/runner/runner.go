@@ -65,6 +65,7 @@ type Model struct {
 	Tags         []string // full names, such as docker.io/ai/tiny:latest
 	Size         int64    // bytes, from the runner's rounded display text; 0 when unknown
 	Context      int      // tokens that the runner will load it with; 0 when unknown
+	Trained      int      // tokens that it was made for; 0 when unknown
 	Slots        int      // requests that its engine is told to serve at a time; 0 when it is not told
 	Quantization string
 	Parameters   string
@@ -177,10 +178,9 @@ func (o modelObject) model() Model {
 		ID: o.ID, Tags: o.Tags, Size: ParseSize(o.Config.Size), Context: o.Config.ContextSize,
 		Quantization: o.Config.Quantization, Parameters: o.Config.Parameters, Architecture: o.Config.Architecture,
 	}
-	if m.Context == 0 {
-		arch := o.Config.GGUF["general.architecture"]
-		m.Context, _ = strconv.Atoi(o.Config.GGUF[arch+".context_length"])
-	}
+	arch := o.Config.GGUF["general.architecture"]
+	m.Trained, _ = strconv.Atoi(o.Config.GGUF[arch+".context_length"])
+	m.Context = cmp.Or(m.Context, m.Trained)
 	return m
 }
 

@@ -189,12 +189,13 @@ func TestChoose(t *testing.T) {
 		{ID: "sha256:aaaaaaaaaa", Tags: []string{"docker.io/ai/qwen3-coder:latest"}},
 		{ID: "sha256:bbbbbbbbbb", Tags: []string{"docker.io/ai/gpt-oss:latest", "docker.io/ai/gpt-oss:20b"}},
 		{ID: "sha256:cccccccccc", Tags: []string{"huggingface.co/unsloth/x-gguf:latest"}},
+		{ID: "sha256:dddddddddd", Tags: []string{"huggingface.co/unsloth/y:Q4_K_M"}},
 	}
 	for name, want := range map[string]string{
 		"qwen3-coder": "docker.io/ai/qwen3-coder:latest", "ai/qwen3-coder": "docker.io/ai/qwen3-coder:latest",
 		"AI/Qwen3-Coder:latest": "docker.io/ai/qwen3-coder:latest", "gpt-oss:20b": "docker.io/ai/gpt-oss:20b",
 		"sha256:bbbbbb": "docker.io/ai/gpt-oss:latest", "huggingface.co/unsloth/x-gguf": "huggingface.co/unsloth/x-gguf:latest",
-		"gpt-oss:120b": "", "": "",
+		"gpt-oss:120b": "", "": "", "hf.co/Unsloth/X-GGUF": "huggingface.co/unsloth/x-gguf:latest", "huggingface.co/unsloth/y:q4_k_m": "huggingface.co/unsloth/y:Q4_K_M",
 	} {
 		if _, tag, _ := Choose(models, name); tag != want {
 			t.Errorf("%s: %q, want %q", name, tag, want)
@@ -202,6 +203,17 @@ func TestChoose(t *testing.T) {
 	}
 	if _, _, near := Choose(models, "qwen3coder"); len(near) == 0 || near[0] != "ai/qwen3-coder" {
 		t.Errorf("nearest %q", near)
+	}
+}
+
+func TestFullNames(t *testing.T) {
+	for ref, want := range map[string]string{
+		"": "", "qwen3": "docker.io/ai/qwen3:latest", "AI/Qwen3:8B-Q4_K_M": "docker.io/ai/qwen3:8B-Q4_K_M", "hf.co/Org/Model:Q8_0": "huggingface.co/org/model:Q8_0",
+		"localhost:5000/ai/x": "localhost:5000/ai/x:latest", "sha256:ab": "sha256:ab",
+	} {
+		if got := Full(ref); got != want {
+			t.Errorf("%s: %s, want %s", ref, got, want)
+		}
 	}
 }
 

@@ -1,8 +1,8 @@
 // Command llama-server is a double of llama.cpp's server, as far as Model Runner
 // and Claude Code use it. It computes nothing. What it obeys stands in the model
 // file: its chat template, its context, and the key lab.behaviour, a list of
-// "oom" (dies at load as a full GPU makes it), "crash-at-load", "no-tools",
-// "load=5s" and "slow=5s".
+// "oom" (dies at load as a full GPU makes it), "alone" (does so while another
+// engine runs), "crash-at-load", "no-tools", "load=5s" and "slow=5s".
 package main
 
 import (
@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -70,7 +71,11 @@ func run(args []string) error {
 		name, value, _ := strings.Cut(behaviour, "=")
 		switch name {
 		case "oom":
-			return errors.New("ggml_backend_cuda_buffer_type_alloc_buffer: allocating 24576.00 MiB on device 0: cudaMalloc failed: out of memory")
+			return errMemory
+		case "alone":
+			if others(host) {
+				return errMemory
+			}
 		case "crash-at-load":
 			return errors.New("terminate called without an active exception")
 		case "no-tools":
@@ -85,6 +90,23 @@ func run(args []string) error {
 		}
 	}
 	return serve(host, server, load)
+}
+
+var errMemory = errors.New("ggml_backend_cuda_buffer_type_alloc_buffer: allocating 24576.00 MiB on device 0: cudaMalloc failed: out of memory")
+
+// others tells whether another engine of the same runner listens.
+func others(own string) bool {
+	sockets, _ := filepath.Glob("*.sock")
+	for _, socket := range sockets {
+		if socket == own {
+			continue
+		}
+		if conn, err := net.Dial("unix", socket); err == nil {
+			_ = conn.Close()
+			return true
+		}
+	}
+	return false
 }
 
 // serve listens on a unix socket, is unhealthy while it "loads", and ends on SIGINT.

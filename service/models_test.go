@@ -1,0 +1,201 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"switchyard/internal/lab/gguf"
+	"switchyard/service/claude"
+	"switchyard/service/runner"
+)
+
+func TestAnotherContextIsReallyLoaded(t *testing.T) {
+	if os.Getenv("LAB_LLAMA_SERVER") != "" {
+		t.Skip("the double shows its arguments")
+	}
+	y := yard(t, map[string]gguf.Model{"ai/tiny": {Context: 131072}})
+	s := serve(t, y)
+	s.local()
+	tag, current, err := y.other(t).Resize(t.Context(), "tiny", 65536)
+	if err != nil || !current || tag != "docker.io/local/tiny:64k" {
+		t.Fatalf("%s %t %v", tag, current, err)
+	}
+	if err := s.Resize(t.Context(), "docker.io/ai/tiny:latest", 65536); err != nil { // what the menu does; the tag is there already
+		t.Fatal(err)
+	}
+	state := s.until("the new model", func(s State) bool { return s.Model == tag && s.Context == 65536 && len(s.Models) == 2 })
+	for _, m := range state.Models {
+		want := map[string]int{"docker.io/ai/tiny:latest": 131072, tag: 65536}[m.Tag]
+		if m.Context != want || m.Trained != 131072 {
+			t.Errorf("%+v", m)
+		}
+	}
+	if got := env(t, y)["CLAUDE_CODE_MAX_CONTEXT_TOKENS"]; got != "65536" {
+		t.Errorf("Claude Code is told %s", got)
+	}
+	if args := engineArguments(t, "--ctx-size"); !strings.Contains(args, "65536") {
+		t.Errorf("the engines were started with --ctx-size %s", args)
+	}
+	for _, tt := range []struct {
+		tokens int
+		want   string
+	}{{262144, "made for at most 128K"}, {4096, "cannot work in less than 32K"}} {
+		if _, _, err := y.other(t).Resize(t.Context(), "tiny", tt.tokens); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%d: %v", tt.tokens, err)
+		}
+	}
+}
+
+// engineArguments are the values of a flag of all engines of this test's runner.
+func engineArguments(t *testing.T, flag string) string {
+	t.Helper()
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	var values []string
+	for _, file := range files {
+		data, _ := os.ReadFile(file)
+		args := strings.Split(string(data), "\x00")
+		if !strings.HasSuffix(args[0], "llama-server") || !strings.Contains(string(data), filepath.Dir(t.TempDir())) {
+			continue
+		}
+		for i, a := range args[:len(args)-1] {
+			if a == flag {
+				values = append(values, args[i+1])
+			}
+		}
+	}
+	return strings.Join(values, " ")
+}
+
+func TestLoadUnloadAndRemove(t *testing.T) {
+	y := yard(t, map[string]gguf.Model{"ai/tiny": {Size: 30 << 20}, "ai/other": {Size: 20 << 20, Context: 65536}})
+	if _, err := y.Load(t.Context(), "tiny"); err != nil {
+		t.Fatal(err)
+	}
+	all, err := y.ListModels(t.Context())
+	if err != nil || len(all) != 2 || all[0].Loaded || !all[1].Loaded || all[1].Tools != nil {
+		t.Fatalf("%v %+v", err, all)
+	}
+	if n, err := y.Unload(t.Context(), ""); err != nil || n != 1 {
+		t.Errorf("%d %v", n, err)
+	}
+	if n, err := y.Unload(t.Context(), "tiny"); err != nil || n != 0 {
+		t.Errorf("what is not loaded: %d %v", n, err)
+	}
+	mustSwitch(t, y, Request{Route: claude.Local, Model: "tiny"})
+	all, err = y.ListModels(t.Context())
+	if err != nil || all[1].Tools == nil || !*all[1].Tools || time.Since(all[1].Used) > time.Minute {
+		t.Errorf("what the switch showed: %+v %v", all[1], err)
+	}
+	var refused *Error
+	if _, _, err := y.Remove(t.Context(), "tiny", false); !errors.As(err, &refused) || refused.Kind != Refused || !strings.Contains(refused.Why, "pointed to it") {
+		t.Errorf("the one in use: %v", err)
+	}
+	if tag, freed, err := y.Remove(t.Context(), "other", false); err != nil || tag != "docker.io/ai/other:latest" || freed < 19<<20 {
+		t.Errorf("%s %d %v", tag, freed, err)
+	}
+	if _, _, err := y.Remove(t.Context(), "other", false); !errors.As(err, &refused) || refused.Kind != Refused {
+		t.Errorf("again: %v", err)
+	}
+	if _, freed, err := y.Remove(t.Context(), "tiny", true); err != nil || freed < 29<<20 {
+		t.Errorf("forced: %d %v", freed, err)
+	}
+}
+
+func TestUnusedModels(t *testing.T) {
+	y := yard(t, map[string]gguf.Model{"ai/tiny": {}, "ai/old": {Context: 65536}, "ai/new": {Context: 40960}})
+	mustSwitch(t, y, Request{Route: claude.Local, Model: "tiny"})
+	names := func(age time.Duration) string {
+		t.Helper()
+		unused, err := y.Unused(t.Context(), age)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out []string
+		for _, m := range unused {
+			out = append(out, runner.Short(m.Tag))
+		}
+		return strings.Join(out, " ")
+	}
+	const month = 30 * 24 * time.Hour
+	if got := names(month); got != "" {
+		t.Errorf("seen a moment ago, and %q", got)
+	}
+	all, err := y.ListModels(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range all {
+		if m.Tag == "docker.io/ai/old:latest" || m.Tag == "docker.io/ai/tiny:latest" {
+			y.learn(m.ID, func(l *learned) { l.Seen, l.Used = time.Now().Add(-2*month), time.Now().Add(-2*month) })
+		}
+	}
+	if got := names(month); got != "ai/old" {
+		t.Errorf("%q", got)
+	}
+	if got := names(0); got != "ai/new ai/old" {
+		t.Errorf("all that is unused: %q", got)
+	}
+}
+
+func TestResizedTags(t *testing.T) {
+	for _, tt := range []struct {
+		tag    string
+		tokens int
+		want   string
+	}{
+		{"docker.io/ai/qwen3-coder:latest", 65536, "docker.io/local/qwen3-coder:64k"},
+		{"docker.io/ai/gpt-oss:20b", 131072, "docker.io/local/gpt-oss:20b-128k"},
+		{"docker.io/local/qwen3-coder:64k", 131072, "docker.io/local/qwen3-coder:128k"},
+		{"docker.io/local/gpt-oss:20b-64k", 32768, "docker.io/local/gpt-oss:20b-32k"},
+		{"huggingface.co/unsloth/x-gguf:Q4_K_M", 65536, "docker.io/local/x-gguf:Q4_K_M-64k"},
+		{"localhost:5000/ai/x:latest", 50000, "docker.io/local/x:50000"},
+	} {
+		if got := resized(tt.tag, tt.tokens); got != tt.want {
+			t.Errorf("%s, %d: %s, want %s", tt.tag, tt.tokens, got, tt.want)
+		}
+	}
+}
+
+// A model that does not fit beside the loaded one gets its place.
+func TestTheLoadedModelMakesRoom(t *testing.T) {
+	if os.Getenv("LAB_LLAMA_SERVER") != "" {
+		t.Skip("a real engine does not run out of memory on order")
+	}
+	y := yard(t, map[string]gguf.Model{"ai/first": {}, "ai/second": {Behaviour: "alone"}})
+	mustSwitch(t, y, Request{Route: claude.Local, Model: "first"})
+	mustSwitch(t, y, Request{Route: claude.Local, Model: "second"})
+	all, err := y.ListModels(t.Context())
+	if err != nil || all[0].Loaded || !all[1].Loaded {
+		t.Errorf("%v %+v", err, all)
+	}
+}
+
+func TestWhatIsLearnedSurvivesABrokenFile(t *testing.T) {
+	y := open(t, "http://127.0.0.1:9")
+	y.learn("sha256:a", func(l *learned) { l.Used = time.Now() })
+	if err := os.WriteFile(y.learnedFile(), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	y.learn("sha256:b", func(l *learned) { yes := true; l.Tools = &yes })
+	if known := y.learned(); len(known) != 1 || !*known["sha256:b"].Tools {
+		t.Errorf("%+v", known)
+	}
+}
+
+func TestAThousandModels(t *testing.T) {
+	all := make([]runner.Model, 1000)
+	for i := range all {
+		all[i] = runner.Model{ID: fmt.Sprintf("sha256:%064d", i), Tags: []string{fmt.Sprintf("docker.io/ai/m%d:latest", i)}, Size: 1 << 30, Context: 65536}
+	}
+	y := open(t, "http://127.0.0.1:9")
+	y.noteSeen(all)
+	y.noteSeen(all)
+	if got := y.describeModels(models(all), nil); len(got) != 1000 || len(y.learned()) != 1000 {
+		t.Errorf("%d models, %d learned", len(got), len(y.learned()))
+	}
+}
