@@ -65,12 +65,18 @@ func TestScripts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	registry, stop, err := lab.Registry(parts, t.TempDir(), map[string]gguf.Model{"ai/tiny": {Context: 65536, Size: 5 << 20}, "ai/large": {Context: 131072, Size: 6 << 20}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
 			e.Setenv("MODEL_RUNNER_HOST", runner.URL)
 			e.Setenv("RUNNER", runner.URL)
+			e.Setenv("REGISTRY", registry)
 			e.Setenv("COMMANDS", filepath.SplitList(os.Getenv("PATH"))[0])
 			e.Setenv("MODEL_RUNNER_PROGRAM", parts.ModelRunner)
 			e.Setenv("LLAMA_SERVER", filepath.Join(parts.EngineDir, "llama-server"))

@@ -216,7 +216,7 @@ func (d *doctor) running(ctx context.Context, f found, a api) {
 		d.add(Finding{Code: "runner_too_old", Severity: Bad, Text: "this Model Runner is older than 1.0.11 and does not know Anthropic's API", Remedy: "get a newer one", Command: "switchyard runner install --pull"})
 	}
 	if len(a.models) == 0 {
-		d.add(Finding{Code: "no_model", Severity: Bad, Text: "Model Runner has no model", Remedy: "pull one", Command: pullCommand(f)})
+		d.add(Finding{Code: "no_model", Severity: Bad, Text: "Model Runner has no model", Remedy: "pull one", Command: "switchyard pull ai/qwen3-coder"})
 	}
 	if f.engine.Kind() == engine.Desktop && f.seen.Socket != "" {
 		d.add(Finding{Code: engine.TCPOff, Severity: Poor, Text: "Docker Desktop's Model Runner has no TCP port: only Switchyard's gateway reaches it", Remedy: "open it",
@@ -225,14 +225,6 @@ func (d *doctor) running(ctx context.Context, f found, a api) {
 	if makers := gpu.Present("/"); len(makers) > 0 {
 		d.gpu(ctx, f, makers[0])
 	}
-}
-
-// pullCommand is how a first model is got.
-func pullCommand(f found) string {
-	if f.seen.Socket != "" && f.engine.Kind() == engine.Process {
-		return fmt.Sprintf(`curl --unix-socket %s http://localhost/models/create -d '{"from":"ai/qwen3-coder"}'`, f.seen.Socket)
-	}
-	return "docker model pull ai/qwen3-coder"
 }
 
 // gpu looks whether the engine uses the GPU that is there.
@@ -270,7 +262,7 @@ func (d *doctor) disk(ctx context.Context) {
 		if key := fmt.Sprint(usage.Total, usage.Free); !said[key] {
 			said[key] = true
 			d.add(Finding{Code: "disk_low", Severity: Poor, Text: fmt.Sprintf("only %s are free at %s: a model needs more", Size(int64(usage.Free)), dir),
-				Remedy: "remove models that nobody uses", Command: "docker model rm MODEL"})
+				Remedy: "remove models that nobody uses", Command: "switchyard models prune"})
 		}
 	}
 }

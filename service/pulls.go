@@ -370,8 +370,8 @@ func (p *puller) keep() {
 // Pull begins a pull, or joins the one that runs, and returns what it hears of it,
 // always the newest, until it is over. The error is an *Error.
 func (s *Supervisor) Pull(ctx context.Context, ref string) (<-chan Pull, error) {
-	if s.present().Route == claude.Offline {
-		return nil, &Error{Kind: Refused, What: "pulling " + ref, Why: "the route is offline", Remedy: "go online first: switchyard local, or switchyard cloud"}
+	if err := s.yard.mayPull(ref); err != nil {
+		return nil, err
 	}
 	heard := make(chan Pull, 1)
 	s.puller.post(ctx, func() {
@@ -381,12 +381,41 @@ func (s *Supervisor) Pull(ctx context.Context, ref string) (<-chan Pull, error) 
 	return heard, ctx.Err()
 }
 
+// mayPull refuses when nothing may go out.
+func (y *Yard) mayPull(ref string) error {
+	for _, t := range y.Targets() {
+		if now, err := y.ledger.Inspect(t); err == nil && now.Route == claude.Offline {
+			return &Error{Kind: Refused, What: "pulling " + ref, Why: "the route is offline", Remedy: "go online first: switchyard local, or switchyard cloud"}
+		}
+	}
+	return nil
+}
+
+// endAll ends our pulls when the route becomes offline.
+func (p *puller) endAll(ctx context.Context) {
+	p.post(ctx, func() {
+		for _, one := range p.pulls {
+			switch {
+			case one.State.over() || one.Others:
+			case one.cancel != nil:
+				one.cancel()
+			default:
+				one.State, one.ended = Cancelled, time.Now()
+			}
+		}
+		p.keep()
+	})
+}
+
 // Pull pulls a model: the Switchyard that runs does it, so that it is resumed and
 // shown; without one it is done here. each hears of every step.
 func (y *Yard) Pull(ctx context.Context, ref string, each func(Pull)) (Pull, error) {
 	what := "pulling " + ref
 	if running, err := y.Supervised(ctx); err == nil {
 		return running.pull(ctx, ref, each)
+	}
+	if err := y.mayPull(ref); err != nil {
+		return Pull{}, err
 	}
 	f, err := y.find(ctx)
 	if err != nil {

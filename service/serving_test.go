@@ -142,7 +142,7 @@ func TestAStrictModelWorksThroughTheGateway(t *testing.T) {
 			t.Errorf("%s: %d %s", model, status, body)
 		}
 	}
-	if status, body := prompt(t, y, "ai/nothing"); status != 404 || !strings.Contains(body, "docker model pull ai/nothing") {
+	if status, body := prompt(t, y, "ai/nothing"); status != 404 || !strings.Contains(body, "switchyard pull ai/nothing") {
 		t.Errorf("%d %s", status, body)
 	}
 	state := s.until("the requests", func(s State) bool { return len(s.Gateway.Sessions) == 1 && s.Gateway.Sessions[0].Requests == 6 })
@@ -196,7 +196,7 @@ func TestTheRealRunnersErrors(t *testing.T) {
 		{"ai/tiny", "[[crash]]", 500, "the inference engine of ai/tiny crashed"},
 		{"ai/tiny", "alive again?", 200, gguf.Answer},
 		{"ai/small", strings.Repeat("word ", 4000), 400, `prompt is too long: 50`},
-		{"ai/none", "hi", 404, "docker model pull ai/none"},
+		{"ai/none", "hi", 404, "switchyard pull ai/none"},
 	} {
 		for _, stream := range []bool{false, true} {
 			body := fmt.Sprintf(`{"model":%q,"max_tokens":50,"stream":%t,"messages":[{"role":"user","content":%q}]}`, tt.model, stream, tt.prompt)

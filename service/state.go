@@ -204,7 +204,7 @@ func (s State) derive(warnings []Warning) State {
 		s.Warnings = append(s.Warnings, s.Runner.exposure()...)
 		if s.Runner.State == Running && s.Model != "" && !slices.ContainsFunc(s.Models, func(m Model) bool { return m.Tag == s.Model || m.ID == s.Model }) {
 			s.Warnings = append(s.Warnings, Warning{"model_missing", "Model Runner no longer has " + runner.Short(s.Model),
-				"pull it (docker model pull " + runner.Short(s.Model) + ") or choose another model"})
+				"pull it (switchyard pull " + runner.Short(s.Model) + ") or choose another model"})
 		}
 	}
 	return s

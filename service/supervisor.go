@@ -200,6 +200,9 @@ func (s *Supervisor) Run(ctx context.Context) error {
 			if next.needs() != state.needs() {
 				s.keeper.want(next.needs())
 			}
+			if next.Route == claude.Offline && state.Route != claude.Offline {
+				owned.Go(func() { s.puller.endAll(ctx) })
+			}
 			if !reflect.DeepEqual(state, next) {
 				state = next
 				s.publish(state)

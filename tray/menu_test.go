@@ -224,7 +224,7 @@ func TestPullsInTheMenu(t *testing.T) {
 	want := `  a click cancels; the next pull goes on from there
   ✕ ai/gpt-oss  43 %  4 min left
   ai/theirs  3.0 GiB  (not by Switchyard)
-  ✕ hf.co/x/y  waits: its registry cannot be reached
+  ✕ huggingface.co/x/y  waits: its registry cannot be reached
 `
 	if got := drawn(pulls(s), ""); got != want {
 		t.Errorf("got\n%s", got)

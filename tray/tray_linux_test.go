@@ -438,3 +438,52 @@ func TestWithoutAHostTheIconComesLater(t *testing.T) {
 		t.Errorf("it said %q", d.said())
 	}
 }
+
+// A model that came is told, whoever pulled it.
+func TestAModelThatCameIsTold(t *testing.T) {
+	d := newDesk(t, true)
+	parts, err := lab.Build(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	registry, stop, err := lab.Registry(parts, t.TempDir(), map[string]gguf.Model{"ai/mine": {Size: 20 << 20}, "ai/theirs": {Size: 30 << 20}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+	d.start()
+	d.until("the icon", d.bus.Registered)
+	d.untilRow("Model Runner: running", there)
+	run := func(environ []string, name string, args ...string) {
+		t.Helper()
+		cmd := exec.Command(name, args...)
+		cmd.Env, cmd.Dir = environ, d.home
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+	told := func(title string) bool {
+		for _, n := range d.bus.Notifications() {
+			if n.Title == title && strings.Contains(n.Text, "MiB, context 256K\n→ choose it in the menu: Model") {
+				return true
+			}
+		}
+		return false
+	}
+	run(d.environ, d.program, "pull", registry+"/ai/mine")
+	ended := time.Now()
+	d.until("the notification of our own pull", func() bool { return told(registry + "/ai/mine is ready") })
+	t.Logf("our own pull is told %d ms after the command ended", time.Since(ended).Milliseconds())
+	d.untilRow(registry+"/ai/mine", there)
+	run([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + d.home, "MODEL_RUNNER_HOST=" + d.runner.URL, "MODEL_RUNNER_NO_AUTO_INSTALL=1"}, parts.DockerModel, "pull", registry+"/ai/theirs")
+	ended = time.Now()
+	d.until("the notification of docker model pull", func() bool { return told(registry + "/ai/theirs is ready") })
+	if took := time.Since(ended); took > 5*time.Second {
+		t.Errorf("told after %s", took)
+	} else {
+		t.Logf("docker model pull is told %d ms after it ended", took.Milliseconds())
+	}
+	if n := len(d.bus.Notifications()); n != 2 {
+		t.Errorf("%d notifications: %+v", n, d.bus.Notifications())
+	}
+}

@@ -81,7 +81,7 @@ func notFound(path string) *failure {
 }
 
 func missing(model string) *failure {
-	message := "Docker Model Runner has no model " + model + ": pull it (docker model pull " + model + "), or choose another one (switchyard local MODEL)"
+	message := "Docker Model Runner has no model " + model + ": pull it (switchyard pull " + model + "), or choose another one (switchyard local MODEL)"
 	if model == "" {
 		message = "no local model is chosen: choose one (switchyard local MODEL)"
 	}
@@ -101,7 +101,7 @@ func down(why string) *failure {
 
 func broken(why string) *failure {
 	return &failure{status: http.StatusBadGateway, kind: "api_error", reason: Broken,
-		message: "the local model's answer broke off: " + why + "; it may have crashed for want of memory (docker model logs)"}
+		message: "the local model's answer broke off: " + why + "; it may have crashed for want of memory (switchyard runner logs)"}
 }
 
 var (
@@ -165,7 +165,7 @@ func translate(status int, body []byte, model Model) *failure {
 	case gpuMemory.MatchString(said.message):
 		// Final: every further try would load the model again.
 		return invalid(OutOfMemory, "the GPU has not enough memory for "+name+contextWords(model)+
-			": choose a smaller model or context, or unload another model (docker model unload)")
+			": choose a smaller model or context, or unload another model (switchyard unload)")
 	case images.MatchString(said.message):
 		return invalid(NoImages, name+" cannot see images: take the image out, or choose a model with vision")
 	case status == http.StatusNotFound:
@@ -177,7 +177,7 @@ func translate(status int, body []byte, model Model) *failure {
 		return &failure{status: status, kind: "api_error", reason: Loading, retry: 5 * time.Second, message: name + " is being loaded: " + said.message}
 	case status >= 500 && strings.Contains(said.message, "terminated unexpectedly"):
 		return &failure{status: http.StatusInternalServerError, kind: "api_error", reason: EngineFailed,
-			message: "the inference engine of " + name + " crashed; Docker Model Runner starts it anew (docker model logs says why)"}
+			message: "the inference engine of " + name + " crashed; Docker Model Runner starts it anew (switchyard runner logs says why)"}
 	case status >= 500:
 		return &failure{status: http.StatusInternalServerError, kind: "api_error", reason: EngineFailed, message: "Docker Model Runner: " + said.message}
 	case template.MatchString(said.message):

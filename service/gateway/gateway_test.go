@@ -161,7 +161,7 @@ func TestTheAnswerHasTheNameThatWasAskedFor(t *testing.T) {
 // What Claude Code gets for what the runner says.
 func TestErrors(t *testing.T) {
 	broken := func(message string) string {
-		return `{"error":{"message":"the local model's answer broke off: ` + message + `; it may have crashed for want of memory (docker model logs)","type":"api_error"},"type":"error"}`
+		return `{"error":{"message":"the local model's answer broke off: ` + message + `; it may have crashed for want of memory (switchyard runner logs)","type":"api_error"},"type":"error"}`
 	}
 	shaped := func(kind, message string) string {
 		return `{"error":{"message":"` + message + `","type":"` + kind + `"},"type":"error"}`
@@ -181,11 +181,11 @@ func TestErrors(t *testing.T) {
 		{"overflow, in words only", 400, "application/json", `{"error":{"message":"request (70029 tokens) exceeds the available context size (65000 tokens)"}}`,
 			400, shaped("invalid_request_error", `prompt is too long: 70029 tokens \u003e 65000 maximum`), "", Overflow},
 		{"no such model", 404, "application/json", `{"type":"error","error":{"type":"not_found_error","message":"Model not found: docker.io/ai/tiny:latest"}}`,
-			404, shaped("not_found_error", "Docker Model Runner has no model ai/tiny: pull it (docker model pull ai/tiny), or choose another one (switchyard local MODEL)"), "", ModelMissing},
+			404, shaped("not_found_error", "Docker Model Runner has no model ai/tiny: pull it (switchyard pull ai/tiny), or choose another one (switchyard local MODEL)"), "", ModelMissing},
 		{"out of memory", 500, "text/plain", "unable to load runner: error waiting for runner to be ready: not enough GPU memory to load the model (CUDA)\n",
-			400, shaped("invalid_request_error", "the GPU has not enough memory for ai/tiny with a context of 65536 tokens: choose a smaller model or context, or unload another model (docker model unload)"), "", OutOfMemory},
+			400, shaped("invalid_request_error", "the GPU has not enough memory for ai/tiny with a context of 65536 tokens: choose a smaller model or context, or unload another model (switchyard unload)"), "", OutOfMemory},
 		{"a crash", 500, "text/plain", "unable to load runner: llama.cpp terminated unexpectedly: llama.cpp failed: exit status 3\n",
-			500, shaped("api_error", "the inference engine of ai/tiny crashed; Docker Model Runner starts it anew (docker model logs says why)"), "", EngineFailed},
+			500, shaped("api_error", "the inference engine of ai/tiny crashed; Docker Model Runner starts it anew (switchyard runner logs says why)"), "", EngineFailed},
 		{"some failure", 500, "text/plain", "backend\n\tis odd\n",
 			500, shaped("api_error", "Docker Model Runner: backend is odd"), "", EngineFailed},
 		{"loading", 503, "application/json", `{"error":{"code":503,"message":"Loading model","type":"unavailable_error"}}`,

@@ -104,13 +104,13 @@ func (e *UnknownModelError) Why() string {
 func (e *UnknownModelError) Remedy() string {
 	switch {
 	case len(e.Nearest) == 0 && e.Name == "":
-		return "pull one, for example: docker model pull ai/qwen3-coder"
+		return "pull one, for example: switchyard pull ai/qwen3-coder"
 	case len(e.Nearest) == 0:
-		return "pull it: docker model pull " + e.Name
+		return "pull it: switchyard pull " + e.Name
 	case e.Name == "":
 		return "choose one: " + strings.Join(e.Nearest, ", ")
 	}
-	return "the nearest are " + strings.Join(e.Nearest, ", ") + "; or pull it: docker model pull " + e.Name
+	return "the nearest are " + strings.Join(e.Nearest, ", ") + "; or pull it: switchyard pull " + e.Name
 }
 
 // Pick is Choose, but takes the only model when no name is given. The error is an *UnknownModelError.

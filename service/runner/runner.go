@@ -324,16 +324,16 @@ func (c *Client) unreachable(doing string, err error) *Error {
 }
 
 func (c *Client) refused(doing string, status int, body []byte) *Error {
-	e := &Error{Endpoint: c.endpoint, Doing: doing, Status: status, Why: explain(body), Remedy: "see the runner's log (docker model logs)"}
+	e := &Error{Endpoint: c.endpoint, Doing: doing, Status: status, Why: explain(body), Remedy: "see the runner's log (switchyard runner logs)"}
 	if e.Why == "" {
 		e.Why = "HTTP " + strconv.Itoa(status)
 	}
 	switch lower := strings.ToLower(e.Why); {
 	case status == http.StatusNotFound && strings.Contains(lower, "model"):
-		e.Remedy = "pull it (docker model pull), or choose one that is there"
+		e.Remedy = "pull it (switchyard pull), or choose one that is there"
 	case strings.Contains(lower, "not enough gpu memory"), strings.Contains(lower, "not enough memory"), strings.Contains(lower, "out of memory"):
 		e.Why = noMemory
-		e.Remedy = "choose a smaller model or context, or unload another model (docker model unload)"
+		e.Remedy = "choose a smaller model or context, or unload another model (switchyard unload)"
 	case status == http.StatusNotFound:
 		e.Remedy = "see what listens there; it may not be Model Runner, or one older than 1.0.11"
 	}
