@@ -55,7 +55,6 @@ type Pull struct {
 	Context int       `json:"context,omitempty"`    // when it is done
 	N       int       `json:"n"`                    // counts the pulls, so that the same one twice is two
 
-	ended time.Time
 }
 
 const (
@@ -86,6 +85,7 @@ type puller struct {
 type pulling struct {
 	Pull
 	cancel context.CancelFunc // nil: not begun
+	ended  time.Time
 	rate   rate
 	heard  []chan Pull
 }
@@ -447,11 +447,15 @@ func (y *Yard) Pull(ctx context.Context, ref string, each func(Pull)) (Pull, err
 func (s *Supervised) pull(ctx context.Context, ref string, each func(Pull)) (last Pull, err error) {
 	what := "pulling " + ref
 	query := "?ref=" + url.QueryEscape(ref)
-	context.AfterFunc(ctx, func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), quick)
+	defer func() {
+		if ctx.Err() == nil {
+			return
+		}
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), quick)
 		defer cancel()
-		_ = s.ask(ctx, http.MethodDelete, "/pull"+query, nil)
-	})
+		_ = s.ask(ending, http.MethodDelete, "/pull"+query, nil)
+		err = &Error{Kind: Failed, What: what, Why: "it was cancelled", Remedy: "pull it again: it goes on where it ended", Err: ctx.Err()}
+	}()
 	resp, err := s.send(ctx, http.MethodPost, "/pull"+query)
 	if err != nil {
 		return last, &Error{Kind: Refused, What: what, Why: strings.TrimSpace(err.Error()), Remedy: "see switchyard status", Err: err}
@@ -549,13 +553,73 @@ func (p *puller) read(ctx, following context.Context, f found, known map[string]
 		err = client.Logs(following, lines)
 	}
 	if err != nil && following.Err() == nil {
-		p.s.log.Info("pulls of others go unnoticed: the runner does not tell its log", "error", err)
+		p.s.log.Info("the runner does not tell its log: its disk is looked at now and then", "error", err)
+		p.poll(ctx, following, f, known)
+		return
 	}
 	p.post(ctx, func() {
 		if following.Err() == nil {
 			p.run = "" // the next look follows again
 		}
 	})
+}
+
+// slowPoll is how often the disk's use is asked for where no log tells of pulls.
+const slowPoll = time.Minute
+
+// poll notices models that came while the disk's use grew. Asking for that leaves no
+// trace in the runner's log.
+func (p *puller) poll(ctx, following context.Context, f found, known map[string]string) {
+	client := runner.NewClient(f.endpoint())
+	defer client.Close()
+	used, _ := client.DiskUsage(following)
+	for {
+		select {
+		case <-following.Done():
+			return
+		case <-time.After(slowPoll):
+		}
+		now, err := client.DiskUsage(following)
+		if err != nil || now == used {
+			continue
+		}
+		grown := now - used
+		used = now
+		models, err := client.Models(following)
+		if err != nil {
+			continue
+		}
+		fresh := arrived(known, models)
+		known = ids(models)
+		if grown < attendNoise || len(fresh) == 0 {
+			continue // another tag, or another context
+		}
+		p.post(ctx, func() {
+			for _, one := range fresh {
+				p.n++
+				one.N = p.n
+				p.pulls = append(p.pulls, &pulling{Pull: one, ended: time.Now()})
+			}
+		})
+		wish(p.s.lookRunner)
+	}
+}
+
+// arrived are the tags whose model was not there before under any tag.
+func arrived(known map[string]string, models []runner.Model) (fresh []Pull) {
+	old := map[string]bool{}
+	for _, id := range known {
+		old[id] = true
+	}
+	for _, m := range models {
+		if old[m.ID] {
+			continue
+		}
+		for _, tag := range m.Tags {
+			fresh = append(fresh, Pull{Ref: runner.Short(tag), State: Pulled, Others: true, Updated: known[tag] != "", Size: m.Size, Context: m.Context})
+		}
+	}
+	return fresh
 }
 
 // lineWriter hands whole lines on.
@@ -648,7 +712,7 @@ func (p *puller) attend(ctx context.Context, one *pulling, f found) {
 		now, err := client.DiskUsage(ctx)
 		if err == nil && now != used {
 			used, moved = now, time.Now()
-			p.post(ctx, func() { one.progress(runner.Progress{Done: max(used-start, 0)}) })
+			p.post(ctx, func() { one.progress(runner.Progress{Done: max(now-start, 0)}) })
 		}
 		limit := attendLimit
 		if first != "" && used-start < attendNoise {

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,6 +20,7 @@ import (
 	"switchyard/internal/lab"
 	"switchyard/internal/lab/gguf"
 	"switchyard/service/claude"
+	"switchyard/service/runner"
 )
 
 // line is a network between the runner and a registry that can be cut.
@@ -196,6 +199,23 @@ func TestAQueueOfPullsAndACancelledOne(t *testing.T) {
 	}
 }
 
+// Ctrl-C in the command that pulls ends the pull.
+func TestAnInterruptedCommandEndsThePull(t *testing.T) {
+	y, l := pullYard(t, map[string]gguf.Model{"ai/large": {Size: large}})
+	l.speed.Store(20 << 10)
+	s := serve(t, y)
+	ctx, interrupt := context.WithCancel(t.Context())
+	_, err := y.other(t).Pull(ctx, l.address+"/ai/large", func(p Pull) {
+		if p.Done > 1<<20 {
+			interrupt()
+		}
+	})
+	if err == nil || !strings.Contains(err.Error(), "it was cancelled") {
+		t.Errorf("%v", err)
+	}
+	s.until("the pull's end", func(s State) bool { return len(s.Pulls) == 1 && s.Pulls[0].State == Cancelled })
+}
+
 func TestAPullOutlivesSwitchyard(t *testing.T) {
 	y, l := pullYard(t, map[string]gguf.Model{"ai/large": {Size: large}})
 	l.speed.Store(50 << 10)
@@ -295,11 +315,74 @@ func TestPullsThatCannotBe(t *testing.T) {
 	}
 }
 
+func TestWhatArrived(t *testing.T) {
+	known := map[string]string{"docker.io/ai/a:latest": "1", "docker.io/ai/b:latest": "2"}
+	models := []runner.Model{
+		{ID: "1", Tags: []string{"docker.io/ai/a:latest", "docker.io/local/mine:latest"}}, // another tag
+		{ID: "3", Tags: []string{"docker.io/ai/b:latest"}},                                // an update
+		{ID: "4", Tags: []string{"docker.io/ai/c:latest"}, Size: 5},
+	}
+	var got []string
+	for _, p := range arrived(known, models) {
+		got = append(got, fmt.Sprint(p.Ref, " ", p.Updated))
+	}
+	if strings.Join(got, ", ") != "ai/b true, ai/c false" {
+		t.Errorf("%v", got)
+	}
+}
+
+// A model that the disk has no room for is refused before anything is loaded.
+func TestADiskThatIsFull(t *testing.T) {
+	store := filepath.Join(t.TempDir(), "store")
+	if err := os.Mkdir(store, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := exec.Command("mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", store).Run(); err != nil {
+		t.Skip("only root can make a small disk")
+	}
+	t.Cleanup(func() { _ = exec.Command("umount", store).Run() })
+	parts, err := lab.Build(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	registry, stop, err := lab.Registry(parts, t.TempDir(), map[string]gguf.Model{"ai/large": {Size: large}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+	y := open(t, "")
+	y.Paths.Runtime = shortDir(t)
+	y.Config.Engine, y.Config.ModelRunner, y.Config.LlamaServer = "process", parts.ModelRunner, filepath.Join(parts.EngineDir, "llama-server")
+	y.Environ = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + y.Home, "MODELS_PATH=" + store}
+	serve(t, y)
+	_, err = y.like(t).Pull(t.Context(), registry+"/ai/large", func(Pull) {})
+	var failed *Error
+	if !errors.As(err, &failed) || failed.Why != "it needs 200.0 MiB, and 100.0 MiB are free" && !strings.HasPrefix(failed.Why, "it needs 200.0 MiB, and 99.") {
+		t.Errorf("%v", err)
+	}
+	// Where nobody knows beforehand, the runner itself runs into it.
+	client := runner.NewClient(runner.Endpoint{URL: "http://localhost", Socket: filepath.Join(y.Paths.Runtime, "runner.sock")})
+	defer client.Close()
+	err = client.Pull(t.Context(), registry+"/ai/large", func(runner.Progress) {})
+	var pull *runner.PullError
+	if !errors.As(err, &pull) || pull.Why != "the disk is full" || pull.Again {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestNoPullsOffline(t *testing.T) {
-	y := yard(t, map[string]gguf.Model{"ai/tiny": {}})
+	y, l := pullYard(t, map[string]gguf.Model{"ai/large": {Size: large}, "ai/tiny": {}})
+	l.speed.Store(10 << 10)
 	s := serve(t, y)
+	if _, err := y.other(t).Pull(t.Context(), l.address+"/ai/tiny", func(Pull) {}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Pull(t.Context(), l.address+"/ai/large"); err != nil {
+		t.Fatal(err)
+	}
+	s.until("some of it", func(s State) bool { return len(s.Pulls) == 2 && s.Pulls[1].Done > 1<<20 })
 	mustSwitch(t, y.other(t), Request{Route: claude.Offline})
-	s.until("the switch", func(s State) bool { return s.Route == claude.Offline })
+	s.until("the switch", func(s State) bool { return s.Route == claude.Offline && s.Pulls[1].State == Cancelled })
 	_, err := y.other(t).Pull(t.Context(), "ai/x", func(Pull) {})
 	var refused *Error
 	if !errors.As(err, &refused) || refused.Kind != Refused || !strings.Contains(refused.Why, "the route is offline") {

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"switchyard/internal/lab"
@@ -233,5 +235,78 @@ func FuzzParseSize(f *testing.F) {
 		if ParseSize(text) < 0 {
 			t.Errorf("%q is negative", text)
 		}
+	})
+}
+
+// silentTransport answers nothing until it is given up.
+type silentTransport struct{ started bool }
+
+func (s *silentTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if s.started { // the stream begins, and then says nothing more
+		from, to := io.Pipe()
+		context.AfterFunc(r.Context(), func() { _ = to.CloseWithError(context.Cause(r.Context())) })
+		go func() {
+			_, _ = io.WriteString(to, `{"type":"progress","total":100,"layer":{"id":"a","size":100,"current":10}}`+"\n")
+		}()
+		return &http.Response{StatusCode: http.StatusOK, Body: from}, nil
+	}
+	<-r.Context().Done()
+	return nil, r.Context().Err()
+}
+
+func TestARegistryThatHangs(t *testing.T) {
+	for _, started := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			c := NewClient(Endpoint{URL: "http://runner"})
+			c.http.Transport = &silentTransport{started}
+			begin := time.Now()
+			err := c.Pull(t.Context(), "ai/x", func(Progress) {})
+			var failed *PullError
+			if !errors.As(err, &failed) || failed.Why != "its registry says nothing" || !failed.Again || time.Since(begin) != silence {
+				t.Errorf("after %s: %v", time.Since(begin), err)
+			}
+		})
+	}
+}
+
+func TestPullStreams(t *testing.T) {
+	tests := []struct {
+		name, stream string
+		done, total  int64
+		why          string
+		again        bool
+	}{
+		{"two layers", `{"type":"progress","total":30,"layer":{"id":"a","current":10}}
+{"type":"progress","total":30,"layer":{"id":"b","current":5}}
+{"type":"progress","total":30,"layer":{"id":"a","current":20}}
+{"type":"success","message":"done"}
+`, 25, 30, "", false},
+		{"there already", `{"type":"success","message":"Using cached model: 5GB"}` + "\n", 0, 0, "", false},
+		{"an error, and plain text after it", `{"type":"error","message":"Error: writing image to store: no space left on device"}
+error while pulling model: …
+`, 0, 0, "the disk is full", false},
+		{"a lost connection", `{"type":"error","message":"Error: read tcp 1.2.3.4:443: connection reset by peer"}` + "\n", 0, 0, "its registry cannot be reached", true},
+		{"plain text alone", "panic: oops\n", 0, 0, "panic: oops", false},
+		{"it breaks off", `{"type":"progress","total":30,"layer":{"id":"a","current":10}}` + "\n", 10, 30, "Model Runner went away in the middle", true},
+		{"nothing", "", 0, 0, "Model Runner went away in the middle", true},
+	}
+	for _, tt := range tests {
+		var last Progress
+		err := readPull("ai/x", strings.NewReader(tt.stream), func(p Progress) { last = p }, func(err error) error {
+			return &PullError{Ref: "ai/x", Why: "Model Runner went away in the middle", Again: true, Err: err}
+		})
+		var failed *PullError
+		errors.As(err, &failed)
+		if (err != nil) != (tt.why != "") || failed != nil && (failed.Why != tt.why || failed.Again != tt.again) || last.Done != tt.done || last.Total != tt.total {
+			t.Errorf("%s: %+v %v", tt.name, last, err)
+		}
+	}
+}
+
+func FuzzPullStream(f *testing.F) {
+	f.Add(`{"type":"progress","total":30,"layer":{"id":"a","current":10}}` + "\n")
+	f.Add(`{"type":"error","message":"Error: x"}` + "\nplain\n")
+	f.Fuzz(func(t *testing.T, stream string) {
+		_ = readPull("ai/x", strings.NewReader(stream), func(Progress) {}, func(error) error { return errors.New("gone") })
 	})
 }
