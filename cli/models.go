@@ -61,7 +61,7 @@ func (c *commands) models() *cobra.Command {
 			return err
 		},
 	}
-	cmd.AddCommand(c.prune())
+	cmd.AddCommand(c.prune(), c.update())
 	return cmd
 }
 
@@ -158,6 +158,36 @@ one and those in memory stay.`,
 	flags.BoolVar(&dry, "dry-run", false, "only list them")
 	flags.BoolVar(&yes, "yes", false, "do not ask")
 	return cmd
+}
+
+func (c *commands) update() *cobra.Command {
+	return &cobra.Command{
+		Use: "update [MODEL]", Short: "Pull the models again whose tag is a newer model by now", Args: atMostOne, ValidArgsFunction: c.completeModel,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			yard, err := c.open()
+			if err != nil {
+				return err
+			}
+			outdated, err := yard.Outdated(cmd.Context(), strings.Join(args, ""))
+			if err != nil {
+				return err
+			}
+			if len(outdated) == 0 {
+				_, err := fmt.Fprintln(c.Stdout, "Nothing newer is there.")
+				return err
+			}
+			for _, m := range outdated {
+				show, clear := c.pullProgress()
+				_, err := yard.Pull(cmd.Context(), m.Tag, show)
+				clear()
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(c.Stdout, "%s is updated.\n", runner.Short(m.Tag))
+			}
+			return nil
+		},
+	}
 }
 
 // parseAge reads 30d or what time.ParseDuration does.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -305,6 +306,16 @@ func TestOnARealDocker(t *testing.T) {
 		if state := d.s.present(); strings.HasSuffix(state.Runner.URL, fmt.Sprint(port)) {
 			t.Errorf("it is still at %s", state.Runner.URL)
 		}
+	})
+	t.Run("a pull of somebody's", func(t *testing.T) {
+		d.T = t
+		// The registry is none: what is shown is that the container's log announces it.
+		go func() {
+			_, _ = http.Post(d.s.present().Runner.URL+"/models/create", "application/json", strings.NewReader(`{"from":"localhost:1/ai/theirs"}`))
+		}()
+		d.s.until("the pull", func(s State) bool {
+			return len(s.Pulls) == 1 && s.Pulls[0].Others && s.Pulls[0].Ref == "localhost:1/ai/theirs"
+		})
 	})
 	t.Run("the log", func(t *testing.T) {
 		var log strings.Builder

@@ -254,6 +254,40 @@ func (y *Yard) Unused(ctx context.Context, older time.Duration) ([]Model, error)
 	}), nil
 }
 
+// Outdated are the models whose tag is another model in its registry by now. Those
+// that were made here have no registry, and one that cannot be asked is left out.
+func (y *Yard) Outdated(ctx context.Context, name string) (outdated []Model, err error) {
+	const what = "looking for newer models"
+	client, err := y.reach(ctx, what)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	all, err := client.Models(ctx)
+	if err == nil && name != "" {
+		var one runner.Model
+		if one, name, err = runner.Pick(all, name); err == nil {
+			one.Tags = []string{name}
+			all = []runner.Model{one}
+		}
+	}
+	if err != nil {
+		return nil, commandError(what, err)
+	}
+	for _, m := range models(all) {
+		if strings.HasPrefix(m.Tag, "docker.io/local/") {
+			continue
+		}
+		if err := y.mayPull(m.Tag); err != nil {
+			return nil, err
+		}
+		if remote, err := client.Remote(ctx, m.Tag); err == nil && remote.ID != "" && remote.ID != m.ID {
+			outdated = append(outdated, m)
+		}
+	}
+	return outdated, nil
+}
+
 var contextTag = regexp.MustCompile(`^(.*?)-?\d+k$`)
 
 // resized is the tag of a model with another context: local/x:64k.

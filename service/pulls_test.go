@@ -199,6 +199,52 @@ func TestAQueueOfPullsAndACancelledOne(t *testing.T) {
 	}
 }
 
+// An updated tag is told as updated, and its old model is another one.
+func TestAnUpdatedTag(t *testing.T) {
+	parts, err := lab.Build(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	address, stop, err := lab.Registry(parts, t.TempDir(), map[string]gguf.Model{"ai/moving": {Size: 20 << 20}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+	y := yard(t, nil)
+	s := serve(t, y)
+	tag := address + "/ai/moving"
+	if _, err := y.other(t).Pull(t.Context(), tag, func(Pull) {}); err != nil {
+		t.Fatal(err)
+	}
+	outdated := func(want int) {
+		t.Helper()
+		if got, err := y.other(t).Outdated(t.Context(), ""); err != nil || len(got) != want {
+			t.Errorf("%d outdated, want %d: %v", len(got), want, err)
+		}
+	}
+	outdated(0)
+	docker := func(args ...string) {
+		t.Helper()
+		cmd := exec.Command(parts.DockerModel, args...)
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + y.Home, "MODEL_RUNNER_HOST=" + y.getenv("MODEL_RUNNER_HOST"), "MODEL_RUNNER_NO_AUTO_INSTALL=1"}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("docker model %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "new.gguf")
+	if err := gguf.WriteFile(file, gguf.Model{Name: "newer", Size: 25 << 20}); err != nil {
+		t.Fatal(err)
+	}
+	docker("package", "--gguf", file, "--push", tag)
+	outdated(1)
+	docker("pull", tag)
+	state := s.until("the update", func(s State) bool { return len(s.Pulls) == 1 && s.Pulls[0].Others && s.Pulls[0].State == Pulled })
+	if !state.Pulls[0].Updated {
+		t.Errorf("%+v", state.Pulls[0])
+	}
+	outdated(0)
+}
+
 // Ctrl-C in the command that pulls ends the pull.
 func TestAnInterruptedCommandEndsThePull(t *testing.T) {
 	y, l := pullYard(t, map[string]gguf.Model{"ai/large": {Size: large}})

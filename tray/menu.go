@@ -374,22 +374,22 @@ func pullNotice(p service.Pull) (n Notice, ok bool) {
 	name := runner.Short(runner.Full(p.Ref))
 	switch p.State {
 	case service.Pulled:
-		title := name + " is ready"
+		title := "Model ready" // its name may be long, and titles are cut
 		if p.Updated {
-			title = name + " was updated"
+			title = "Model updated"
 		}
-		var parts []string
+		parts := []string{name}
 		if p.Size > 0 {
 			parts = append(parts, service.Size(p.Size))
 		}
 		if p.Context > 0 {
 			parts = append(parts, "context "+service.Tokens(p.Context))
 		}
-		return Notice{title, strings.Join(parts, ", ") + "\n→ choose it in the menu: Model"}, true
+		return Notice{title, strings.Join(parts, " · ") + "\n→ choose it in the menu: Model"}, true
 	case service.Failing:
-		return Notice{"Could not pull " + name, p.Why + "\n→ " + p.Remedy}, true
+		return Notice{"Pull failed", name + ": " + p.Why + "\n→ " + p.Remedy}, true
 	case service.Cancelled:
-		return Notice{"The pull of " + name + " was cancelled", "What was loaded is kept: the next pull goes on from there."}, true
+		return Notice{"Pull cancelled", name + ": what was loaded is kept: the next pull goes on from there."}, true
 	}
 	return Notice{}, false
 }

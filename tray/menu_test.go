@@ -358,11 +358,11 @@ func TestNotices(t *testing.T) {
 		{"a full context is told once", session(86, true), session(97, true), ""},
 		{"also after it was compacted", session(20, true), session(90, true), ""},
 		{"a pull begins", service.State{}, pulled(service.Pulling, false), ""},
-		{"a pull ends", pulled(service.Pulling, false), pulled(service.Pulled, false), "ai/x is ready"},
+		{"a pull ends", pulled(service.Pulling, false), pulled(service.Pulled, false), "Model ready"},
 		{"a pull that had ended", pulled(service.Pulled, false), pulled(service.Pulled, false), ""},
-		{"an update", pulled(service.Pulling, true), pulled(service.Pulled, true), "ai/x was updated"},
-		{"a failed pull", pulled(service.Waiting, false), pulled(service.Failing, false), "Could not pull ai/x"},
-		{"a cancelled pull", pulled(service.Queued, false), pulled(service.Cancelled, false), "The pull of ai/x was cancelled"},
+		{"an update", pulled(service.Pulling, true), pulled(service.Pulled, true), "Model updated"},
+		{"a failed pull", pulled(service.Waiting, false), pulled(service.Failing, false), "Pull failed"},
+		{"a cancelled pull", pulled(service.Queued, false), pulled(service.Cancelled, false), "Pull cancelled"},
 		{"a warning that can wait", service.State{}, service.State{Warnings: []service.Warning{{Code: "model_pinned"}}}, ""},
 	}
 	for _, tt := range tests {

@@ -462,9 +462,9 @@ func TestAModelThatCameIsTold(t *testing.T) {
 			t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
 		}
 	}
-	told := func(title string) bool {
+	told := func(name string) bool {
 		for _, n := range d.bus.Notifications() {
-			if n.Title == title && strings.Contains(n.Text, "MiB, context 256K\n→ choose it in the menu: Model") {
+			if n.Title == "Model ready" && strings.HasPrefix(n.Text, name+" · ") && strings.HasSuffix(n.Text, "MiB · context 256K\n→ choose it in the menu: Model") {
 				return true
 			}
 		}
@@ -472,12 +472,12 @@ func TestAModelThatCameIsTold(t *testing.T) {
 	}
 	run(d.environ, d.program, "pull", registry+"/ai/mine")
 	ended := time.Now()
-	d.until("the notification of our own pull", func() bool { return told(registry + "/ai/mine is ready") })
+	d.until("the notification of our own pull", func() bool { return told(registry + "/ai/mine") })
 	t.Logf("our own pull is told %d ms after the command ended", time.Since(ended).Milliseconds())
 	d.untilRow(registry+"/ai/mine", there)
 	run([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + d.home, "MODEL_RUNNER_HOST=" + d.runner.URL, "MODEL_RUNNER_NO_AUTO_INSTALL=1"}, parts.DockerModel, "pull", registry+"/ai/theirs")
 	ended = time.Now()
-	d.until("the notification of docker model pull", func() bool { return told(registry + "/ai/theirs is ready") })
+	d.until("the notification of docker model pull", func() bool { return told(registry + "/ai/theirs") })
 	if took := time.Since(ended); took > 5*time.Second {
 		t.Errorf("told after %s", took)
 	} else {

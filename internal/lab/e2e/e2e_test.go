@@ -387,6 +387,39 @@ func TestTheMenuRunsModelRunner(t *testing.T) {
 	u.until("the stop", func() bool { return u.hasRow(desktop, "Model Runner: stopped by you") })
 }
 
+// A model that somebody pulls is told on the screen, in the cloud too.
+func TestAPulledModelIsToldOnTheScreen(t *testing.T) {
+	u := newUser(t)
+	desktop, err := lab.StartDesktop(u.ctx, u.home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(desktop.Close)
+	parts, err := lab.Build(u.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	registry, stop, err := lab.Registry(parts, t.TempDir(), map[string]gguf.Model{"ai/coder": {Size: 300 << 20, Context: 65536}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+	u.tray(desktop.Environ)
+	u.until("the icon in the panel", func() bool { _, ok := desktop.Icon(u.ctx); return ok })
+	if err := desktop.Bus.UseIcon(u.ctx); err != nil {
+		t.Fatal(err)
+	}
+	u.until("the models in the menu", func() bool { return u.hasRow(desktop, "ai/tiny") })
+	pull := exec.CommandContext(u.ctx, parts.DockerModel, "pull", registry+"/ai/coder")
+	pull.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + u.home, "MODEL_RUNNER_HOST=" + lookup(u.environ, "MODEL_RUNNER_HOST"), "MODEL_RUNNER_NO_AUTO_INSTALL=1"}
+	if out, err := pull.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	u.until("the notification on the screen", func() bool { return desktop.HasWindow(u.ctx, "xfce4-notifyd", 150) })
+	u.picture(desktop, "notification-pull", image.Rect(300, 0, 800, 200))
+	u.until("the model in the menu", func() bool { return u.hasRow(desktop, registry+"/ai/coder") })
+}
+
 // reload is how long a running Claude Code takes to notice new settings (about
 // 1 s was measured). Nothing outside it tells when it has.
 const reload = 2 * time.Second

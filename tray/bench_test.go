@@ -1,0 +1,23 @@
+package tray
+
+import (
+	"fmt"
+	"testing"
+
+	"switchyard/service"
+	"switchyard/service/claude"
+)
+
+// BenchmarkMenuOfAThousandModels is what a change of the State costs with a large store.
+func BenchmarkMenuOfAThousandModels(b *testing.B) {
+	s := service.State{Route: claude.Local, Runner: up, Model: "docker.io/ai/m7:latest", Context: 65536}
+	for i := range 1000 {
+		s.Models = append(s.Models, service.Model{Tag: fmt.Sprintf("docker.io/ai/m%d:latest", i), Size: 1 << 30, Context: 65536})
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if len(Menu(s)) == 0 {
+			b.Fatal("no menu")
+		}
+	}
+}
