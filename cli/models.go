@@ -357,19 +357,25 @@ func (c *commands) pullProgress() (show func(service.Pull), clear func()) {
 	}, func() {}
 }
 
-// pullBar is one pull as a line of a terminal.
+// pullBar is one pull as a line of a terminal, of at most 78 places.
 func pullBar(p service.Pull) string {
+	const width, longName = 12, 22
+	name := []rune(p.Ref)
+	if len(name) > longName {
+		name = append([]rune{'…'}, name[len(name)-longName+1:]...)
+	}
+	line := string(name)
 	switch {
 	case p.State == service.Waiting:
-		return p.Ref + "  " + p.Why + "; " + p.Remedy
+		return line + "  " + p.Why + "; " + p.Remedy
 	case p.State == service.Queued:
-		return p.Ref + "  queued"
+		return line + "  queued"
 	case p.Total == 0:
-		return p.Ref + "  …"
+		return line + "  …"
 	}
-	const width = 20
 	full := int(width * p.Done / p.Total)
-	line := fmt.Sprintf("%s  %s%s %3d %%  %s of %s", p.Ref, strings.Repeat("█", full), strings.Repeat("░", width-full), 100*p.Done/p.Total, service.Size(p.Done), service.Size(p.Total))
+	total, unit, _ := strings.Cut(service.Size(p.Total), " ")
+	line += fmt.Sprintf("  %s%s %3d %%  %s of %s %s", strings.Repeat("█", full), strings.Repeat("░", width-full), 100*p.Done/p.Total, inUnit(p.Done, unit), total, unit)
 	if p.Rate > 0 {
 		line += "  " + service.Size(int64(p.Rate)) + "/s"
 	}
@@ -377,4 +383,16 @@ func pullBar(p service.Pull) string {
 		line += "  " + service.Duration(p.Left) + " left"
 	}
 	return line
+}
+
+// inUnit writes a number of bytes in the unit of another.
+func inUnit(bytes int64, unit string) string {
+	value := float64(bytes)
+	for _, u := range []string{"B", "KiB", "MiB", "GiB", "TiB"} {
+		if u == unit {
+			break
+		}
+		value /= 1024
+	}
+	return strconv.FormatFloat(value, 'f', 1, 64)
 }
