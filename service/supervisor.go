@@ -177,7 +177,9 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		(&fileLooker{s: s, watch: watch, exits: map[int]bool{}, ended: make(chan int), owned: &owned}).run(ctx)
 	})
 	owned.Go(func() { s.keeper.run(ctx) })
-	owned.Go(func() { s.puller.loop(ctx) })
+	if s.serving != nil {
+		owned.Go(func() { s.puller.loop(ctx) })
+	}
 	s.Refresh()
 
 	var now known
@@ -200,7 +202,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 			if next.needs() != state.needs() {
 				s.keeper.want(next.needs())
 			}
-			if next.Route == claude.Offline && state.Route != claude.Offline {
+			if s.serving != nil && next.Route == claude.Offline && state.Route != claude.Offline {
 				owned.Go(func() { s.puller.endAll(ctx) })
 			}
 			if !reflect.DeepEqual(state, next) {

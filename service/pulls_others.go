@@ -1,0 +1,241 @@
+package service
+
+import (
+	"bytes"
+	"context"
+	"regexp"
+	"slices"
+	"time"
+
+	"switchyard/service/engine"
+	"switchyard/service/runner"
+)
+
+// begun finds the line that announces a pull in the runner's log (docker/model-runner
+// v1.2.6, pkg/distribution/distribution/client.go). Nothing announces its end.
+var begun = regexp.MustCompile(`msg="starting model pull".* reference="?([^"\s]+)`)
+
+// follow reads the log of a run, for the pulls of others. It is told of every look.
+func (p *puller) follow(ctx context.Context, l look) {
+	run := l.seen.Run
+	if run == "" {
+		run = l.seen.URL + l.seen.Socket
+	}
+	up := l.asked() && l.api.err == nil
+	p.post(ctx, func() {
+		if up && run == p.run {
+			return
+		}
+		if p.stop != nil {
+			p.stop()
+			p.stop = nil
+		}
+		if p.run = ""; !up {
+			return
+		}
+		p.run = run
+		var following context.Context
+		following, p.stop = context.WithCancel(ctx)
+		known := ids(l.api.models)
+		p.wg.Go(func() { p.read(ctx, following, l.found, known) })
+	})
+}
+
+// ids are the models by their tags.
+func ids(models []runner.Model) map[string]string {
+	out := map[string]string{}
+	for _, m := range models {
+		for _, tag := range m.Tags {
+			out[tag] = m.ID
+		}
+	}
+	return out
+}
+
+// read follows the log until it ends.
+func (p *puller) read(ctx, following context.Context, f found, known map[string]string) {
+	lines := &lineWriter{each: func(line string) {
+		if m := begun.FindStringSubmatch(line); m != nil {
+			p.post(ctx, func() { p.foreign(ctx, m[1], f) })
+		}
+	}}
+	var err error
+	if f.seen.Controlled && f.engine.Kind() != engine.Desktop {
+		err = f.engine.Logs(following, lines, 0, true)
+	} else {
+		client := runner.NewClient(f.endpoint())
+		defer client.Close()
+		err = client.Logs(following, lines)
+	}
+	if err != nil && following.Err() == nil {
+		p.s.log.Info("the runner does not tell its log: its disk is looked at now and then", "error", err)
+		p.poll(ctx, following, f, known)
+		return
+	}
+	p.post(ctx, func() {
+		if following.Err() == nil {
+			p.run = "" // the next look follows again
+		}
+	})
+}
+
+// slowPoll is how often the disk's use is asked for where no log tells of pulls.
+const slowPoll = time.Minute
+
+// poll notices models that came while the disk's use grew. Asking for that leaves no
+// trace in the runner's log.
+func (p *puller) poll(ctx, following context.Context, f found, known map[string]string) {
+	client := runner.NewClient(f.endpoint())
+	defer client.Close()
+	used, _ := client.DiskUsage(following)
+	for {
+		select {
+		case <-following.Done():
+			return
+		case <-time.After(slowPoll):
+		}
+		now, err := client.DiskUsage(following)
+		if err != nil || now == used {
+			continue
+		}
+		grown := now - used
+		used = now
+		models, err := client.Models(following)
+		if err != nil {
+			continue
+		}
+		fresh := arrived(known, models)
+		known = ids(models)
+		if grown < attendNoise || len(fresh) == 0 {
+			continue // another tag, or another context
+		}
+		p.post(ctx, func() {
+			for _, one := range fresh {
+				p.n++
+				one.N = p.n
+				p.pulls = append(p.pulls, &pulling{Pull: one, ended: time.Now()})
+			}
+		})
+		wish(p.s.lookRunner)
+	}
+}
+
+// arrived are the tags whose model was not there before under any tag.
+func arrived(known map[string]string, models []runner.Model) (fresh []Pull) {
+	old := map[string]bool{}
+	for _, id := range known {
+		old[id] = true
+	}
+	for _, m := range models {
+		if old[m.ID] {
+			continue
+		}
+		for _, tag := range m.Tags {
+			fresh = append(fresh, Pull{Ref: runner.Short(tag), State: Pulled, Others: true, Updated: known[tag] != "", Size: m.Size, Context: m.Context})
+		}
+	}
+	return fresh
+}
+
+// lineWriter hands whole lines on.
+type lineWriter struct {
+	each func(string)
+	rest []byte
+}
+
+func (w *lineWriter) Write(data []byte) (int, error) {
+	const long = 64 << 10
+	w.rest = append(w.rest, data...)
+	for {
+		line, rest, ok := bytes.Cut(w.rest, []byte("\n"))
+		if !ok {
+			break
+		}
+		w.each(string(line))
+		w.rest = rest
+	}
+	if len(w.rest) > long {
+		w.rest = nil
+	}
+	return len(data), nil
+}
+
+// foreign notices a pull that somebody else began.
+func (p *puller) foreign(ctx context.Context, ref string, f found) {
+	for _, one := range p.pulls {
+		if !one.State.over() && runner.Full(one.Ref) == runner.Full(ref) {
+			return // our own, or known
+		}
+	}
+	p.pulls = slices.DeleteFunc(p.pulls, func(one *pulling) bool { return one.State.over() && runner.Full(one.Ref) == runner.Full(ref) })
+	p.n++
+	one := &pulling{Pull: Pull{Ref: runner.Short(ref), State: Pulling, Others: true, N: p.n}}
+	p.pulls = append(p.pulls, one)
+	p.wg.Go(func() { p.attend(ctx, one, f) })
+}
+
+const (
+	// attendPause is between two looks at a pull of others.
+	attendPause = time.Second
+	// attendLimit is how long it may stand still before it counts as ended.
+	attendLimit = time.Minute
+	// attendNoise is what the disk's use changes by when no model comes.
+	attendNoise = 1 << 20
+	// attendSame is how long a model that is there already may take to be another one.
+	attendSame = 5 * time.Second
+)
+
+// attend looks at a pull of others until its model is there, or nothing moves.
+func (p *puller) attend(ctx context.Context, one *pulling, f found) {
+	client := runner.NewClient(f.endpoint())
+	defer client.Close()
+	tag := runner.Full(one.Ref)
+	first := ""
+	if models, err := client.Models(ctx); err == nil {
+		first = ids(models)[tag]
+	}
+	start, _ := client.DiskUsage(ctx)
+	used, moved := start, time.Now()
+	over := func(end func()) {
+		p.post(ctx, func() {
+			one.ended, one.Rate, one.Left = time.Now(), 0, 0
+			end()
+		})
+		wish(p.s.lookRunner)
+	}
+	vanish := func() { // nothing came of it, and nobody asked us
+		p.pulls = slices.DeleteFunc(p.pulls, func(other *pulling) bool { return other == one })
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(attendPause):
+		}
+		models, err := client.Models(ctx)
+		if err != nil {
+			over(vanish)
+			return
+		}
+		if id := ids(models)[tag]; id != "" && id != first {
+			m, _, _ := runner.Pick(models, tag)
+			over(func() {
+				one.State, one.Updated, one.Size, one.Context = Pulled, first != "", m.Size, m.Context
+			})
+			return
+		}
+		now, err := client.DiskUsage(ctx)
+		if err == nil && now != used {
+			used, moved = now, time.Now()
+			p.post(ctx, func() { one.progress(runner.Progress{Done: max(now-start, 0)}) })
+		}
+		limit := attendLimit
+		if first != "" && used-start < attendNoise {
+			limit = attendSame
+		}
+		if time.Since(moved) > limit {
+			over(vanish)
+			return
+		}
+	}
+}
