@@ -33,6 +33,11 @@ func statusText(s service.State, home string, now time.Time) string {
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", head, runner.Short(m.Tag), service.Size(m.Size), service.Tokens(m.Context))
 	}
+	for _, p := range s.Pulls {
+		if p.State == service.Pulling || p.State == service.Queued || p.State == service.Waiting {
+			fmt.Fprintf(w, "Pulling\t%s\n", p.Text())
+		}
+	}
 	for i, t := range s.Targets {
 		head := ""
 		if i == 0 {

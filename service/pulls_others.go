@@ -2,10 +2,14 @@ package service
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"time"
+
+	"github.com/fsnotify/fsnotify"
 
 	"switchyard/service/engine"
 	"switchyard/service/runner"
@@ -88,10 +92,12 @@ func (p *puller) poll(ctx, following context.Context, f found, known map[string]
 	client := runner.NewClient(f.endpoint())
 	defer client.Close()
 	used, _ := client.DiskUsage(following)
+	index := p.s.yard.watchStore(following, f)
 	for {
 		select {
 		case <-following.Done():
 			return
+		case <-index:
 		case <-time.After(slowPoll):
 		}
 		now, err := client.DiskUsage(following)
@@ -118,6 +124,37 @@ func (p *puller) poll(ctx, following context.Context, f found, known map[string]
 		})
 		wish(p.s.lookRunner)
 	}
+}
+
+// watchStore tells when the index of a store on this machine changes: Docker
+// Desktop's and a plain binary's are in the home folder.
+func (y *Yard) watchStore(ctx context.Context, f found) <-chan struct{} {
+	changed := make(chan struct{}, 1)
+	dir := cmp.Or(f.seen.Store, filepath.Join(y.Home, ".docker", "models"))
+	notify, err := fsnotify.NewWatcher()
+	if err != nil {
+		return changed
+	}
+	if kind := f.engine.Kind(); kind != engine.Desktop && kind != engine.Process || notify.Add(dir) != nil {
+		_ = notify.Close()
+		return changed
+	}
+	go func() { // ends with the context
+		defer notify.Close()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-notify.Errors:
+			case event := <-notify.Events:
+				if filepath.Base(event.Name) != "models.json" {
+					continue
+				}
+			}
+			wish(changed)
+		}
+	}()
+	return changed
 }
 
 // arrived are the tags whose model was not there before under any tag.

@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -360,6 +362,45 @@ func TestPullsThatCannotBe(t *testing.T) {
 			}
 			t.Log(err)
 		})
+	}
+}
+
+// Where no log tells, the store's index does.
+func TestPullsOfOthersWithoutALog(t *testing.T) {
+	y, l := pullYard(t, map[string]gguf.Model{"ai/theirs": {Size: 20 << 20}})
+	target, err := url.Parse(y.getenv("MODEL_RUNNER_HOST"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
+	old := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // a runner older than 1.1.36
+		if r.URL.Path == "/logs" {
+			http.NotFound(w, r)
+			return
+		}
+		forward.ServeHTTP(w, r)
+	}))
+	t.Cleanup(old.Close)
+	y.Environ = []string{"MODEL_RUNNER_HOST=" + old.URL}
+	// Its store is where a plain binary keeps it.
+	store := filepath.Join(y.Home, ".docker", "models")
+	if err := os.MkdirAll(store, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, y)
+	s.until("the runner", func(s State) bool { return s.Runner.State == Running })
+	client := runner.NewClient(runner.Endpoint{URL: target.String()})
+	defer client.Close()
+	if err := client.Pull(t.Context(), l.address+"/ai/theirs", func(runner.Progress) {}); err != nil {
+		t.Fatal(err)
+	}
+	ended := time.Now()
+	touch := func() bool {
+		return os.WriteFile(filepath.Join(store, "models.json"), []byte(time.Now().String()), 0o600) == nil && len(s.present().Pulls) == 1
+	}
+	eventually(t, "the notice", touch)
+	if p := s.present().Pulls[0]; p.State != Pulled || !p.Others || time.Since(ended) > 5*time.Second {
+		t.Errorf("%+v after %s", p, time.Since(ended))
 	}
 }
 

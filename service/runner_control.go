@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 
+	"switchyard/gpu"
 	"switchyard/service/engine"
 )
 
@@ -93,6 +95,9 @@ func (y *Yard) Install(ctx context.Context, how engine.Install, progress func(st
 	e, err := y.engine(ctx, false)
 	if err != nil {
 		return err
+	}
+	if how.GPU == "" && runtime.GOOS == "linux" && len(gpu.Present("/")) == 0 {
+		how.GPU = "none"
 	}
 	before := found{e, e.Look(ctx)}
 	installer, ok := e.(engine.Installer)

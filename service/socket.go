@@ -113,6 +113,13 @@ func (s *Supervised) Runner(ctx context.Context) (Runner, error) {
 	return r, err
 }
 
+// Pulls are the models on their way, and those that came lately.
+func (s *Supervised) Pulls(ctx context.Context) ([]Pull, error) {
+	var pulls []Pull
+	err := s.ask(ctx, http.MethodGet, "/pulls", &pulls)
+	return pulls, err
+}
+
 func (s *Supervised) address(ctx context.Context) (address, error) {
 	var a address
 	err := s.ask(ctx, http.MethodGet, "/address", &a)

@@ -233,6 +233,7 @@ func (y *Yard) Look(ctx context.Context) State {
 	if running, err := y.Supervised(ctx); err == nil {
 		s.Gateway, _ = running.Gateway(ctx)
 		told, _ = running.Runner(ctx)
+		s.Pulls, _ = running.Pulls(ctx)
 	}
 	f := y.lookAtFiles(ctx)
 	both.Wait()
