@@ -8,6 +8,9 @@ ifeq ($(shell $(GO) env GOOS)$(shell $(GO) env CGO_ENABLED),linux1)
 LDFLAGS += '-extldflags=-Wl,-z,lazy'
 endif
 
+# NVIDIA's header marks calls as deprecated that its Go binding has all the same.
+export CGO_CFLAGS ?= -O2 -g -Wno-deprecated-declarations
+
 .PHONY: build demo run test e2e bench lint fmt clean help
 
 help: ## list the targets

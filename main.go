@@ -44,6 +44,6 @@ func run(ctx context.Context) int {
 	return cli.Run(ctx, cli.Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Terminal: term.IsTerminal(int(os.Stderr.Fd())),
 		Folder: folder, Home: home, Environ: os.Environ(),
-		Paths: service.UserPaths(), Version: version, Tray: tray.Run,
+		Paths: service.UserPaths(), Program: service.Executable(), Version: version, Tray: tray.Run,
 	}, os.Args[1:])
 }

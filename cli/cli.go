@@ -29,6 +29,7 @@ type Env struct {
 	Home           string
 	Environ        []string
 	Paths          service.Paths
+	Program        string // this program; empty: nothing is done in processes of its own
 	Version        string
 	// Tray runs the desktop face until the context ends.
 	Tray func(context.Context, *service.Yard) error
@@ -117,7 +118,7 @@ Without a command it starts the tray.`,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON")
-	root.AddCommand(c.status(), c.local(), c.cloud(), c.offline(), c.explain(), c.check(), c.models(), c.pull(), c.load(), c.unload(), c.rm(), c.context(), c.runner(), c.doctor(), c.requests(), c.gateway(), c.guard(), c.version())
+	root.AddCommand(c.status(), c.local(), c.cloud(), c.offline(), c.explain(), c.check(), c.models(), c.pull(), c.load(), c.unload(), c.rm(), c.context(), c.fit(), c.gpu(), c.runner(), c.doctor(), c.requests(), c.gateway(), c.guard(), c.version())
 	root.InitDefaultCompletionCmd()
 	return root
 }
@@ -138,7 +139,11 @@ func atMostOne(_ *cobra.Command, args []string) error {
 
 // open reads the configuration and says what is odd about it.
 func (c *commands) open() (*service.Yard, error) {
-	return service.Open(c.Paths, c.Home, c.Environ)
+	yard, err := service.Open(c.Paths, c.Home, c.Environ)
+	if yard != nil {
+		yard.Program = c.Program
+	}
+	return yard, err
 }
 
 func (c *commands) print(v any) error {

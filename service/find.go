@@ -168,10 +168,15 @@ func reason(err error) string {
 
 // LookAtRunner fills the State's part about the runner.
 func (y *Yard) LookAtRunner(ctx context.Context) (Runner, []Model) {
+	r, models, _ := y.lookAtRunner(ctx)
+	return r, models
+}
+
+func (y *Yard) lookAtRunner(ctx context.Context) (Runner, []Model, []runner.Model) {
 	f, err := y.find(ctx)
 	if err != nil {
 		what, remedy := why(err)
-		return Runner{State: Absent, Engine: engine.None, Reason: what, Remedy: remedy}, nil
+		return Runner{State: Absent, Engine: engine.None, Reason: what, Remedy: remedy}, nil, nil
 	}
 	var a api
 	if f.asked() {
@@ -179,7 +184,7 @@ func (y *Yard) LookAtRunner(ctx context.Context) (Runner, []Model) {
 	}
 	r := f.describe(a)
 	r.ByPerson = r.State == Stopped && y.stoppedByPerson()
-	return r, y.describeModels(models(a.models), a.loaded)
+	return r, y.describeModels(models(a.models), a.loaded), a.models
 }
 
 // models are the runner's, one for each tag.

@@ -744,9 +744,16 @@ func (k *keeper) tell(ctx context.Context) {
 	case r.State == Broken && k.last.seen.State == engine.Running && now.Sub(k.last.seen.Since) < startGrace && k.last.api.silent():
 		r.State, r.Doing, r.Reason, r.Remedy = Starting, "starting…", "", "" // it was started by somebody
 	}
-	list := k.models
+	list, shapes := k.models, k.last.api.models
 	k.ailing.Store(k.reason != "")
-	k.s.fact(ctx, func(known *known) { known.runner, known.models = r, list })
+	k.s.fact(ctx, func(known *known) {
+		known.runner = r
+		if len(list) > 0 && len(known.models) > 0 && &list[0] == &known.listed[0] {
+			return // judged already
+		}
+		known.listed, known.shapes = list, shapes
+		known.judge()
+	})
 }
 
 // needs is what Claude Code needs of the runner in a State.

@@ -127,7 +127,7 @@ func (y *Yard) ListModels(ctx context.Context) ([]Model, error) {
 	}
 	loaded, _ := client.Running(ctx)
 	y.noteSeen(all)
-	return y.describeModels(models(all), loaded), nil
+	return fits(y.describeModels(models(all), loaded), all, y.ReadVRAM(ctx)), nil
 }
 
 // pick opens a client and finds a model that a person names.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/shirou/gopsutil/v4/disk"
 
+	"switchyard/gpu"
 	"switchyard/service/runner"
 )
 
@@ -34,19 +35,20 @@ func (s PullState) over() bool { return s == Pulled || s == Failing || s == Canc
 
 // Pull is a model on its way into the runner's store, or one that came lately.
 type Pull struct {
-	Ref     string    `json:"ref"` // as it was asked for
-	State   PullState `json:"state"`
-	Done    int64     `json:"done_bytes"`
-	Total   int64     `json:"total_bytes"`       // 0 while it is unknown
-	Rate    float64   `json:"bytes_per_s"`       // of the last seconds
-	Left    float64   `json:"left_s"`            // 0 while it is unknown
-	Others  bool      `json:"others,omitempty"`  // somebody else pulls it
-	Updated bool      `json:"updated,omitempty"` // the tag was there, and is another model now
-	Why     string    `json:"why,omitempty"`     // it failed, or waits
-	Remedy  string    `json:"remedy,omitempty"`
-	Size    int64     `json:"size_bytes,omitempty"` // when it is done
-	Context int       `json:"context,omitempty"`    // when it is done
-	N       int       `json:"n"`                    // counts the pulls, so that the same one twice is two
+	Ref     string      `json:"ref"` // as it was asked for
+	State   PullState   `json:"state"`
+	Done    int64       `json:"done_bytes"`
+	Total   int64       `json:"total_bytes"`       // 0 while it is unknown
+	Rate    float64     `json:"bytes_per_s"`       // of the last seconds
+	Left    float64     `json:"left_s"`            // 0 while it is unknown
+	Others  bool        `json:"others,omitempty"`  // somebody else pulls it
+	Updated bool        `json:"updated,omitempty"` // the tag was there, and is another model now
+	Why     string      `json:"why,omitempty"`     // it failed, or waits
+	Remedy  string      `json:"remedy,omitempty"`
+	Size    int64       `json:"size_bytes,omitempty"` // when it is done
+	Context int         `json:"context,omitempty"`    // when it is done
+	Fit     gpu.Verdict `json:"fit,omitempty"`        // when it is done
+	N       int         `json:"n"`                    // counts the pulls, so that the same one twice is two
 }
 
 const (
@@ -179,12 +181,9 @@ func (p *puller) pull(ctx, pull context.Context, one *pulling) {
 	if err == nil {
 		err = p.tries(ctx, pull, one)
 	}
-	var size int64
-	var tokens int
+	var m runner.Model
 	if err == nil {
-		if m, lookErr := p.client(ctx).Model(ctx, runner.Full(one.Ref)); lookErr == nil {
-			size, tokens = m.Size, m.Context
-		}
+		m, _ = p.client(ctx).Model(ctx, runner.Full(one.Ref)) // the notice then says less
 	}
 	wish(p.s.lookRunner)
 	cancelled := pull.Err() != nil
@@ -193,7 +192,8 @@ func (p *puller) pull(ctx, pull context.Context, one *pulling) {
 		one.ended, one.Rate, one.Left = time.Now(), 0, 0
 		switch {
 		case err == nil:
-			one.State, one.Size, one.Context, one.Done = Pulled, size, tokens, max(one.Done, one.Total)
+			one.State, one.Done = Pulled, max(one.Done, one.Total)
+			one.arrived(m, p.s.present().VRAM)
 		case cancelled:
 			one.State, one.Why, one.Remedy = Cancelled, "", ""
 		default:
@@ -202,6 +202,12 @@ func (p *puller) pull(ctx, pull context.Context, one *pulling) {
 		}
 		p.keep()
 	})
+}
+
+// arrived notes what has come.
+func (p *Pull) arrived(m runner.Model, v VRAM) {
+	p.Size, p.Context = m.Size, m.Context
+	p.Fit = gpu.Judge(gpu.Needs(shape(m), gpu.Setting{Context: m.Context}).Total, gpu.Free(v.Devices))
 }
 
 func pullWhy(err error) (reason, remedy string) {

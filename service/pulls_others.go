@@ -257,7 +257,8 @@ func (p *puller) attend(ctx context.Context, one *pulling, f found) {
 		if id := ids(models)[tag]; id != "" && id != first {
 			m, _, _ := runner.Pick(models, tag)
 			over(func() {
-				one.State, one.Updated, one.Size, one.Context = Pulled, first != "", m.Size, m.Context
+				one.State, one.Updated = Pulled, first != ""
+				one.arrived(m, p.s.present().VRAM)
 			})
 			return
 		}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"switchyard/gpu"
 	"switchyard/service/claude"
 	"switchyard/service/engine"
 	"switchyard/service/gateway"
@@ -24,6 +25,7 @@ type State struct {
 	Runner   Runner       `json:"runner"`
 	Gateway  Gateway      `json:"gateway"`
 	Models   []Model      `json:"models"`
+	VRAM     VRAM         `json:"vram"`
 	Pulls    []Pull       `json:"pulls"`
 	Sessions []Session    `json:"sessions"`
 	Warnings []Warning    `json:"warnings"`
@@ -116,16 +118,18 @@ type Gateway struct {
 
 // Model is a model in the runner's store.
 type Model struct {
-	Tag          string    `json:"tag"`
-	ID           string    `json:"id"`
-	Size         int64     `json:"size_bytes"`
-	Context      int       `json:"context"` // tokens that it is loaded with
-	Trained      int       `json:"trained_context,omitempty"`
-	Quantization string    `json:"quantization,omitempty"`
-	Loaded       bool      `json:"loaded"`
-	InUse        bool      `json:"in_use"`        // it answers just now
-	Tools        *bool     `json:"tools"`         // it calls tools; nil: nobody tried (switchyard check)
-	Used         time.Time `json:"used,omitzero"` // when Claude Code was pointed to it, or asked it, last
+	Tag          string      `json:"tag"`
+	ID           string      `json:"id"`
+	Size         int64       `json:"size_bytes"`
+	Context      int         `json:"context"` // tokens that it is loaded with
+	Trained      int         `json:"trained_context,omitempty"`
+	Quantization string      `json:"quantization,omitempty"`
+	Loaded       bool        `json:"loaded"`
+	InUse        bool        `json:"in_use"`               // it answers just now
+	Tools        *bool       `json:"tools"`                // it calls tools; nil: nobody tried (switchyard check)
+	Need         int64       `json:"need_bytes,omitempty"` // of graphics memory, estimated
+	Fit          gpu.Verdict `json:"fit,omitempty"`
+	Used         time.Time   `json:"used,omitzero"` // when Claude Code was pointed to it, or asked it, last
 }
 
 // Session is a running Claude Code.

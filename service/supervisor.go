@@ -5,11 +5,13 @@ import (
 	"errors"
 	"log/slog"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
 	"switchyard/service/claude"
 	"switchyard/service/engine"
+	"switchyard/service/runner"
 )
 
 // Supervisor owns the State: one goroutine changes it, everybody else gets copies.
@@ -21,6 +23,7 @@ type Supervisor struct {
 	commands    chan command
 	lookFiles   chan struct{} // a wish to read the files, at most one waiting
 	lookRunner  chan struct{} // a wish to ask the runner
+	lookVRAM    chan struct{} // a wish to read the graphics memory
 	lookGateway chan struct{} // a wish to see what the gateway does
 
 	serve   *Serve   // nil: it only looks
@@ -36,13 +39,19 @@ type Supervisor struct {
 // known is what the loop has been told; the State follows from it.
 type known struct {
 	runner  Runner
-	models  []Model
+	models  []Model        // with the verdicts on them
+	listed  []Model        // as the keeper told them
+	shapes  []runner.Model // the same, with what their need is computed from
 	gateway Gateway
 	pulls   []Pull
+	vram    VRAM
 	files   files
 	busy    string
 	failure Failure
 }
+
+// judge gives the verdicts anew.
+func (k *known) judge() { k.models = fits(slices.Clone(k.listed), k.shapes, k.vram) }
 
 type command struct {
 	request Request
@@ -57,7 +66,7 @@ func NewSupervisor(y *Yard, log *slog.Logger) *Supervisor {
 	s := &Supervisor{
 		yard: y, log: log,
 		facts: make(chan func(*known)), commands: make(chan command),
-		lookFiles: make(chan struct{}, 1), lookRunner: make(chan struct{}, 1), lookGateway: make(chan struct{}, 1),
+		lookFiles: make(chan struct{}, 1), lookRunner: make(chan struct{}, 1), lookGateway: make(chan struct{}, 1), lookVRAM: make(chan struct{}, 1),
 		last: State{Route: claude.Cloud, Runner: Runner{State: Absent, Engine: engine.None}},
 	}
 	s.keeper, s.puller = newKeeper(s), newPuller(s)
@@ -89,6 +98,7 @@ func (s *Supervisor) Subscribe() <-chan State {
 func (s *Supervisor) Refresh() {
 	wish(s.lookFiles)
 	wish(s.lookRunner)
+	wish(s.lookVRAM)
 }
 
 func wish(c chan struct{}) {
@@ -177,6 +187,9 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		(&fileLooker{s: s, watch: watch, exits: map[int]bool{}, ended: make(chan int), owned: &owned}).run(ctx)
 	})
 	owned.Go(func() { s.keeper.run(ctx) })
+	if s.yard.Program != "" {
+		owned.Go(func() { s.watchVRAM(ctx) })
+	}
 	if s.serving != nil {
 		owned.Go(func() { s.puller.loop(ctx) })
 	}
@@ -198,9 +211,10 @@ func (s *Supervisor) Run(ctx context.Context) error {
 			return nil
 		case fact := <-s.facts:
 			fact(&now)
-			next := s.yard.merge(State{Runner: now.runner, Models: now.models, Gateway: now.gateway, Pulls: now.pulls, Busy: now.busy, Failure: now.failure}, now.files)
+			next := s.yard.merge(State{Runner: now.runner, Models: now.models, Gateway: now.gateway, Pulls: now.pulls, VRAM: now.vram, Busy: now.busy, Failure: now.failure}, now.files)
 			if next.needs() != state.needs() {
 				s.keeper.want(next.needs())
+				wish(s.lookVRAM)
 			}
 			if s.serving != nil && next.Route == claude.Offline && state.Route != claude.Offline {
 				owned.Go(func() { s.puller.endAll(ctx) })

@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"switchyard/service/claude"
+	"switchyard/service/runner"
 )
 
 // Yard is one user's machine: what the command line and the tray both work on.
@@ -22,6 +23,8 @@ type Yard struct {
 	Paths    Paths
 	Home     string
 	Environ  []string // NAME=value, as the shell gave it
+
+	Program string // this program, for what is done in a process of its own; empty: it is left undone
 
 	ledger   *claude.Ledger
 	learning *sync.Mutex // of what is learned of models
@@ -228,7 +231,9 @@ func (y *Yard) Choose(tag string) error {
 func (y *Yard) Look(ctx context.Context) State {
 	var s State
 	var both sync.WaitGroup
-	both.Go(func() { s.Runner, s.Models = y.LookAtRunner(ctx) })
+	var shapes []runner.Model
+	both.Go(func() { s.Runner, s.Models, shapes = y.lookAtRunner(ctx) })
+	both.Go(func() { s.VRAM = y.ReadVRAM(ctx) })
 	var told Runner
 	if running, err := y.Supervised(ctx); err == nil {
 		s.Gateway, _ = running.Gateway(ctx)
@@ -237,6 +242,7 @@ func (y *Yard) Look(ctx context.Context) State {
 	}
 	f := y.lookAtFiles(ctx)
 	both.Wait()
+	s.Models = fits(s.Models, shapes, s.VRAM)
 	// What is being done with it, and why it was given up, only the supervisor knows;
 	// when it agrees, it knows more.
 	if told.State == Starting || told.State == Broken || told.State == s.Runner.State && told.Engine == s.Runner.Engine {

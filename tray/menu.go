@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"switchyard/assets"
+	"switchyard/gpu"
 	"switchyard/service"
 	"switchyard/service/claude"
 	"switchyard/service/gateway"
@@ -138,6 +139,9 @@ func secondLine(s service.State) string {
 		return fmt.Sprintf("settings are restored when %s", service.Count(waiting, "session ends", "sessions end"))
 	}
 	var parts []string
+	if line := gpuLine(s.VRAM); line != "" {
+		parts = append(parts, line)
+	}
 	if n := len(s.Sessions); n > 0 {
 		parts = append(parts, service.Count(n, "session", "sessions"))
 	}
@@ -152,6 +156,19 @@ func secondLine(s service.State) string {
 	}
 	return strings.Join(parts, "  ·  ")
 }
+
+// gpuLine is how much graphics memory is taken, nothing when that is not known.
+func gpuLine(v service.VRAM) string {
+	free, total := gpu.Free(v.Devices), gpu.Total(v.Devices)
+	if free < 0 || total <= 0 {
+		return ""
+	}
+	const gib = 1 << 30
+	return fmt.Sprintf("GPU %.1f / %.0f GiB", float64(total-free)/gib, float64(total)/gib)
+}
+
+// fitMarks are the verdicts in the menu.
+var fitMarks = map[gpu.Verdict]string{gpu.Fits: "fits", gpu.Tight: "tight", gpu.TooBig: "too big"}
 
 // models begins with the rows that are not models: a row cannot become checkable later.
 func models(s service.State) []Row {
@@ -171,6 +188,9 @@ func models(s service.State) []Row {
 		}
 		if m.Context > 0 {
 			parts = append(parts, service.Tokens(m.Context))
+		}
+		if mark := fitMarks[m.Fit]; mark != "" && !m.Loaded {
+			parts = append(parts, mark)
 		}
 		if m.Tools != nil && !*m.Tools {
 			parts = append(parts, "no tools")
@@ -384,6 +404,9 @@ func pullNotice(p service.Pull) (n Notice, ok bool) {
 		}
 		if p.Context > 0 {
 			parts = append(parts, "context "+service.Tokens(p.Context))
+		}
+		if mark := fitMarks[p.Fit]; mark != "" {
+			parts = append(parts, mark)
 		}
 		return Notice{title, strings.Join(parts, " · ") + "\n→ choose it in the menu: Model"}, true
 	case service.Failing:

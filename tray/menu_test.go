@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"switchyard/assets"
+	"switchyard/gpu"
 	"switchyard/service"
 	"switchyard/service/claude"
 	"switchyard/service/engine"
@@ -233,6 +234,24 @@ func TestPullsInTheMenu(t *testing.T) {
 		if there := strings.HasPrefix(r.Title, "ai/qwen3-coder") || strings.HasPrefix(r.Title, "ai/gpt-oss"); there != r.Disabled && r.Action.Do == PullModel {
 			t.Errorf("%q is disabled: %t", r.Title, r.Disabled)
 		}
+	}
+}
+
+func TestTheGPUInTheMenu(t *testing.T) {
+	big, small := coder, gptOSS
+	big.Fit, small.Fit = gpu.TooBig, gpu.Fits
+	s := service.State{Route: claude.Local, Runner: up, Models: []service.Model{big, small}, Sessions: make([]service.Session, 1),
+		VRAM: service.VRAM{Devices: []gpu.Device{{Total: 24 << 30, Free: 6 << 30}}}}
+	if got := secondLine(s); got != "GPU 18.0 / 24 GiB  ·  1 session" {
+		t.Errorf("%q", got)
+	}
+	rows := models(s)
+	if got := rows[2].Title + ", " + rows[3].Title; got != "ai/qwen3-coder · 17.0 GiB · 256K · too big, ai/gpt-oss:20b · 11.0 GiB · 128K · fits" {
+		t.Errorf("%q", got)
+	}
+	s.VRAM.Devices[0].Free = -1
+	if got := secondLine(s); got != "1 session" {
+		t.Errorf("what is not known is told: %q", got)
 	}
 }
 

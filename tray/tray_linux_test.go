@@ -487,3 +487,30 @@ func TestAModelThatCameIsTold(t *testing.T) {
 		t.Errorf("%d notifications: %+v", n, d.bus.Notifications())
 	}
 }
+
+// The GPU's memory is in the menu, and the models say whether they fit.
+func TestTheGPUOnTheDesktop(t *testing.T) {
+	d := newDesk(t, true)
+	root := filepath.Join(d.home, "gpu")
+	dir := filepath.Join(root, "sys/bus/pci/devices/0000:03:00.0")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	used := func(gib string) {
+		t.Helper()
+		for file, text := range map[string]string{"class": "0x030000", "vendor": "0x1002", "mem_info_vram_total": "25769803776", "mem_info_vram_used": gib} {
+			if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	used("19327352832")
+	d.environ = append(d.environ, "SWITCHYARD_GPU_ROOT="+root)
+	d.start()
+	d.until("the icon", d.bus.Registered)
+	d.untilRow("ai/tiny · 233.2 KiB · 256K · fits", there)
+	d.untilRow("GPU 18.0 / 24 GiB", there)
+	used("25769803000")
+	d.click("Local") // which reads it anew
+	d.untilRow("GPU 24.0 / 24 GiB", there)
+}

@@ -70,6 +70,7 @@ type Model struct {
 	Quantization string
 	Parameters   string
 	Architecture string
+	Metadata     map[string]string // what its need of memory is computed from: keys of the file's architecture
 }
 
 // Tag is the model's first full name, or its id when it has none.
@@ -179,9 +180,24 @@ func (o modelObject) model() Model {
 		Quantization: o.Config.Quantization, Parameters: o.Config.Parameters, Architecture: o.Config.Architecture,
 	}
 	arch := o.Config.GGUF["general.architecture"]
+	m.Metadata = map[string]string{"general.architecture": arch}
+	for key, value := range o.Config.GGUF {
+		if strings.HasPrefix(key, arch+".") && arch != "" {
+			m.Metadata[key] = value
+		}
+	}
 	m.Trained, _ = strconv.Atoi(o.Config.GGUF[arch+".context_length"])
 	m.Context = cmp.Or(m.Context, m.Trained)
 	return m
+}
+
+// ParseModel reads Model Runner's object of a model.
+func ParseModel(data []byte) (Model, error) {
+	var object modelObject
+	if err := json.Unmarshal(data, &object); err != nil {
+		return Model{}, fmt.Errorf("it is not Model Runner's object of a model: %w", err)
+	}
+	return object.model(), nil
 }
 
 // Models lists the models in the store.

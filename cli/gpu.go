@@ -1,0 +1,171 @@
+package cli
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"switchyard/gpu"
+	"switchyard/service"
+	"switchyard/service/runner"
+)
+
+func (c *commands) gpu() *cobra.Command {
+	var watch, probe bool
+	cmd := &cobra.Command{
+		Use: "gpu", Short: "Show the GPUs and their memory", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if probe {
+				return json.NewEncoder(c.Stdout).Encode(gpu.Probe(cmp.Or(os.Getenv("SWITCHYARD_GPU_ROOT"), "/"), os.Getenv("SWITCHYARD_NVML")))
+			}
+			yard, err := c.open()
+			if err != nil {
+				return err
+			}
+			const often = 2 * time.Second
+			for {
+				v := yard.ReadVRAM(cmd.Context())
+				if c.json {
+					err = c.print(v)
+				} else {
+					_, err = io.WriteString(c.Stdout, gpuText(v))
+				}
+				if err != nil || !watch {
+					return err
+				}
+				select {
+				case <-cmd.Context().Done():
+					return nil
+				case <-time.After(often):
+				}
+			}
+		},
+	}
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "go on, every two seconds")
+	cmd.Flags().BoolVar(&probe, "probe", false, "")
+	_ = cmd.Flags().MarkHidden("probe")
+	return cmd
+}
+
+// gpuText is what "gpu" prints.
+func gpuText(v service.VRAM) string {
+	var b strings.Builder
+	if v.Why != "" {
+		fmt.Fprintf(&b, "! %s\n", v.Why)
+	}
+	if len(v.Devices) == 0 && v.Why == "" {
+		b.WriteString("No GPU that Switchyard knows of: models are computed on the CPU.\n")
+	}
+	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	for _, d := range v.Devices {
+		memory := "memory unknown"
+		if used := d.Used(); used >= 0 {
+			memory = fmt.Sprintf("%s of %s used, %s free", amount(used), service.Size(d.Total), amount(d.Free))
+		}
+		kind := ""
+		if d.Unified {
+			kind = "shared with the machine"
+		}
+		fmt.Fprintf(w, "%s\t%s\n", d.Name, strings.Join(nonEmpty(memory, kind, d.Why), " · "))
+	}
+	_ = w.Flush()
+	return b.String()
+}
+
+// amount is a size that may be nothing.
+func amount(bytes int64) string {
+	if bytes == 0 {
+		return "0 B"
+	}
+	return service.Size(bytes)
+}
+
+func (c *commands) fit() *cobra.Command {
+	var file, context, kv string
+	var s gpu.Setting
+	cmd := &cobra.Command{
+		Use: "fit [MODEL]", Short: "Estimate whether a model fits the GPU's memory", Args: atMostOne, ValidArgsFunction: c.completeModel,
+		Long: `Fit estimates what a model takes at a context: its weights, the cache of the
+conversation, and what is computed with. With --metadata it needs no runner: the
+file is Model Runner's object of the model (GET /models/NAME).`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			yard, err := c.open()
+			if err != nil {
+				return err
+			}
+			if s.Context, err = parseTokens(context); err != nil {
+				return err
+			}
+			switch s.KV = kv; kv {
+			case "", "f16", "q8_0", "q4_0":
+			default:
+				return usageError{fmt.Errorf("--kv %q is none of f16, q8_0, q4_0", kv)}
+			}
+			if s.Parallel < 0 || (file == "") == (len(args) == 0) {
+				return usageError{fmt.Errorf("name a model, or its --metadata")}
+			}
+			var fit service.Fit
+			if file != "" {
+				fit, err = yard.FitFile(cmd.Context(), file, s)
+			} else {
+				fit, err = yard.FitModel(cmd.Context(), args[0], s)
+			}
+			if err != nil {
+				return err
+			}
+			if c.json {
+				return c.print(fit)
+			}
+			_, err = io.WriteString(c.Stdout, fitText(fit))
+			return err
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&file, "metadata", "", "Model Runner's object of the model, in a file")
+	flags.StringVar(&context, "context", "", "the context in tokens, such as 64K (default: the model's)")
+	flags.StringVar(&kv, "kv", "", "the cache's type: f16, q8_0, q4_0 (default: f16)")
+	flags.IntVar(&s.Parallel, "parallel", 0, "slots (default: four that share the context)")
+	flags.BoolVar(&s.Separate, "separate", false, "each slot has a part of the context of its own")
+	return cmd
+}
+
+// fitText is what "fit" prints.
+func fitText(f service.Fit) string {
+	var b strings.Builder
+	about := "about "
+	if f.Bound == gpu.Upper {
+		about = "at most "
+	}
+	fmt.Fprintf(&b, "%s\n", strings.Join(nonEmpty(runner.Short(f.Model), contextText(f.Context), about+service.Size(f.Total)), " · "))
+	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	for _, part := range []struct {
+		name  string
+		bytes int64
+	}{{"weights", f.Weights}, {"cache", f.KV}, {"recurrent state", f.Recurrent}, {"computing", f.Compute}, {"overhead", f.Overhead}} {
+		if part.bytes > 0 {
+			fmt.Fprintf(w, "  %s\t%s\n", part.name, service.Size(part.bytes))
+		}
+	}
+	_ = w.Flush()
+	switch f.Verdict {
+	case gpu.Fits:
+		fmt.Fprintf(&b, "It fits: %s are free.\n", amount(f.Free))
+	case gpu.Tight:
+		fmt.Fprintf(&b, "It is tight: %s are free.\n", amount(f.Free))
+	case gpu.TooBig:
+		fmt.Fprintf(&b, "It is too big: %s are free.\n", amount(f.Free))
+	case gpu.Unknown:
+		b.WriteString("Whether it fits is not known: no GPU tells what is free.\n")
+	}
+	if f.Verdict != gpu.Fits && f.Largest > 0 {
+		fmt.Fprintf(&b, "  → the largest context that fits is %s\n", service.Tokens(f.Largest))
+	}
+	return b.String()
+}

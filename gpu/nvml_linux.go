@@ -1,0 +1,75 @@
+//go:build linux && cgo
+
+package gpu
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/NVIDIA/go-nvml/pkg/nvml"
+)
+
+// needed are the calls below. One that the driver lacks would end the process.
+var needed = []string{"nvmlInit_v2", "nvmlShutdown", "nvmlDeviceGetCount_v2", "nvmlDeviceGetHandleByIndex_v2", "nvmlDeviceGetName", "nvmlDeviceGetMemoryInfo"}
+
+// readNVML asks NVIDIA's library. It holds no handle afterwards.
+func readNVML(library string) ([]Device, error) {
+	var options []nvml.LibraryOption
+	if library != "" {
+		options = append(options, nvml.WithLibraryPath(library))
+	}
+	lib := nvml.New(options...)
+	if ret := lib.Init(); ret != nvml.SUCCESS { // after that no other call may follow
+		return nil, errors.New("NVIDIA's driver does not start: " + nvmlWhy(ret))
+	}
+	for _, name := range needed {
+		if err := lib.Extensions().LookupSymbol(name); err != nil {
+			return nil, errors.New("NVIDIA's driver is too old: it has no " + name)
+		}
+	}
+	defer func() { _ = lib.Shutdown() }()
+	count, ret := lib.DeviceGetCount()
+	if ret != nvml.SUCCESS {
+		return nil, errors.New("NVIDIA's driver does not count its GPUs: " + nvmlWhy(ret))
+	}
+	devices := []Device{}
+	for i := range count {
+		d := Device{Name: "NVIDIA GPU", Maker: NVIDIA, Total: -1, Free: -1}
+		handle, ret := lib.DeviceGetHandleByIndex(i)
+		if ret == nvml.SUCCESS {
+			if name, ret := handle.GetName(); ret == nvml.SUCCESS {
+				d.Name = name
+			}
+			var memory nvml.Memory
+			if memory, ret = handle.GetMemoryInfo(); ret == nvml.SUCCESS {
+				d.Total, d.Free = int64(memory.Total), int64(memory.Free)
+			}
+		}
+		if ret != nvml.SUCCESS {
+			d.Why = "the driver does not tell: " + nvmlWhy(ret)
+		}
+		devices = append(devices, d)
+	}
+	return devices, nil
+}
+
+// nvmlWhy words a result. The library's own words may need a call that is not there.
+func nvmlWhy(ret nvml.Return) string {
+	switch ret {
+	case nvml.ERROR_LIBRARY_NOT_FOUND:
+		return "libnvidia-ml.so.1 is not installed"
+	case nvml.ERROR_DRIVER_NOT_LOADED:
+		return "its kernel module is not loaded"
+	case nvml.ERROR_NO_PERMISSION:
+		return "you may not use it"
+	case nvml.ERROR_NOT_SUPPORTED:
+		return "it does not support that"
+	case nvml.ERROR_LIB_RM_VERSION_MISMATCH:
+		return "the library and the kernel module are of different versions; reboot"
+	case nvml.ERROR_GPU_IS_LOST:
+		return "the GPU is lost; reboot"
+	case nvml.ERROR_FUNCTION_NOT_FOUND:
+		return "it is too old"
+	}
+	return fmt.Sprintf("error %d", int(ret))
+}
