@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -30,11 +31,18 @@ func (c *commands) gpu() *cobra.Command {
 				return err
 			}
 			const often = 2 * time.Second
+			var history []float64 // how full, of the last ten minutes
 			for {
 				v := yard.ReadVRAM(cmd.Context())
-				if c.json {
+				if free, total := gpu.Free(v.Devices), gpu.Total(v.Devices); free >= 0 && total > 0 {
+					history = append(history[max(0, len(history)-int(10*time.Minute/often)+1):], 1-float64(free)/float64(total))
+				}
+				switch {
+				case c.json:
 					err = c.print(v)
-				} else {
+				case watch:
+					_, err = io.WriteString(c.Stdout, gpuText(v)+sparkline(history)+"\n")
+				default:
 					_, err = io.WriteString(c.Stdout, gpuText(v))
 				}
 				if err != nil || !watch {
@@ -76,6 +84,18 @@ func gpuText(v service.VRAM) string {
 		fmt.Fprintf(w, "%s\t%s\n", d.Name, strings.Join(nonEmpty(memory, kind, d.Why), " · "))
 	}
 	_ = w.Flush()
+	return b.String()
+}
+
+// sparkline draws fractions of one as a line of at most 60 places, the newest last.
+func sparkline(values []float64) string {
+	const width = 60
+	bars := []rune("▁▂▃▄▅▆▇█")
+	each := max(1, (len(values)+width-1)/width)
+	var b strings.Builder
+	for part := range slices.Chunk(values, each) {
+		b.WriteRune(bars[min(max(int(slices.Max(part)*float64(len(bars))), 0), len(bars)-1)])
+	}
 	return b.String()
 }
 

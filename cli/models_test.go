@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"strings"
 	"testing"
 
 	"switchyard/service"
@@ -18,6 +19,19 @@ func TestTheBarOfAPull(t *testing.T) {
 		{service.Pull{Ref: "registry.example.com:5000/team/model", State: service.Pulling, Done: 50, Total: 100}, "…e.com:5000/team/model  ██████░░░░░░  50 %  50.0 of 100.0 B"},
 	} {
 		if got := pullBar(tt.pull); got != tt.want {
+			t.Errorf("%q, want %q", got, tt.want)
+		}
+	}
+}
+
+func TestTheSparkline(t *testing.T) {
+	long := make([]float64, 300)
+	long[299] = 1
+	for _, tt := range []struct {
+		values []float64
+		want   string
+	}{{nil, ""}, {[]float64{0, 0.5, 1}, "▁▅█"}, {long, strings.Repeat("▁", 59) + "█"}} {
+		if got := sparkline(tt.values); got != tt.want {
 			t.Errorf("%q, want %q", got, tt.want)
 		}
 	}

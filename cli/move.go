@@ -119,12 +119,13 @@ func (c *commands) move(ctx context.Context, f *switchFlags, route claude.Route,
 
 // progress draws what is being proven, on a terminal only.
 func (c *commands) progress() (p service.Progress, clear func()) {
+	warn := func(w service.Warning) { fmt.Fprintf(c.Stderr, "switchyard: %s; %s\n", w.Text, w.Remedy) }
 	if !c.Terminal || c.json {
-		return service.Progress{}, func() {}
+		return service.Progress{Warn: warn}, func() {}
 	}
 	const wipe = "\r\x1b[K"
 	begin := func(name string) { fmt.Fprintf(c.Stderr, "%s%s …", wipe, doing[name]) }
-	return service.Progress{Begin: begin}, func() { fmt.Fprint(c.Stderr, wipe) }
+	return service.Progress{Begin: begin, Warn: warn}, func() { fmt.Fprint(c.Stderr, wipe) }
 }
 
 var doing = map[string]string{

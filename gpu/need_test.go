@@ -1,7 +1,11 @@
 package gpu
 
 import (
+	"encoding/json"
 	"math"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -16,53 +20,76 @@ func keys(arch string, pairs ...string) map[string]string {
 
 const miB = 1 << 20
 
-// Numbers that others published, with where.
-func TestPublishedNumbers(t *testing.T) {
-	llama8 := keys("llama", "block_count", "32", "embedding_length", "4096", "attention.head_count", "32", "attention.head_count_kv", "8")
-	gptOSS := keys("gpt-oss", "block_count", "24", "embedding_length", "2880", "attention.head_count", "64", "attention.head_count_kv", "8",
-		"attention.key_length", "64", "attention.value_length", "64", "attention.sliding_window", "128")
-	whole := keys("gpt-oss", "block_count", "24", "attention.head_count", "64", "attention.head_count_kv", "8", "attention.key_length", "64", "attention.value_length", "64")
-	gemma := keys("gemma3", "block_count", "18", "embedding_length", "640", "attention.head_count", "4", "attention.head_count_kv", "1",
-		"attention.key_length", "256", "attention.value_length", "256", "attention.sliding_window", "512")
-	qwen36 := keys("qwen35", "block_count", "64", "embedding_length", "5120", "attention.head_count", "24", "attention.head_count_kv", "4", "attention.key_length", "256",
-		"attention.value_length", "256", "full_attention_interval", "4", "ssm.conv_kernel", "4", "ssm.state_size", "128", "ssm.group_count", "16", "ssm.inner_size", "6144")
-	tests := []struct {
-		name          string
-		keys          map[string]string
-		setting       Setting
-		kv, recurrent float64 // MiB
-		within        float64 // of kv
-	}{
-		{"Llama-3.1-8B at 1K: Hugging Face's blog", llama8, Setting{Context: 1024}, 128, 0, 0.005},
-		{"Llama-3.1-8B at 8K: the same", llama8, Setting{Context: 8192}, 1024, 0, 0.005},
-		{"Llama-3.1-8B at 128,000: huggingface/blog#2345", llama8, Setting{Context: 128_000}, 15.62 * 1024, 0, 0.005},
-		{"Llama-3.1-8B at 8K, q8_0", llama8, Setting{Context: 8192, KV: "q8_0"}, 544, 0, 0.005},
-		{"phi3-medium at 512: llama.cpp#7439", keys("phi3", "block_count", "40", "embedding_length", "5120", "attention.head_count", "40", "attention.head_count_kv", "10"),
-			Setting{Context: 512}, 100, 0, 0.005},
-		{"Mistral-small3.1 24B at 128K: ollama#10615", keys("llama", "block_count", "40", "embedding_length", "5120", "attention.head_count", "32", "attention.head_count_kv", "8",
-			"attention.key_length", "128", "attention.value_length", "128"), Setting{Context: 131072}, 20 * 1024, 0, 0.005},
-		{"Qwen3-Coder-30B-A3B, 96 KB a token: NoLlama#21", keys("qwen3moe", "block_count", "48", "embedding_length", "2048", "attention.head_count", "32",
-			"attention.head_count_kv", "4", "attention.key_length", "128", "attention.value_length", "128"), Setting{Context: 65536}, 65536 * 96 / 1024, 0, 0.02},
-		{"gpt-oss-20b at 128K, window ignored: ik_llama.cpp#822", whole, Setting{Context: 131072}, 6144, 0, 0.005},
-		{"gpt-oss-20b at 128K: gguf-parser-go#32", gptOSS, Setting{Context: 131072}, 3.05 * 1024, 0, 0.02},
-		{"gemma3-270m at 4096, np 1: unsloth's PR 5225", gemma, Setting{Context: 4096, Parallel: 1}, 27, 0, 0.005},
-		{"np 2", gemma, Setting{Context: 4096, Parallel: 2}, 42, 0, 0.005},
-		{"np 4", gemma, Setting{Context: 4096, Parallel: 4}, 72, 0, 0.005},
-		{"np 8", gemma, Setting{Context: 4096, Parallel: 8}, 72, 0, 0.005},
-		{"Qwen3.6-27B at 256K, np 4: lmstudio-bug-tracker#1862", qwen36, Setting{Context: 262144}, 16384, 598.50, 0.005},
-		{"LFM2-1.2B at 32K: gguf-parser-go#31", keys("lfm2", "block_count", "16", "embedding_length", "2048", "attention.head_count", "32",
-			"attention.head_count_kv", "[0 0 8 0 0 8 0 0 8 0 8 0 8 0 8 0]", "shortconv.l_cache", "3"), Setting{Context: 32768}, 384, -1, 0.005},
+// object is a file in testdata: Model Runner's object of a model, with where its
+// metadata are from and the numbers that others published of it.
+type object struct {
+	Source string
+	Config struct {
+		Size         string
+		Architecture string
+		ContextSize  int `json:"context_size"`
+		GGUF         map[string]string
 	}
-	for _, tt := range tests {
-		need := Needs(Model{Size: 1, Keys: tt.keys}, tt.setting)
-		if got := float64(need.KV) / miB; math.Abs(got-tt.kv) > tt.within*tt.kv {
-			t.Errorf("%s: %.2f MiB, published %.2f", tt.name, got, tt.kv)
+	Published []struct {
+		Context   int
+		Parallel  int
+		KV        string
+		KVMiB     float64  `json:"kv_mib"`
+		Recurrent *float64 `json:"recurrent_mib"`
+		Source    string
+		Within    float64
+	}
+}
+
+func objects(t *testing.T) map[string]object {
+	t.Helper()
+	files, err := filepath.Glob("testdata/*.json")
+	if err != nil || len(files) < 20 {
+		t.Fatal(files, err)
+	}
+	all := map[string]object{}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if got := float64(need.Recurrent) / miB; tt.recurrent >= 0 && math.Abs(got-tt.recurrent) > 0.005*tt.recurrent {
-			t.Errorf("%s: recurrent %.2f MiB, published %.2f", tt.name, got, tt.recurrent)
+		var o object
+		if err := json.Unmarshal(data, &o); err != nil || o.Source == "" {
+			t.Fatalf("%s: %v", file, err)
 		}
-		if need.Bound != Estimate {
-			t.Errorf("%s is called %s", tt.name, need.Bound)
+		all[strings.TrimSuffix(filepath.Base(file), ".json")] = o
+	}
+	return all
+}
+
+func TestPublishedNumbers(t *testing.T) {
+	checked := 0
+	for name, o := range objects(t) {
+		for _, p := range o.Published {
+			checked++
+			need := Needs(Model{Size: 1, Keys: o.Config.GGUF}, Setting{Context: p.Context, Parallel: p.Parallel, KV: p.KV})
+			if got := float64(need.KV) / miB; math.Abs(got-p.KVMiB) > p.Within*p.KVMiB {
+				t.Errorf("%s at %d: %.2f MiB, published %.2f (%s)", name, p.Context, got, p.KVMiB, p.Source)
+			}
+			if got := float64(need.Recurrent) / miB; p.Recurrent != nil && math.Abs(got-*p.Recurrent) > p.Within**p.Recurrent {
+				t.Errorf("%s: recurrent %.2f MiB, published %.2f (%s)", name, got, *p.Recurrent, p.Source)
+			}
+			if need.Bound != Estimate {
+				t.Errorf("%s is called %s", name, need.Bound)
+			}
+		}
+	}
+	if checked < 14 {
+		t.Errorf("only %d numbers", checked)
+	}
+}
+
+// Every public model gets an estimate; what nobody knows is an upper bound.
+func TestPublicModels(t *testing.T) {
+	for name, o := range objects(t) {
+		need := Needs(Model{Size: 8 << 30, Architecture: o.Config.Architecture, Keys: o.Config.GGUF}, Setting{Context: 65536})
+		if want := map[bool]Bound{true: Upper, false: Estimate}[name == "unknown-to-us"]; need.Bound != want || need.KV <= 0 || need.Total < 8<<30 || need.Total > 64<<30 {
+			t.Errorf("%s: %+v", name, need)
 		}
 	}
 }

@@ -45,12 +45,52 @@ func readNVML(library string) ([]Device, error) {
 				d.Total, d.Free = int64(memory.Total), int64(memory.Free)
 			}
 		}
+		if parts := migDevices(lib, handle, d.Name); len(parts) > 0 {
+			devices = append(devices, parts...)
+			continue
+		}
 		if ret != nvml.SUCCESS {
 			d.Why = "the driver does not tell: " + nvmlWhy(ret)
 		}
 		devices = append(devices, d)
 	}
 	return devices, nil
+}
+
+// migCalls are what migDevices asks; drivers before MIG do not have them.
+var migCalls = []string{"nvmlDeviceGetMigMode", "nvmlDeviceGetMaxMigDeviceCount", "nvmlDeviceGetMigDeviceHandleByIndex"}
+
+// migDevices are the MIG devices that a GPU is cut into; none when it is whole.
+func migDevices(lib nvml.Interface, handle nvml.Device, name string) (devices []Device) {
+	if handle == nil {
+		return nil
+	}
+	for _, call := range migCalls {
+		if lib.Extensions().LookupSymbol(call) != nil {
+			return nil
+		}
+	}
+	if on, _, ret := handle.GetMigMode(); ret != nvml.SUCCESS || on != nvml.DEVICE_MIG_ENABLE {
+		return nil
+	}
+	most, ret := handle.GetMaxMigDeviceCount()
+	if ret != nvml.SUCCESS {
+		return nil
+	}
+	for i := range most {
+		part, ret := handle.GetMigDeviceHandleByIndex(i)
+		if ret != nvml.SUCCESS {
+			continue // not made
+		}
+		d := Device{Name: name + " (MIG)", Maker: NVIDIA, Total: -1, Free: -1}
+		if memory, ret := part.GetMemoryInfo(); ret == nvml.SUCCESS {
+			d.Total, d.Free = int64(memory.Total), int64(memory.Free)
+		} else {
+			d.Why = "the driver does not tell: " + nvmlWhy(ret)
+		}
+		devices = append(devices, d)
+	}
+	return devices
 }
 
 // nvmlWhy words a result. The library's own words may need a call that is not there.

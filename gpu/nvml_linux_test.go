@@ -49,6 +49,11 @@ ret nvmlShutdown(void) { return 0; }
 ret nvmlDeviceGetCount_v2(unsigned int *n) { *n = GPUS; return 0; }
 ret nvmlDeviceGetHandleByIndex_v2(unsigned int i, void **d) { *d = (void *)(unsigned long)(i + 1); return 0; }
 ret nvmlDeviceGetName(void *d, char *name, unsigned int n) { strncpy(name, "NVIDIA GeForce RTX 4090", n); return 0; }
+#ifdef MIG
+ret nvmlDeviceGetMigMode(void *d, unsigned int *now, unsigned int *next) { *now = *next = 1; return 0; }
+ret nvmlDeviceGetMaxMigDeviceCount(void *d, unsigned int *n) { *n = 7; return 0; }
+ret nvmlDeviceGetMigDeviceHandleByIndex(void *d, unsigned int i, void **part) { *part = (void *)(unsigned long)(i + 1); return i < 2 ? 0 : 6; }
+#endif
 #ifndef OLD
 ret nvmlDeviceGetMemoryInfo(void *d, memory *m) {
 	m->total = 24ull << 30; m->free = (unsigned long)d << 30; m->used = m->total - m->free;
@@ -109,6 +114,7 @@ func TestNVIDIAsLibrary(t *testing.T) {
 	}{
 		{"one GPU", "active", func() string { return library(t, fake) }, 1, "", ""},
 		{"eight GPUs", "active", func() string { return library(t, fake, "GPUS=8") }, 8, "", ""},
+		{"a GPU cut into two", "active", func() string { return library(t, fake, "MIG") }, 2, "", ""},
 		{"no library", "active", func() string { return "/nowhere/libnvidia-ml.so.1" }, 1, "libnvidia-ml.so.1 is not installed", ""},
 		{"a library with nothing in it", "active", func() string { return library(t, "int nothing;") }, 0, "", "is broken or much too old"},
 		{"an old driver", "active", func() string { return library(t, fake, "OLD") }, 1, "it has no nvmlDeviceGetMemoryInfo", ""},
@@ -135,7 +141,7 @@ func TestNVIDIAsLibrary(t *testing.T) {
 				switch {
 				case tt.why != "" && (!strings.Contains(d.Why, tt.why) || d.Total != -1 || d.Free != -1):
 					t.Errorf("%+v", d)
-				case tt.why == "" && (d.Name != "NVIDIA GeForce RTX 4090" || d.Total != 24<<30 || d.Free != int64(i+1)<<30):
+				case tt.why == "" && (!strings.HasPrefix(d.Name, "NVIDIA GeForce RTX 4090") || d.Total != 24<<30 || d.Free != int64(i+1)<<30):
 					t.Errorf("%+v", d)
 				}
 			}
@@ -201,5 +207,16 @@ func BenchmarkRead(b *testing.B) {
 		if _, err := Read(context.Background(), os.Args[0]); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+func TestIntelIsUnknown(t *testing.T) {
+	root := card(t, "active")
+	nvidia := filepath.Join(root, "sys/bus/pci/devices/0000:01:00.0/vendor")
+	if err := os.WriteFile(nvidia, []byte("0x8086\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if d := Probe(root, ""); len(d) != 1 || d[0].Maker != Intel || d[0].Total != -1 || d[0].Free != -1 || d[0].Why == "" {
+		t.Errorf("%+v", d)
 	}
 }

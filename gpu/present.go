@@ -9,6 +9,8 @@ type Maker string
 const (
 	NVIDIA Maker = "NVIDIA"
 	AMD    Maker = "AMD"
+	Intel  Maker = "Intel"
+	Apple  Maker = "Apple"
 )
 
 // byVendor tells a PCI vendor's number, as sysfs writes it.

@@ -10,13 +10,16 @@ import (
 // sysfs lists the GPUs that the kernel knows, with what AMD's driver tells of their
 // memory. Reading there wakes none of them.
 func sysfs(root string) (devices []Device) {
+	intel := false
 	dirs, _ := filepath.Glob(filepath.Join(root, "sys/bus/pci/devices/*"))
 	for _, dir := range dirs {
 		if !strings.HasPrefix(text(dir, "class"), "0x03") { // a display controller
 			continue
 		}
-		maker, known := byVendor(text(dir, "vendor"))
+		vendor := text(dir, "vendor")
+		maker, known := byVendor(vendor)
 		if !known {
+			intel = intel || vendor == "0x8086"
 			continue
 		}
 		d := Device{Name: string(maker) + " GPU", Maker: maker, Total: -1, Free: -1}
@@ -26,6 +29,9 @@ func sysfs(root string) (devices []Device) {
 			amd(dir, &d)
 		}
 		devices = append(devices, d)
+	}
+	if intel && len(devices) == 0 { // beside another GPU it only draws the screen
+		devices = append(devices, Device{Name: "Intel GPU", Maker: Intel, Total: -1, Free: -1, Why: "only administrators may see what is taken of its memory"})
 	}
 	return devices
 }

@@ -752,7 +752,7 @@ func (k *keeper) tell(ctx context.Context) {
 			return // judged already
 		}
 		known.listed, known.shapes = list, shapes
-		known.judge()
+		known.judge(k.s.yard)
 	})
 }
 

@@ -23,6 +23,10 @@ type learned struct {
 	Tools *bool     `json:"tools,omitempty"` // it calls tools; nil: nobody tried
 	Used  time.Time `json:"used,omitzero"`   // when it was asked last
 	Seen  time.Time `json:"seen,omitzero"`   // when it was first there
+
+	// Took is what a load really took of the GPUs' memory, in bytes, by the context
+	// in tokens.
+	Took map[int]int64 `json:"took,omitempty"`
 }
 
 func (y *Yard) learnedFile() string { return filepath.Join(y.Paths.State, "models.json") }
@@ -127,7 +131,7 @@ func (y *Yard) ListModels(ctx context.Context) ([]Model, error) {
 	}
 	loaded, _ := client.Running(ctx)
 	y.noteSeen(all)
-	return fits(y.describeModels(models(all), loaded), all, y.ReadVRAM(ctx)), nil
+	return y.fits(y.describeModels(models(all), loaded), all, y.ReadVRAM(ctx)), nil
 }
 
 // pick opens a client and finds a model that a person names.

@@ -26,12 +26,14 @@ type State struct {
 	Gateway  Gateway      `json:"gateway"`
 	Models   []Model      `json:"models"`
 	VRAM     VRAM         `json:"vram"`
+	Contexts []ContextFit `json:"contexts,omitempty"` // of the model in use
 	Pulls    []Pull       `json:"pulls"`
 	Sessions []Session    `json:"sessions"`
 	Warnings []Warning    `json:"warnings"`
 
 	Chosen  string  `json:"chosen,omitempty"` // the model that the next switch to local takes
 	Busy    string  `json:"busy,omitempty"`   // what is being done just now
+	Doubt   string  `json:"doubt,omitempty"`  // why what is being done may fail
 	Failure Failure `json:"-"`                // the last command that failed
 }
 
@@ -190,6 +192,21 @@ func (s State) withUse() State {
 	return s
 }
 
+// crowded warns when more sessions use the model than its context bears at a time.
+func (s State) crowded() (Warning, bool) {
+	n := 0
+	for _, g := range s.Gateway.Sessions {
+		if g.Requests > 0 && slices.ContainsFunc(s.Sessions, func(live Session) bool { return live.SessionID == g.ID }) {
+			n++
+		}
+	}
+	if n < 2 || s.Context == 0 || n*runner.MinContext <= s.Context {
+		return Warning{}, false
+	}
+	return Warning{"sessions_crowded", fmt.Sprintf("%d sessions share a context of %s: they wait for each other", n, Tokens(s.Context)),
+		"end some, or take a larger context: switchyard context " + runner.Short(s.Model) + " " + Tokens(n*runner.MinContext)}, true
+}
+
 // derive fills what follows from the rest, so that both faces say the same.
 func (s State) derive(warnings []Warning) State {
 	s.Warnings = warnings
@@ -206,6 +223,9 @@ func (s State) derive(warnings []Warning) State {
 			s.Warnings = append(s.Warnings, w)
 		}
 		s.Warnings = append(s.Warnings, s.Runner.exposure()...)
+		if w, ok := s.crowded(); ok {
+			s.Warnings = append(s.Warnings, w)
+		}
 		if s.Runner.State == Running && s.Model != "" && !slices.ContainsFunc(s.Models, func(m Model) bool { return m.Tag == s.Model || m.ID == s.Model }) {
 			s.Warnings = append(s.Warnings, Warning{"model_missing", "Model Runner no longer has " + runner.Short(s.Model),
 				"pull it (switchyard pull " + runner.Short(s.Model) + ") or choose another model"})

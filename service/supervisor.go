@@ -38,20 +38,22 @@ type Supervisor struct {
 
 // known is what the loop has been told; the State follows from it.
 type known struct {
-	runner  Runner
-	models  []Model        // with the verdicts on them
-	listed  []Model        // as the keeper told them
-	shapes  []runner.Model // the same, with what their need is computed from
-	gateway Gateway
-	pulls   []Pull
-	vram    VRAM
-	files   files
-	busy    string
-	failure Failure
+	runner   Runner
+	models   []Model        // with the verdicts on them
+	listed   []Model        // as the keeper told them
+	shapes   []runner.Model // the same, with what their need is computed from
+	gateway  Gateway
+	pulls    []Pull
+	vram     VRAM
+	strained []Warning // about it
+	files    files
+	busy     string
+	doubt    string // about what is being done
+	failure  Failure
 }
 
 // judge gives the verdicts anew.
-func (k *known) judge() { k.models = fits(slices.Clone(k.listed), k.shapes, k.vram) }
+func (k *known) judge(y *Yard) { k.models = y.fits(slices.Clone(k.listed), k.shapes, k.vram) }
 
 type command struct {
 	request Request
@@ -211,7 +213,10 @@ func (s *Supervisor) Run(ctx context.Context) error {
 			return nil
 		case fact := <-s.facts:
 			fact(&now)
-			next := s.yard.merge(State{Runner: now.runner, Models: now.models, Gateway: now.gateway, Pulls: now.pulls, VRAM: now.vram, Busy: now.busy, Failure: now.failure}, now.files)
+			next := s.yard.merge(State{Runner: now.runner, Models: now.models, Gateway: now.gateway, Pulls: now.pulls, VRAM: now.vram, Warnings: now.strained, Busy: now.busy, Doubt: now.doubt, Failure: now.failure}, now.files)
+			if next.Model != "" {
+				next.Contexts = now.contexts(next.Model)
+			}
 			if next.needs() != state.needs() {
 				s.keeper.want(next.needs())
 				wish(s.lookVRAM)
@@ -261,11 +266,11 @@ func (s *Supervisor) perform(ctx, one context.Context, r Request) error {
 	}
 	begin("")
 	start := time.Now()
-	result, err := s.yard.Switch(one, r, Progress{Begin: begin})
+	result, err := s.yard.Switch(one, r, Progress{Begin: begin, Warn: func(w Warning) { s.fact(ctx, func(k *known) { k.doubt = w.Text }) }})
 	s.log.Info("switch", "route", r.Route, "model", result.Model, "took", time.Since(start).Round(time.Millisecond), "error", err)
 	// What the switch wrote is read before it counts as done.
 	f := s.yard.lookAtFiles(ctx)
-	s.fact(ctx, func(k *known) { k.busy, k.files = "", f })
+	s.fact(ctx, func(k *known) { k.busy, k.doubt, k.files = "", "", f })
 	if err != nil && !errors.Is(err, context.Canceled) {
 		s.failed(ctx, "Could not switch to "+string(r.Route), err)
 	}

@@ -47,6 +47,7 @@ type SwitchedTarget struct {
 type Progress struct {
 	Begin func(name string)
 	Done  func(runner.Proof)
+	Warn  func(Warning) // of what may go wrong; it is tried all the same
 }
 
 // Switch moves the targets to a route. The error is an *Error. Every target is
@@ -166,13 +167,19 @@ func (y *Yard) destination(ctx context.Context, r Request, progress Progress) (c
 	if r.Force {
 		return y.unproven(ctx, client, to, name, r.Context)
 	}
+	before := y.beforeLoad(ctx, client, name)
+	if w, ok := before.warning(); ok && progress.Warn != nil {
+		progress.Warn(w)
+	}
 	model, tag, err := y.prove(ctx, client, name, r.Context, progress)
 	if runner.OutOfMemory(err) && y.unloadOthers(ctx, client, tag) {
+		before.free = -1 // what is measured now is not this load alone
 		model, tag, err = y.prove(ctx, client, name, r.Context, progress)
 	}
 	if err != nil {
-		return to, nil, err
+		return to, nil, before.explain(err)
 	}
+	y.learnTook(ctx, before)
 	y.learn(model.ID, func(l *learned) { l.Used = time.Now() })
 	to.Model, to.Context = tag, model.Context
 	return to, []string{}, nil

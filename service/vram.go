@@ -2,7 +2,9 @@ package service
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"switchyard/gpu"
@@ -66,6 +68,9 @@ func (y *Yard) FitModel(ctx context.Context, name string, s gpu.Setting) (Fit, e
 	}
 	fit := judge(shape(m), s, gpu.Free(y.ReadVRAM(ctx).Devices), max(m.Trained, m.Context))
 	fit.Model = tag
+	if fit.Need = y.need(m, s); fit.Bound == gpu.Learnt {
+		fit.Verdict = gpu.Judge(fit.Total, fit.Free)
+	}
 	return fit, nil
 }
 
@@ -85,19 +90,133 @@ func (y *Yard) FitFile(ctx context.Context, file string, s gpu.Setting) (Fit, er
 	return judge(shape(m), s, gpu.Free(y.ReadVRAM(ctx).Devices), max(m.Trained, m.Context, s.Context)), nil
 }
 
+// load is a model that is about to be loaded, and what there is for it.
+type load struct {
+	model     runner.Model
+	tag       string
+	need      gpu.Need
+	free      int64 // −1: unknown
+	available int64 // with what is loaded and idle unloaded; −1: unknown
+	largest   int   // context that fits, in tokens; 0: none, or unknown
+}
+
+// beforeLoad looks what a load of a model will need. Without GPUs that tell, or for
+// a model that is loaded already, nothing is known.
+func (y *Yard) beforeLoad(ctx context.Context, client *runner.Client, name string) load {
+	l := load{free: -1, available: -1}
+	v := y.ReadVRAM(ctx)
+	free := gpu.Free(v.Devices)
+	if free < 0 {
+		return l
+	}
+	all, err := client.Models(ctx)
+	if err != nil {
+		return l
+	}
+	_, tag, err := runner.Pick(all, name)
+	if err != nil {
+		return l
+	}
+	if l.model, err = client.Model(ctx, tag); err != nil {
+		return l
+	}
+	loaded, _ := client.Running(ctx)
+	idle := int64(0)
+	for _, one := range loaded {
+		if runner.Full(one.Model) == tag || one.Model == l.model.ID {
+			return l
+		}
+		for _, m := range all {
+			if !one.InUse && (m.ID == one.Model || slices.Contains(m.Tags, runner.Full(one.Model))) {
+				idle += y.need(m, gpu.Setting{Context: m.Context}).Total
+			}
+		}
+	}
+	s := gpu.Setting{Context: l.model.Context, Parallel: l.model.Slots}
+	l.tag, l.need, l.free = tag, y.need(l.model, s), free
+	l.available = min(free+idle, gpu.Total(v.Devices))
+	l.largest = gpu.Largest(shape(l.model), s, l.available, max(l.model.Trained, l.model.Context))
+	return l
+}
+
+// need is the estimate, or what a load before really took.
+func (y *Yard) need(m runner.Model, s gpu.Setting) gpu.Need {
+	return learnt(y.learned(), m, s)
+}
+
+func learnt(known map[string]learned, m runner.Model, s gpu.Setting) gpu.Need {
+	need := gpu.Needs(shape(m), s)
+	if took := known[m.ID].Took[s.Context]; took > 0 && s.KV == "" && (s.Parallel == 0 || s.Parallel == m.Slots) {
+		need.Total, need.Bound = took, gpu.Learnt
+	}
+	return need
+}
+
+// warning says that a load may fail.
+func (l load) warning() (Warning, bool) {
+	verdict := gpu.Judge(l.need.Total, l.available)
+	if verdict != gpu.TooBig && verdict != gpu.Tight {
+		return Warning{}, false
+	}
+	code, word := "model_tight", "is tight for"
+	if verdict == gpu.TooBig {
+		code, word = "model_too_big", "is too big for"
+	}
+	return Warning{code, runner.Short(l.tag) + " " + word + " the GPU: it needs about " + Size(l.need.Total) + " with a context of " + Tokens(l.model.Context) + ", and " + Size(max(l.available, 1)) + " can be had",
+		l.remedy()}, true
+}
+
+// remedy is what can be done about it.
+func (l load) remedy() string {
+	if l.largest >= runner.MinContext {
+		return "a smaller context fits: switchyard context " + runner.Short(l.tag) + " " + Tokens(l.largest)
+	}
+	return "choose a smaller model: switchyard models"
+}
+
+// explain adds to an error of a load what was known before it.
+func (l load) explain(err error) error {
+	if !runner.OutOfMemory(err) || l.tag == "" {
+		return err
+	}
+	e := commandError("", err).(*Error)
+	e.Why += fmt.Sprintf(" (about %s with a context of %s; %s can be had)", Size(l.need.Total), Tokens(l.model.Context), Size(max(l.available, 1)))
+	e.Remedy = l.remedy()
+	return e
+}
+
+// learnTook remembers what a load took, when it is likely that it was this load.
+func (y *Yard) learnTook(ctx context.Context, before load) {
+	if before.free < 0 || before.tag == "" {
+		return
+	}
+	took := before.free - gpu.Free(y.ReadVRAM(ctx).Devices)
+	estimate := gpu.Needs(shape(before.model), gpu.Setting{Context: before.model.Context, Parallel: before.model.Slots}).Total
+	if took < estimate/3 || took > 2*estimate { // somebody else's, or on the CPU
+		return
+	}
+	y.learn(before.model.ID, func(l *learned) {
+		if l.Took == nil {
+			l.Took = map[int]int64{}
+		}
+		l.Took[before.model.Context] = took
+	})
+}
+
 // fits judges the models of the runner by what is free, and what unloading those
 // that are loaded would free.
-func fits(models []Model, all []runner.Model, vram VRAM) []Model {
+func (y *Yard) fits(models []Model, all []runner.Model, vram VRAM) []Model {
 	free, total := gpu.Free(vram.Devices), gpu.Total(vram.Devices)
 	shapes := map[string]runner.Model{}
 	for _, m := range all {
 		shapes[m.ID] = m
 	}
+	known := y.learned()
 	needs := make([]gpu.Need, len(models))
 	available := free
 	for i, m := range models {
 		one := shapes[m.ID]
-		needs[i] = gpu.Needs(shape(one), gpu.Setting{Context: m.Context, Parallel: one.Slots})
+		needs[i] = learnt(known, one, gpu.Setting{Context: m.Context, Parallel: one.Slots})
 		if m.Loaded && free >= 0 {
 			available += needs[i].Total
 		}
@@ -115,16 +234,68 @@ func fits(models []Model, all []runner.Model, vram VRAM) []Model {
 	return models
 }
 
+// ContextSizes are the contexts that a person is offered, in tokens.
+var ContextSizes = []int{32 << 10, 64 << 10, 96 << 10, 128 << 10, 192 << 10, 256 << 10}
+
+// ContextFit is the verdict on the model in use at another context.
+type ContextFit struct {
+	Context int         `json:"context"` // tokens
+	Need    int64       `json:"need_bytes"`
+	Fit     gpu.Verdict `json:"fit"`
+}
+
+// contexts judges the model in use at the sizes that are offered, as if it alone
+// were loaded.
+func (k *known) contexts(tag string) (out []ContextFit) {
+	for _, m := range k.shapes {
+		if !slices.Contains(m.Tags, tag) {
+			continue
+		}
+		available := gpu.Free(k.vram.Devices)
+		if available >= 0 {
+			for _, l := range k.models {
+				if l.Loaded {
+					available += l.Need
+				}
+			}
+			available = min(available, max(gpu.Total(k.vram.Devices), 0))
+		}
+		for _, size := range ContextSizes {
+			if m.Trained > 0 && size > m.Trained {
+				break
+			}
+			need := gpu.Needs(shape(m), gpu.Setting{Context: size, Parallel: m.Slots}).Total
+			out = append(out, ContextFit{size, need, gpu.Judge(need, available)})
+		}
+	}
+	return out
+}
+
 // readVRAM is how often the devices are read while Claude Code depends on a model here.
 const readVRAM = 15 * time.Second
 
 // watchVRAM keeps the State's part about the devices.
 func (s *Supervisor) watchVRAM(ctx context.Context) {
+	var short strain
 	for {
 		v := s.yard.ReadVRAM(ctx)
+		now := s.present()
+		var warnings []Warning
+		if now.needs().route {
+			short.see(gpu.Free(v.Devices), gpu.Total(v.Devices))
+			if w, ok := short.warning(v, now.Models); ok {
+				warnings = append(warnings, w)
+			}
+			if m, ok := onCPU(v, now.Models); ok {
+				warnings = append(warnings, Warning{"gpu_unused", runner.Short(m.Tag) + " is loaded, and the GPU holds next to nothing: the engine computes on the CPU, and is slow",
+					"install a Model Runner for this GPU: docker model reinstall-runner --gpu cuda; or see switchyard doctor"})
+			}
+		} else {
+			short = strain{}
+		}
 		s.fact(ctx, func(k *known) {
-			k.vram = v
-			k.judge()
+			k.vram, k.strained = v, warnings
+			k.judge(s.yard)
 		})
 		var again <-chan time.Time
 		if s.present().needs().route && len(v.Devices) > 0 {

@@ -242,7 +242,7 @@ func (y *Yard) Look(ctx context.Context) State {
 	}
 	f := y.lookAtFiles(ctx)
 	both.Wait()
-	s.Models = fits(s.Models, shapes, s.VRAM)
+	s.Models = y.fits(s.Models, shapes, s.VRAM)
 	// What is being done with it, and why it was given up, only the supervisor knows;
 	// when it agrees, it knows more.
 	if told.State == Starting || told.State == Broken || told.State == s.Runner.State && told.Engine == s.Runner.Engine {
@@ -271,7 +271,7 @@ func (y *Yard) merge(s State, f files) State {
 	s.Models, s.Pulls = list(s.Models), list(s.Pulls)
 	s.BaseURL, s.Context = plainURL(f.baseURL), f.context
 	s = s.withUse()
-	s = s.derive(append(list(y.Warnings), f.warnings...))
+	s = s.derive(append(append(list(y.Warnings), f.warnings...), s.Warnings...))
 	// Somebody pointed Claude Code to the runner without Switchyard.
 	if s.Route == claude.Cloud && s.Runner.URL != "" && strings.TrimSuffix(s.BaseURL, "/anthropic") == s.Runner.URL {
 		s.Route = claude.Local

@@ -128,6 +128,9 @@ func headline(s service.State) string {
 
 // secondLine is the remedy of the warning above, or what is going on.
 func secondLine(s service.State) string {
+	if s.Busy != "" && s.Doubt != "" {
+		return short(s.Doubt)
+	}
 	if s.Busy == "" && len(s.Warnings) > 0 {
 		return short("→ " + s.Warnings[0].Remedy)
 	}
@@ -249,9 +252,6 @@ func pulls(s service.State) []Row {
 	return rows
 }
 
-// contextSizes are what the Context menu offers, in tokens.
-var contextSizes = []int{32 << 10, 64 << 10, 96 << 10, 128 << 10, 192 << 10, 256 << 10}
-
 func contextLine(s service.State) string {
 	if s.Model == "" || s.Context == 0 {
 		return "Context"
@@ -259,17 +259,20 @@ func contextLine(s service.State) string {
 	return "Context: " + service.Tokens(s.Context)
 }
 
-// contexts are the sizes that the model in use bears.
+// contexts are the sizes that the model in use bears, with what each needs.
 func contexts(s service.State) []Row {
-	trained := 0
-	for _, m := range s.Models {
-		if m.Tag == s.Model {
-			trained = m.Trained
-		}
+	judged := map[int]service.ContextFit{}
+	for _, c := range s.Contexts {
+		judged[c.Context] = c
 	}
 	var rows []Row
-	for _, size := range contextSizes {
-		rows = append(rows, Row{Title: service.Tokens(size), Checkable: true, Checked: s.Model != "" && s.Context == size, Hidden: trained > 0 && size > trained,
+	for _, size := range service.ContextSizes {
+		c, bears := judged[size]
+		parts := []string{service.Tokens(size)}
+		if mark := fitMarks[c.Fit]; mark != "" {
+			parts = append(parts, service.Size(c.Need), mark)
+		}
+		rows = append(rows, Row{Title: strings.Join(parts, " · "), Checkable: true, Checked: s.Model != "" && s.Context == size, Hidden: len(s.Contexts) > 0 && !bears,
 			Disabled: s.Model == "", Action: Action{Do: ResizeModel, Model: s.Model, Context: size}})
 	}
 	return rows
@@ -433,13 +436,16 @@ func nearlyFull(s service.State, g gateway.Session) Notice {
 }
 
 // tellAtOnce are the warnings that cannot wait until somebody opens the menu.
-var tellAtOnce = map[string]bool{"drift": true, "runner_down": true, "runner_failed": true, "settings_broken": true}
+var tellAtOnce = map[string]bool{"drift": true, "runner_down": true, "runner_failed": true, "settings_broken": true, "vram_low": true, "vram_out": true, "gpu_unused": true}
 
 var tellTitle = map[string]string{
 	"drift":           "Settings were changed",
 	"runner_down":     "Model Runner is down",
 	"runner_failed":   "Model Runner fails",
 	"settings_broken": "Settings are ignored",
+	"vram_low":        "The GPU's memory is short",
+	"vram_out":        "The GPU's memory is full",
+	"gpu_unused":      "The GPU is not used",
 }
 
 func has(warnings []service.Warning, w service.Warning) bool {

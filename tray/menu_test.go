@@ -256,10 +256,10 @@ func TestTheGPUInTheMenu(t *testing.T) {
 }
 
 func TestContextsInTheMenu(t *testing.T) {
-	trained := coder
-	trained.Trained = 131072
-	s := service.State{Route: claude.Local, Model: coder.Tag, Context: 65536, Models: []service.Model{trained}}
-	if got := contextLine(s) + "\n" + drawn(contexts(s), ""); got != "Context: 64K\n  32K\n✓ 64K\n  96K\n  128K\n" {
+	s := service.State{Route: claude.Local, Model: coder.Tag, Context: 65536, Contexts: []service.ContextFit{
+		{Context: 32768, Need: 19 << 30, Fit: gpu.Fits}, {Context: 65536, Need: 23 << 30, Fit: gpu.Tight}, {Context: 98304, Need: 26 << 30, Fit: gpu.TooBig}, {Context: 131072, Fit: gpu.Unknown}}}
+	want := "Context: 64K\n  32K · 19.0 GiB · fits\n✓ 64K · 23.0 GiB · tight\n  96K · 26.0 GiB · too big\n  128K\n"
+	if got := contextLine(s) + "\n" + drawn(contexts(s), ""); got != want {
 		t.Errorf("%q", got)
 	}
 	if row := contexts(s)[3]; row.Action != (Action{Do: ResizeModel, Model: coder.Tag, Context: 131072}) || row.Disabled {

@@ -510,7 +510,34 @@ func TestTheGPUOnTheDesktop(t *testing.T) {
 	d.until("the icon", d.bus.Registered)
 	d.untilRow("ai/tiny · 233.2 KiB · 256K · fits", there)
 	d.untilRow("GPU 18.0 / 24 GiB", there)
-	used("25769803000")
-	d.click("Local") // which reads it anew
-	d.untilRow("GPU 24.0 / 24 GiB", there)
+	d.click("Local")
+	d.untilRow("● Local", there)
+	// An episode: it becomes short, shorter, and is well again. Whoever opens the menu has it read.
+	open := func() {
+		if err := d.bus.Open(); err != nil {
+			t.Error(err)
+		}
+	}
+	used("24159191040") // 1.5 GiB are left
+	told := func(n int, title string) func() bool {
+		return func() bool {
+			open()
+			all := d.bus.Notifications()
+			return len(all) == n && all[n-1].Title == title
+		}
+	}
+	d.until("the warning", told(1, "The GPU's memory is short"))
+	if text := d.bus.Notifications()[0].Text; !strings.Contains(text, "1.5 GiB of 24.0 GiB are free") || !strings.Contains(text, "other programs hold about 21.5 GiB") {
+		t.Errorf("%q", text)
+	}
+	d.untilRow("⚠ the GPU's memory is short", there)
+	used("25500000000")
+	d.until("the second warning", told(2, "The GPU's memory is full"))
+	used("19327352832")
+	d.until("the end of it", func() bool { open(); _, short := d.row("⚠"); return !short })
+	used("18253611008")
+	d.until("a reading after it", func() bool { open(); _, ok := d.row("GPU 17.0 / 24 GiB"); return ok })
+	if all := d.bus.Notifications(); len(all) != 2 {
+		t.Errorf("told %+v", all)
+	}
 }

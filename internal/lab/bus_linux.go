@@ -310,6 +310,11 @@ func Find(rows []Row, label string) (Row, bool) {
 	return Row{}, false
 }
 
+// Open tells the application that its menu was opened.
+func (b *Bus) Open() error {
+	return b.object("/StatusNotifierItem/menu").Call("com.canonical.dbusmenu.Event", 0, int32(0), "opened", dbus.MakeVariant(""), uint32(0)).Err
+}
+
 // Click clicks the visible row with a label.
 func (b *Bus) Click(label string) error {
 	menu, err := b.Menu()
