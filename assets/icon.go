@@ -32,6 +32,13 @@ const (
 	Error         // a cross
 )
 
+// Gauge is a bar at the left edge that says how full the GPU's memory is, in
+// quarters: 1 to 4. With 0 there is none.
+type Gauge int
+
+// FullGauge is a gauge that is full.
+const FullGauge Gauge = 4
+
 // size is what panels scale down from. Pixels are opaque or empty: the tray
 // library spoils translucent ones.
 const size = 64
@@ -124,8 +131,32 @@ var marks = map[Badge]shape{
 		polygon(57, 36, 62, 41, 42, 61, 37, 56)),
 }
 
+// gauge is the place of the bar; it is filled from below.
+var (
+	gauge     = box(4, 6, 12, 58, 3)
+	gaugeFill = color.NRGBA{0xf2, 0xf6, 0xfb, 0xff}
+)
+
+const gaugeTop, gaugeBottom = 6, 58
+
+// drawGauge tells the colour of a pixel of the bar, or that it is none.
+func drawGauge(level Gauge, x, y float64) (c color.NRGBA, gap, ok bool) {
+	if level <= 0 {
+		return c, false, false
+	}
+	switch d := gauge(x, y); {
+	case d <= 0 && y >= gaugeBottom-float64(level)/float64(FullGauge)*(gaugeBottom-gaugeTop):
+		return gaugeFill, false, true
+	case d <= outline:
+		return edge, false, true
+	case d <= 1.6*outline:
+		return c, true, false
+	}
+	return c, false, false
+}
+
 // draw renders an icon at 64 × 64 pixels.
-func draw(g Glyph, b Badge) *image.NRGBA {
+func draw(g Glyph, b Badge, level Gauge) *image.NRGBA {
 	img := image.NewNRGBA(image.Rect(0, 0, size, size))
 	main, fill := glyphs[g], fills[g]
 	mark, badge := marks[b], badges[b]
@@ -143,6 +174,12 @@ func draw(g Glyph, b Badge) *image.NRGBA {
 					continue // a gap, so that the badge does not melt into the shape
 				}
 			}
+			if c, gap, ok := drawGauge(level, x, y); ok || gap {
+				if ok {
+					img.SetNRGBA(px, py, c)
+				}
+				continue
+			}
 			switch d := main(x, y); {
 			case d <= 0:
 				img.SetNRGBA(px, py, fill)
@@ -155,16 +192,16 @@ func draw(g Glyph, b Badge) *image.NRGBA {
 }
 
 // PNG renders an icon at 64 × 64 pixels, each one opaque or empty.
-func PNG(g Glyph, b Badge) []byte {
+func PNG(g Glyph, b Badge, level Gauge) []byte {
 	var out bytes.Buffer
 	// A picture in memory has no way to fail.
-	_ = (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(&out, draw(g, b))
+	_ = (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(&out, draw(g, b, level))
 	return out.Bytes()
 }
 
 // ICO renders an icon as Windows wants it: the PNG with a directory of one entry.
-func ICO(g Glyph, b Badge) []byte {
-	picture := PNG(g, b)
+func ICO(g Glyph, b Badge, level Gauge) []byte {
+	picture := PNG(g, b, level)
 	const header = 6 + 16
 	out := []byte{0, 0, 1, 0, 1, 0, size, size, 0, 0, 1, 0, 32, 0}
 	out = binary.LittleEndian.AppendUint32(out, uint32(len(picture)))

@@ -10,9 +10,10 @@ import (
 func TestIconsAreOpaqueOrEmptyAndAllDifferent(t *testing.T) {
 	seen := map[string]string{}
 	for g := Cloud; g <= Airport; g++ {
-		for b := NoBadge; b <= Error; b++ {
-			name := fmt.Sprint(g, "/", b)
-			data := PNG(g, b)
+		for i := range (int(Error) + 1) * (int(FullGauge) + 1) {
+			b, level := Badge(i%(int(Error)+1)), Gauge(i/(int(Error)+1))
+			name := fmt.Sprint(g, "/", b, "/", level)
+			data := PNG(g, b, level)
 			img, err := png.Decode(bytes.NewReader(data))
 			if err != nil {
 				t.Fatal(err)
@@ -43,7 +44,7 @@ func TestIconsAreOpaqueOrEmptyAndAllDifferent(t *testing.T) {
 // Without colours the routes must differ at 16 pixels: compare the shapes alone.
 func TestRoutesDifferByShapeAtSixteenPixels(t *testing.T) {
 	small := func(g Glyph) (out [16][16]bool) {
-		img := draw(g, NoBadge)
+		img := draw(g, NoBadge, 0)
 		for y := range 16 {
 			for x := range 16 {
 				out[y][x] = img.NRGBAAt(4*x+2, 4*y+2) == fills[g]
@@ -68,8 +69,25 @@ func TestRoutesDifferByShapeAtSixteenPixels(t *testing.T) {
 	}
 }
 
+// The bar's length alone tells the quarters, at 16 pixels.
+func TestTheGaugeIsReadAtSixteenPixels(t *testing.T) {
+	before := 0
+	for level := Gauge(1); level <= FullGauge; level++ {
+		img, filled := draw(Chip, NoBadge, level), 0
+		for y := range 16 {
+			if img.NRGBAAt(8, 4*y+2) == gaugeFill {
+				filled++
+			}
+		}
+		if filled < before+2 {
+			t.Errorf("quarter %d is %d pixels long, the one before %d", level, filled, before)
+		}
+		before = filled
+	}
+}
+
 func BenchmarkPNG(b *testing.B) {
 	for b.Loop() {
-		PNG(Chip, Warning)
+		PNG(Chip, Warning, 2)
 	}
 }

@@ -33,7 +33,7 @@ type State struct {
 
 	Chosen  string  `json:"chosen,omitempty"` // the model that the next switch to local takes
 	Busy    string  `json:"busy,omitempty"`   // what is being done just now
-	Doubt   string  `json:"doubt,omitempty"`  // why what is being done may fail
+	Doubt   Warning `json:"doubt,omitzero"`   // why what is being done may fail
 	Failure Failure `json:"-"`                // the last command that failed
 }
 

@@ -48,7 +48,7 @@ type known struct {
 	strained []Warning // about it
 	files    files
 	busy     string
-	doubt    string // about what is being done
+	doubt    Warning // about what is being done
 	failure  Failure
 }
 
@@ -266,11 +266,11 @@ func (s *Supervisor) perform(ctx, one context.Context, r Request) error {
 	}
 	begin("")
 	start := time.Now()
-	result, err := s.yard.Switch(one, r, Progress{Begin: begin, Warn: func(w Warning) { s.fact(ctx, func(k *known) { k.doubt = w.Text }) }})
+	result, err := s.yard.Switch(one, r, Progress{Begin: begin, Warn: func(w Warning) { s.fact(ctx, func(k *known) { k.doubt = w }) }})
 	s.log.Info("switch", "route", r.Route, "model", result.Model, "took", time.Since(start).Round(time.Millisecond), "error", err)
 	// What the switch wrote is read before it counts as done.
 	f := s.yard.lookAtFiles(ctx)
-	s.fact(ctx, func(k *known) { k.busy, k.doubt, k.files = "", "", f })
+	s.fact(ctx, func(k *known) { k.busy, k.doubt, k.files = "", Warning{}, f })
 	if err != nil && !errors.Is(err, context.Canceled) {
 		s.failed(ctx, "Could not switch to "+string(r.Route), err)
 	}

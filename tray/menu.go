@@ -128,8 +128,8 @@ func headline(s service.State) string {
 
 // secondLine is the remedy of the warning above, or what is going on.
 func secondLine(s service.State) string {
-	if s.Busy != "" && s.Doubt != "" {
-		return short(s.Doubt)
+	if s.Busy != "" && s.Doubt.Text != "" {
+		return short(s.Doubt.Text)
 	}
 	if s.Busy == "" && len(s.Warnings) > 0 {
 		return short("→ " + s.Warnings[0].Remedy)
@@ -351,6 +351,16 @@ func Icon(s service.State) (assets.Glyph, assets.Badge) {
 	return glyph, assets.NoBadge
 }
 
+// Gauge is how full the GPU's memory is, in quarters; in the cloud nobody needs it.
+func Gauge(s service.State) assets.Gauge {
+	free, total := gpu.Free(s.VRAM.Devices), gpu.Total(s.VRAM.Devices)
+	if s.Route == claude.Cloud || s.Route == "" || free < 0 || total <= 0 {
+		return 0
+	}
+	quarter := (total - free) * int64(assets.FullGauge) / total
+	return min(assets.Gauge(quarter)+1, assets.FullGauge)
+}
+
 // Tooltip is the icon's text.
 func Tooltip(s service.State) string {
 	text := "Switchyard: " + strings.TrimPrefix(headline(s), "● ")
@@ -373,6 +383,9 @@ func Notices(before, after service.State) []Notice {
 			continue
 		}
 		out = append(out, Notice{tellTitle[w.Code], w.Text + "\n→ " + w.Remedy})
+	}
+	if after.Doubt != (service.Warning{}) && before.Doubt != after.Doubt {
+		out = append(out, Notice{"It may not fit", after.Doubt.Text + ". It is tried all the same.\n→ " + after.Doubt.Remedy})
 	}
 	for _, p := range after.Pulls {
 		if n, ok := pullNotice(p); ok && !wasOver(before, p) {

@@ -255,6 +255,22 @@ func TestTheGPUInTheMenu(t *testing.T) {
 	}
 }
 
+func TestGauge(t *testing.T) {
+	for _, tt := range []struct {
+		route claude.Route
+		free  int64
+		want  assets.Gauge
+	}{{claude.Local, 24, 1}, {claude.Local, 19, 1}, {claude.Local, 18, 2}, {claude.Offline, 12, 3}, {claude.Local, 6, 4}, {claude.Local, 0, 4}, {claude.Local, -1, 0}, {claude.Cloud, 12, 0}} {
+		free := tt.free
+		if free > 0 {
+			free <<= 30
+		}
+		if got := Gauge(service.State{Route: tt.route, VRAM: service.VRAM{Devices: []gpu.Device{{Total: 24 << 30, Free: free}}}}); got != tt.want {
+			t.Errorf("%s with %d free: %d, want %d", tt.route, tt.free, got, tt.want)
+		}
+	}
+}
+
 func TestContextsInTheMenu(t *testing.T) {
 	s := service.State{Route: claude.Local, Model: coder.Tag, Context: 65536, Contexts: []service.ContextFit{
 		{Context: 32768, Need: 19 << 30, Fit: gpu.Fits}, {Context: 65536, Need: 23 << 30, Fit: gpu.Tight}, {Context: 98304, Need: 26 << 30, Fit: gpu.TooBig}, {Context: 131072, Fit: gpu.Unknown}}}
@@ -376,6 +392,8 @@ func TestNotices(t *testing.T) {
 		{"a context that fills", session(84, false), session(86, true), "A session's context is nearly full"},
 		{"a full context is told once", session(86, true), session(97, true), ""},
 		{"also after it was compacted", session(20, true), session(90, true), ""},
+		{"a load that may fail", service.State{}, service.State{Doubt: drift}, "It may not fit"},
+		{"it is told once", service.State{Doubt: drift}, service.State{Doubt: drift}, ""},
 		{"a pull begins", service.State{}, pulled(service.Pulling, false), ""},
 		{"a pull ends", pulled(service.Pulling, false), pulled(service.Pulled, false), "Model ready"},
 		{"a pull that had ended", pulled(service.Pulled, false), pulled(service.Pulled, false), ""},

@@ -95,6 +95,7 @@ type tray struct {
 	menu  *applier
 	glyph assets.Glyph
 	badge assets.Badge
+	gauge assets.Gauge
 	drawn bool
 	tip   string
 }
@@ -112,7 +113,7 @@ func (t *tray) follow(ctx context.Context, states <-chan service.State) {
 			t.show(s)
 			for _, n := range Notices(before, s) {
 				select {
-				case t.notices <- told{n, assets.PNG(t.glyph, t.badge)}:
+				case t.notices <- told{n, assets.PNG(t.glyph, t.badge, 0)}:
 				default:
 					t.log.Warn("a notification was dropped: the desktop takes none", "title", n.Title)
 				}
@@ -129,12 +130,13 @@ func (t *tray) show(s service.State) {
 
 func (t *tray) paint(s service.State) {
 	glyph, badge := Icon(s)
-	if !t.drawn || glyph != t.glyph || badge != t.badge {
-		t.glyph, t.badge, t.drawn = glyph, badge, true
+	gauge := Gauge(s)
+	if !t.drawn || glyph != t.glyph || badge != t.badge || gauge != t.gauge {
+		t.glyph, t.badge, t.gauge, t.drawn = glyph, badge, gauge, true
 		if runtime.GOOS == "windows" {
-			systray.SetIcon(assets.ICO(glyph, badge))
+			systray.SetIcon(assets.ICO(glyph, badge, gauge))
 		} else {
-			systray.SetIcon(assets.PNG(glyph, badge))
+			systray.SetIcon(assets.PNG(glyph, badge, gauge))
 		}
 	}
 	if tip := Tooltip(s); tip != t.tip {
