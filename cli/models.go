@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"switchyard/assets"
+	"switchyard/gpu"
 	"switchyard/service"
 	"switchyard/service/runner"
 )
@@ -77,7 +78,7 @@ func modelsText(all []service.Model, now time.Time) string {
 	}
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(w, "MODEL\tSIZE\tQUANTIZATION\tCONTEXT\tIN MEMORY\tTOOLS\tLAST USED")
+	fmt.Fprintln(w, "MODEL\tSIZE\tQUANTIZATION\tCONTEXT\tGPU\tIN MEMORY\tTOOLS\tLAST USED")
 	for _, m := range all {
 		memory := ""
 		switch {
@@ -94,10 +95,18 @@ func modelsText(all []service.Model, now time.Time) string {
 		if !m.Used.IsZero() {
 			used = service.Since(m.Used, now)
 		}
-		fmt.Fprintln(w, strings.Join([]string{runner.Short(m.Tag), service.Size(m.Size), m.Quantization, service.Tokens(m.Context), memory, tools, used}, "\t"))
+		fmt.Fprintln(w, strings.Join([]string{runner.Short(m.Tag), service.Size(m.Size), m.Quantization, service.Tokens(m.Context), fitWord(m.Fit), memory, tools, used}, "\t"))
 	}
 	_ = w.Flush()
 	return trimLines(b.String())
+}
+
+// fitWord is a verdict in a table; nothing when it is not known.
+func fitWord(v gpu.Verdict) string {
+	if v == gpu.Unknown {
+		return ""
+	}
+	return strings.ReplaceAll(string(v), "-", " ")
 }
 
 func (c *commands) prune() *cobra.Command {
