@@ -227,8 +227,8 @@ func (y *Yard) fits(models []Model, all []runner.Model, vram VRAM) []Model {
 	for i := range models {
 		m := &models[i]
 		m.Need, m.Fit = needs[i].Total, gpu.Judge(needs[i].Total, available)
-		if m.Loaded {
-			m.Fit = gpu.Fits
+		if m.Loaded && m.Fit != gpu.Unknown {
+			m.Fit = gpu.Fits // it is there
 		}
 	}
 	return models
