@@ -292,6 +292,24 @@ func (y *Yard) Outdated(ctx context.Context, name string) (outdated []Model, err
 	return outdated, nil
 }
 
+// QuantiseCache has a model's cache stored as f16, q8_0 or q4_0. The model is taken
+// out of memory first; the next request loads it anew.
+func (y *Yard) QuantiseCache(ctx context.Context, name, kind string) error {
+	what := "changing the cache of " + name
+	client, _, tag, err := y.pick(ctx, what, name)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if _, err := client.Unload(ctx, tag); err != nil {
+		return commandError(what, err)
+	}
+	if err := client.QuantiseCache(ctx, tag, kind); err != nil {
+		return commandError(what, err)
+	}
+	return nil
+}
+
 var contextTag = regexp.MustCompile(`^(.*?)-?\d+k$`)
 
 // resized is the tag of a model with another context: local/x:64k.

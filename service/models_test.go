@@ -5,12 +5,15 @@ package service
 import (
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"switchyard/gpu"
 	"switchyard/internal/lab/gguf"
 	"switchyard/service/claude"
 	"switchyard/service/runner"
@@ -71,6 +74,47 @@ func engineArguments(t *testing.T, flag string) string {
 		}
 	}
 	return strings.Join(values, " ")
+}
+
+// A quantised cache leaves the rest of a model's configuration as it is.
+func TestAQuantisedCache(t *testing.T) {
+	y := yard(t, map[string]gguf.Model{"ai/tiny": {Context: 131072}})
+	const tag = "docker.io/ai/tiny:latest"
+	address := y.getenv("MODEL_RUNNER_HOST") + "/engines/_configure"
+	resp, err := http.Post(address, "application/json", strings.NewReader(`{"model":"`+tag+`","context-size":65536,"keep_alive":"17m","runtime-flags":["--parallel","2","--cache-type-k=q4_0","-ctv","q4_0"]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	configuration := func() string {
+		t.Helper()
+		resp, err := http.Get(address + "?model=" + tag)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		data, _ := io.ReadAll(resp.Body)
+		return string(data)
+	}
+	for _, tt := range []struct{ kind, flags string }{
+		{"q8_0", `"runtime-flags":["--parallel","2","--cache-type-k","q8_0","--cache-type-v","q8_0"]`},
+		{"f16", `"runtime-flags":["--parallel","2"]`},
+	} {
+		if err := y.QuantiseCache(t.Context(), "tiny", tt.kind); err != nil {
+			t.Fatal(err)
+		}
+		if got := configuration(); !strings.Contains(got, tt.flags) || !strings.Contains(got, `"context-size":65536`) || !strings.Contains(got, `"keep_alive":"17m`) {
+			t.Errorf("%s: %s", tt.kind, got)
+		}
+	}
+	if err := y.QuantiseCache(t.Context(), "tiny", "q8_0"); err != nil {
+		t.Fatal(err)
+	}
+	half, err := y.FitModel(t.Context(), "tiny", gpu.Setting{})
+	whole, wholeErr := y.FitModel(t.Context(), "tiny", gpu.Setting{KV: "f16"})
+	if err != nil || wholeErr != nil || half.KV >= whole.KV*6/10 || half.Context != 65536 {
+		t.Errorf("%+v, with f16 %+v, %v %v", half, whole, err, wholeErr)
+	}
 }
 
 func TestLoadUnloadAndRemove(t *testing.T) {

@@ -58,13 +58,16 @@ func (y *Yard) FitModel(ctx context.Context, name string, s gpu.Setting) (Fit, e
 	}
 	defer client.Close()
 	if detailed, err := client.Model(ctx, tag); err == nil {
-		m.Context, m.Slots = detailed.Context, detailed.Slots
+		m.Context, m.Slots, m.Cache = detailed.Context, detailed.Slots, detailed.Cache
 	}
 	if s.Context == 0 {
 		s.Context = m.Context
 	}
 	if s.Parallel == 0 {
 		s.Parallel = m.Slots
+	}
+	if s.KV == "" {
+		s.KV = m.Cache
 	}
 	fit := judge(shape(m), s, gpu.Free(y.ReadVRAM(ctx).Devices), max(m.Trained, m.Context))
 	fit.Model = tag
@@ -132,7 +135,7 @@ func (y *Yard) beforeLoad(ctx context.Context, client *runner.Client, name strin
 			}
 		}
 	}
-	s := gpu.Setting{Context: l.model.Context, Parallel: l.model.Slots}
+	s := gpu.Setting{Context: l.model.Context, Parallel: l.model.Slots, KV: l.model.Cache}
 	l.tag, l.need, l.free = tag, y.need(l.model, s), free
 	l.available = min(free+idle, gpu.Total(v.Devices))
 	l.largest = gpu.Largest(shape(l.model), s, l.available, max(l.model.Trained, l.model.Context))
@@ -171,6 +174,10 @@ func (l load) remedy() string {
 	if l.largest >= runner.MinContext {
 		return "a smaller context fits: switchyard context " + runner.Short(l.tag) + " " + Tokens(l.largest)
 	}
+	quantised := gpu.Setting{Context: l.model.Context, Parallel: l.model.Slots, KV: "q8_0"}
+	if l.model.Cache == "" && gpu.Judge(gpu.Needs(shape(l.model), quantised).Total, l.available) != gpu.TooBig {
+		return "a quantised cache fits: switchyard context " + runner.Short(l.tag) + " " + Tokens(l.model.Context) + " --kv q8_0"
+	}
 	return "choose a smaller model: switchyard models"
 }
 
@@ -187,11 +194,11 @@ func (l load) explain(err error) error {
 
 // learnTook remembers what a load took, when it is likely that it was this load.
 func (y *Yard) learnTook(ctx context.Context, before load) {
-	if before.free < 0 || before.tag == "" {
+	if before.free < 0 || before.tag == "" || before.model.Cache != "" {
 		return
 	}
 	took := before.free - gpu.Free(y.ReadVRAM(ctx).Devices)
-	estimate := gpu.Needs(shape(before.model), gpu.Setting{Context: before.model.Context, Parallel: before.model.Slots}).Total
+	estimate := before.need.Total
 	if took < estimate/3 || took > 2*estimate { // somebody else's, or on the CPU
 		return
 	}

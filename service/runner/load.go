@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -62,4 +64,44 @@ func (c *Client) Anthropic(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// QuantiseCache has a model's cache of the conversation stored as f16, q8_0 or q4_0
+// from its next load on. Model Runner replaces a model's whole configuration, so all
+// else that stands there is sent again. It forgets it when it restarts.
+func (c *Client) QuantiseCache(ctx context.Context, ref, kind string) error {
+	var entries []struct{ Config map[string]json.RawMessage }
+	if err := c.get(ctx, "reading the configuration of "+ref, "/engines/_configure?model="+url.QueryEscape(ref), &entries); err != nil {
+		return err
+	}
+	body := map[string]any{}
+	var flags []string
+	if len(entries) > 0 {
+		for key, value := range entries[0].Config {
+			body[key] = value
+		}
+		_ = json.Unmarshal(entries[0].Config["runtime-flags"], &flags) // absent is none
+	}
+	flags = withoutFlag(flags, "-ctk", "--cache-type-k", "-ctv", "--cache-type-v")
+	if kind != "f16" {
+		flags = append(flags, "--cache-type-k", kind, "--cache-type-v", kind)
+	}
+	body["model"], body["runtime-flags"] = ref, flags
+	_, err := c.post(ctx, "configuring "+ref, "/engines/_configure", body)
+	return err
+}
+
+// withoutFlag takes flags and their values out.
+func withoutFlag(flags []string, names ...string) (rest []string) {
+	for i := 0; i < len(flags); i++ {
+		name, _, joined := strings.Cut(flags[i], "=")
+		if slices.Contains(names, name) {
+			if !joined {
+				i++
+			}
+			continue
+		}
+		rest = append(rest, flags[i])
+	}
+	return rest
 }

@@ -67,6 +67,7 @@ type Model struct {
 	Context      int      // tokens that the runner will load it with; 0 when unknown
 	Trained      int      // tokens that it was made for; 0 when unknown
 	Slots        int      // requests that its engine is told to serve at a time; 0 when it is not told
+	Cache        string   // the type of its conversation's cache, such as q8_0; empty when it is not told
 	Quantization string
 	Parameters   string
 	Architecture string
@@ -235,6 +236,7 @@ func (c *Client) Model(ctx context.Context, ref string) (Model, error) {
 				m.Context = n
 			}
 			m.Slots = numberFlag(entry.Config.Flags, "-np", "--parallel")
+			m.Cache = textFlag(entry.Config.Flags, "-ctk", "--cache-type-k")
 		}
 	}
 	return m, nil
@@ -242,6 +244,12 @@ func (c *Client) Model(ctx context.Context, ref string) (Model, error) {
 
 // numberFlag finds one of llama-server's own flags among runtime flags, which win over everything else; 0 without it.
 func numberFlag(flags []string, short, long string) int {
+	n, _ := strconv.Atoi(textFlag(flags, short, long))
+	return n
+}
+
+// textFlag is the same for any value; empty without it.
+func textFlag(flags []string, short, long string) string {
 	for i, flag := range flags {
 		name, value, joined := strings.Cut(flag, "=")
 		if name != short && name != long {
@@ -250,11 +258,9 @@ func numberFlag(flags []string, short, long string) int {
 		if !joined && i+1 < len(flags) {
 			value = flags[i+1]
 		}
-		if n, err := strconv.Atoi(value); err == nil {
-			return n
-		}
+		return value
 	}
-	return 0
+	return ""
 }
 
 // Running lists what the runner believes to be loaded.
