@@ -107,6 +107,26 @@ func TestWhatIsNotKnownIsAnUpperBound(t *testing.T) {
 	}
 }
 
+// What a real llama.cpp (Debian sid's, on the CPU) allocated for the lab's model.
+func TestARealLlamaCpp(t *testing.T) {
+	m := Model{Size: 1, Keys: keys("llama", "block_count", "1", "embedding_length", "64", "attention.head_count", "2", "attention.head_count_kv", "1",
+		"attention.key_length", "32", "attention.value_length", "32", "vocab_size", "269")}
+	for _, tt := range []struct {
+		setting     Setting
+		kv, compute float64 // MiB, as its log says
+	}{
+		{Setting{Context: 65536}, 8, 64.77},
+		{Setting{Context: 65536, KV: "q8_0"}, 4.25, 64.77},
+		{Setting{Context: 65536, Parallel: 2}, 8, 32.77},
+		{Setting{Context: 50000}, 6.125, 49.77},
+	} {
+		need := Needs(m, tt.setting)
+		if kv, compute := float64(need.KV)/miB, float64(need.Compute)/miB; kv != tt.kv || math.Abs(compute-tt.compute) > 0.2 {
+			t.Errorf("%+v: cache %.3f, compute %.2f MiB", tt.setting, kv, compute)
+		}
+	}
+}
+
 func TestLatentAttentionKeepsKeysOnly(t *testing.T) {
 	m := Model{Size: 1, Keys: keys("deepseek2", "block_count", "27", "embedding_length", "2048", "attention.head_count", "16", "attention.head_count_kv", "16",
 		"attention.key_length", "192", "attention.value_length", "128", "attention.kv_lora_rank", "512", "rope.dimension_count", "64")}
