@@ -32,32 +32,25 @@ func (d Device) Used() int64 {
 // Free is what all devices have free together, in bytes: llama.cpp spreads a model
 // over them. It is −1 when one of them does not tell, or there is none.
 func Free(devices []Device) int64 {
-	var sum int64
-	for _, d := range devices {
-		if d.Free < 0 {
-			return -1
-		}
-		sum += d.Free
-	}
-	if len(devices) == 0 {
-		return -1
-	}
-	return sum
+	return sum(devices, func(d Device) int64 { return d.Free })
 }
 
 // Total is the memory of all devices; −1 when one does not tell, or there is none.
 func Total(devices []Device) int64 {
-	var sum int64
+	return sum(devices, func(d Device) int64 { return d.Total })
+}
+
+func sum(devices []Device, of func(Device) int64) (all int64) {
 	for _, d := range devices {
-		if d.Total < 0 {
+		if of(d) < 0 {
 			return -1
 		}
-		sum += d.Total
+		all += of(d)
 	}
 	if len(devices) == 0 {
 		return -1
 	}
-	return sum
+	return all
 }
 
 // probeTime bounds one reading: a driver may hang.

@@ -145,7 +145,7 @@ func commandIn(remedy string) string {
 
 // down says why a runner that was found does not serve.
 func (d *doctor) down(ctx context.Context, f found, r Runner) {
-	port := portOf(f.seen.URL)
+	port := engine.PortOf(f.seen.URL)
 	if r.State == Stopped && f.seen.State == engine.Stopped && f.seen.Socket == "" && port > 0 && listens(port) {
 		who, remedy := d.y.portTaken(port)
 		finding := Finding{Code: engine.PortTaken, Severity: Bad, Text: "Model Runner is stopped, and " + who, Remedy: remedy}
@@ -199,13 +199,6 @@ func (y *Yard) cloud() bool {
 	return true
 }
 
-// portOf is the port of an http address; 0 when it names none.
-func portOf(address string) int {
-	_, port, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(address, "http://"), "https://"), ":")
-	n, _ := strconv.Atoi(port)
-	return n
-}
-
 // running looks at a runner that answers.
 func (d *doctor) running(ctx context.Context, f found, a api) {
 	client := runner.NewClient(f.endpoint())
@@ -239,7 +232,7 @@ func (d *doctor) gpu(ctx context.Context, f found, maker gpu.Maker) {
 	case engine.Process:
 		llama := d.y.path(d.y.Config.LlamaServer)
 		if llama == "" {
-			llama = "llama-server"
+			llama = engine.LookPath("llama-server", d.y.getenv("PATH"))
 		}
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
@@ -272,7 +265,7 @@ var versionNumber = regexp.MustCompile(`\d+\.\d+\.\d+`)
 // claude looks for Claude Code.
 func (d *doctor) claude(ctx context.Context) {
 	const install = "npm install -g @anthropic-ai/claude-code"
-	path := lookIn(d.y.getenv("PATH"), "claude")
+	path := engine.LookPath("claude", d.y.getenv("PATH"))
 	if path == "" {
 		d.add(Finding{Code: "claude_missing", Severity: Bad, Text: "Claude Code (claude) is not on the PATH", Remedy: "install it", Command: install})
 		return
@@ -287,16 +280,6 @@ func (d *doctor) claude(ctx context.Context) {
 	} else if err != nil {
 		d.add(Finding{Code: "claude_broken", Severity: Bad, Text: "Claude Code (" + path + ") does not start", Remedy: "see what it says", Command: "claude --version"})
 	}
-}
-
-// lookIn finds a program in a PATH.
-func lookIn(path, name string) string {
-	for _, dir := range filepath.SplitList(path) {
-		if file, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
-			return file
-		}
-	}
-	return ""
 }
 
 // older compares two versions of three numbers.

@@ -206,7 +206,7 @@ func (y *Yard) Remove(ctx context.Context, name string, force bool) (tag string,
 		return "", 0, err
 	}
 	defer client.Close()
-	if y.used(ctx, tag, m.ID) && !force {
+	if y.inUse(ctx)(tag, m.ID) && !force {
 		return tag, 0, &Error{Kind: Refused, What: what, Why: "Claude Code is pointed to it", Remedy: "switch away first (switchyard cloud, or another model), or use --force"}
 	}
 	freed, err = remove(ctx, client, tag)
@@ -230,15 +230,14 @@ func remove(ctx context.Context, client *runner.Client, tag string) (freed int64
 	return freed, nil
 }
 
-// used tells whether a model is the one of a local route, or chosen for the next.
-func (y *Yard) used(ctx context.Context, tag, id string) bool {
-	f := y.lookAtFiles(ctx)
-	for _, t := range f.targets {
-		if t.Route != claude.Cloud && (t.Model == tag || t.Model == id) {
-			return true
-		}
+// inUse looks which models Claude Code is pointed to.
+func (y *Yard) inUse(ctx context.Context) func(tag, id string) bool {
+	targets := y.lookAtFiles(ctx).targets
+	return func(tag, id string) bool {
+		return slices.ContainsFunc(targets, func(t Target) bool {
+			return t.Route != claude.Cloud && (t.Model == tag || t.Model == id)
+		})
 	}
-	return false
 }
 
 // Unused are the models that nobody has used for so long, counted from when
@@ -248,13 +247,13 @@ func (y *Yard) Unused(ctx context.Context, older time.Duration) ([]Model, error)
 	if err != nil {
 		return nil, err
 	}
-	chosen, known := runner.Full(y.chosen()), y.learned()
+	chosen, known, inUse := runner.Full(y.chosen()), y.learned(), y.inUse(ctx)
 	return slices.DeleteFunc(all, func(m Model) bool {
 		last := known[m.ID].Used
 		if seen := known[m.ID].Seen; seen.After(last) {
 			last = seen
 		}
-		return m.Loaded || m.Tag == chosen || y.used(ctx, m.Tag, m.ID) || older > 0 && (last.IsZero() || time.Since(last) < older)
+		return m.Loaded || m.Tag == chosen || inUse(m.Tag, m.ID) || older > 0 && (last.IsZero() || time.Since(last) < older)
 	}), nil
 }
 
@@ -262,6 +261,9 @@ func (y *Yard) Unused(ctx context.Context, older time.Duration) ([]Model, error)
 // that were made here have no registry, and one that cannot be asked is left out.
 func (y *Yard) Outdated(ctx context.Context, name string) (outdated []Model, err error) {
 	const what = "looking for newer models"
+	if err := y.mayPull("newer models"); err != nil {
+		return nil, err
+	}
 	client, err := y.reach(ctx, what)
 	if err != nil {
 		return nil, err
@@ -281,9 +283,6 @@ func (y *Yard) Outdated(ctx context.Context, name string) (outdated []Model, err
 	for _, m := range models(all) {
 		if strings.HasPrefix(m.Tag, "docker.io/local/") {
 			continue
-		}
-		if err := y.mayPull(m.Tag); err != nil {
-			return nil, err
 		}
 		if remote, err := client.Remote(ctx, m.Tag); err == nil && remote.ID != "" && remote.ID != m.ID {
 			outdated = append(outdated, m)
@@ -338,7 +337,7 @@ func (y *Yard) Resize(ctx context.Context, name string, tokens int) (tag string,
 		return "", false, err
 	}
 	defer client.Close()
-	current = y.used(ctx, from, m.ID)
+	current = y.inUse(ctx)(from, m.ID)
 	if m.Context == tokens {
 		return from, current, nil
 	}

@@ -183,7 +183,9 @@ func (p *puller) pull(ctx, pull context.Context, one *pulling) {
 	}
 	var m runner.Model
 	if err == nil {
-		m, _ = p.client(ctx).Model(ctx, runner.Full(one.Ref)) // the notice then says less
+		client := p.client(ctx)
+		m, _ = client.Model(ctx, runner.Full(one.Ref)) // without it the notice says less
+		client.Close()
 	}
 	wish(p.s.lookRunner)
 	cancelled := pull.Err() != nil

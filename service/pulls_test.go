@@ -426,8 +426,11 @@ func TestADiskThatIsFull(t *testing.T) {
 	if err := os.Mkdir(store, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := exec.Command("mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", store).Run(); err != nil {
+	if os.Getuid() != 0 {
 		t.Skip("only root can make a small disk")
+	}
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", store).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
 	t.Cleanup(func() { _ = exec.Command("umount", store).Run() })
 	parts, err := lab.Build(t.Context())

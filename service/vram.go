@@ -295,7 +295,7 @@ func (s *Supervisor) watchVRAM(ctx context.Context) {
 			}
 			if m, ok := onCPU(v, now.Models); ok {
 				warnings = append(warnings, Warning{"gpu_unused", runner.Short(m.Tag) + " is loaded, and the GPU holds next to nothing: the engine computes on the CPU, and is slow",
-					"install a Model Runner for this GPU: docker model reinstall-runner --gpu cuda; or see switchyard doctor"})
+					"see what is missing: switchyard doctor"})
 			}
 		} else {
 			short = strain{}

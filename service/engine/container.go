@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -166,8 +167,8 @@ func seenContainer(found container.InspectResponse) Seen {
 
 // published is where the container's plain HTTP port is reached from here, and an
 // address among them that other machines reach; the Docker bridge's is none.
-func published(bindings nat.PortMap) (url, exposed string) {
-	url = fmt.Sprintf("http://127.0.0.1:%d", Port)
+func published(bindings nat.PortMap) (address, exposed string) {
+	address = fmt.Sprintf("http://127.0.0.1:%d", Port)
 	chosen := false
 	for _, port := range slices.SortedFunc(maps.Keys(bindings), func(a, b nat.Port) int { return cmp.Compare(a, b) }) {
 		if port.Port() == tlsPort || port.Proto() != "tcp" {
@@ -183,14 +184,14 @@ func published(bindings nat.PortMap) (url, exposed string) {
 			if b.HostPort == "" || b.HostPort == "0" || chosen && !loopback(host) {
 				continue
 			}
-			url = "http://" + net.JoinHostPort(host, b.HostPort)
+			address = "http://" + net.JoinHostPort(host, b.HostPort)
 			chosen = true
 			if loopback(host) {
-				return url, exposed
+				return address, exposed
 			}
 		}
 	}
-	return url, exposed
+	return address, exposed
 }
 
 func (c *containerEngine) Watch(ctx context.Context, changed func()) {
@@ -256,7 +257,7 @@ func (c *containerEngine) Start(ctx context.Context) error {
 		if last.Container == "" || !c.hasImage(ctx) {
 			return err
 		}
-		return c.Install(ctx, Install{Port: portOf(last.URL)}, func(string) {})
+		return c.Install(ctx, Install{Port: PortOf(last.URL)}, func(string) {})
 	}
 	if err != nil {
 		return err
@@ -278,9 +279,13 @@ func (c *containerEngine) hasImage(ctx context.Context) bool {
 	return err == nil && len(images) > 0
 }
 
-func portOf(url string) int {
-	_, port, _ := net.SplitHostPort(strings.TrimPrefix(url, "http://"))
-	n, _ := strconv.Atoi(port)
+// PortOf is the port that an address names; 0 when it names none.
+func PortOf(address string) int {
+	u, err := url.Parse(address)
+	if err != nil {
+		return 0
+	}
+	n, _ := strconv.Atoi(u.Port())
 	return n
 }
 
@@ -292,8 +297,8 @@ func (c *containerEngine) starting(err error, found *container.InspectResponse) 
 		return nil
 	}
 	if portError.MatchString(err.Error()) {
-		url, _ := published(found.HostConfig.PortBindings)
-		return portTaken(portOf(url), err)
+		address, _ := published(found.HostConfig.PortBindings)
+		return portTaken(PortOf(address), err)
 	}
 	return c.failed("Model Runner's container does not start", err)
 }

@@ -93,7 +93,7 @@ func (d *desktopEngine) command(ctx context.Context, progress func(string), args
 	if runtime.GOOS == "windows" {
 		name += ".exe"
 	}
-	docker := lookPath(name, d.getenv("PATH"))
+	docker := LookPath(name, d.getenv("PATH"))
 	if docker == "" {
 		return &Error{Code: NoDocker, Why: "the docker command is not on the PATH", Remedy: "start Docker Desktop by hand, and enable Model Runner in its settings (AI)"}
 	}

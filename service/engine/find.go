@@ -235,7 +235,7 @@ func (s Search) program() (path string, args []string) {
 		}
 	}
 	for _, name := range []string{"model-runner", "dmr"} {
-		if path := lookPath(name+suffix, s.Getenv("PATH")); path != "" {
+		if path := LookPath(name+suffix, s.Getenv("PATH")); path != "" {
 			return path, serve(path)
 		}
 	}
@@ -250,11 +250,11 @@ func (s Search) llamaServer() string {
 	if runtime.GOOS == "windows" {
 		name += ".exe"
 	}
-	return lookPath(name, s.Getenv("PATH"))
+	return LookPath(name, s.Getenv("PATH"))
 }
 
-// lookPath is exec.LookPath for a PATH that is not this process's own.
-func lookPath(name, path string) string {
+// LookPath is exec.LookPath for a PATH that is not this process's own.
+func LookPath(name, path string) string {
 	for _, dir := range filepath.SplitList(path) {
 		if file, err := exec.LookPath(filepath.Join(dir, name)); err == nil && filepath.IsAbs(dir) {
 			return file
