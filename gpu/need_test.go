@@ -168,6 +168,10 @@ func FuzzNeeds(f *testing.F) {
 	f.Fuzz(func(t *testing.T, arch, blocks, kv, embedding string, context, parallel int) {
 		need := Needs(Model{Size: 1, Keys: keys(arch, "block_count", blocks, "attention.head_count_kv", kv, "embedding_length", embedding, "attention.head_count", "32")},
 			Setting{Context: context % (1 << 22), Parallel: parallel % 64})
-		_ = need
+		for _, part := range []int64{need.Weights, need.KV, need.Recurrent, need.Compute, need.Overhead} {
+			if part < 0 || need.Total < part {
+				t.Errorf("%+v", need)
+			}
+		}
 	})
 }

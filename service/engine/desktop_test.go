@@ -20,8 +20,9 @@ import (
 // docs.docker.com/ai/model-runner/get-started, docs.docker.com/desktop/features/desktop-cli
 // and cmd/cli/desktop in docker/model-runner v1.2.6.
 type desktopDouble struct {
-	dir string
-	env map[string]string
+	dir    string
+	env    map[string]string
+	server *http.Server
 }
 
 // newDesktopDouble runs the socket when the file "up" is there, and the API when
@@ -46,7 +47,15 @@ case "$*" in
 "desktop disable model-runner") rm -f enabled ;;
 esac
 `, dir))
-	listener, err := net.Listen("unix", filepath.Join(dir, "docker.sock"))
+	d.listen(t)
+	t.Cleanup(func() { _ = d.server.Close() })
+	return d
+}
+
+// listen opens the socket, again where it was closed.
+func (d *desktopDouble) listen(t *testing.T) {
+	t.Helper()
+	listener, err := net.Listen("unix", filepath.Join(d.dir, "docker.sock"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,9 +81,8 @@ esac
 			http.NotFound(w, r)
 		}
 	})}
+	d.server = server
 	go func() { _ = server.Serve(listener) }()
-	t.Cleanup(func() { _ = server.Close() })
-	return d
 }
 
 func (d *desktopDouble) has(file string) bool { return exists(filepath.Join(d.dir, file)) }
@@ -153,6 +161,18 @@ func TestDockerDesktop(t *testing.T) {
 			e.Watch(ctx, func() { changed <- struct{}{} })
 		}()
 		<-changed
+		if err := d.server.Close(); err != nil {
+			t.Fatal(err)
+		}
+		<-changed
+		if seen := e.Look(t.Context()); seen.State != Stopped {
+			t.Errorf("Docker Desktop went, and it is %+v", seen)
+		}
+		d.listen(t)
+		<-changed
+		if seen := e.Look(t.Context()); seen.State != Running {
+			t.Errorf("Docker Desktop came, and it is %+v", seen)
+		}
 		stop()
 		<-ended
 	})

@@ -186,6 +186,21 @@ func TestOverASocketAndThePrefix(t *testing.T) {
 	}
 }
 
+// The real runner's part is in TestProofsOnARealRunner.
+func TestAnOldRunnerDoesNotKnowAnthropicsAPI(t *testing.T) {
+	old := httptest.NewServer(http.NotFoundHandler())
+	defer old.Close()
+	client := NewClient(Endpoint{URL: old.URL})
+	defer client.Close()
+	if known, err := client.Anthropic(t.Context()); known || err != nil {
+		t.Errorf("%v %v", known, err)
+	}
+	old.Close()
+	if known, err := client.Anthropic(t.Context()); known || err == nil {
+		t.Errorf("a runner that does not answer: %v %v", known, err)
+	}
+}
+
 func TestChoose(t *testing.T) {
 	models := []Model{
 		{ID: "sha256:aaaaaaaaaa", Tags: []string{"docker.io/ai/qwen3-coder:latest"}},
