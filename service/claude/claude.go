@@ -41,6 +41,7 @@ type Destination struct {
 	Context int    // tokens; 0 when unknown
 	Way     Way
 	Direct  string // the runner's own address for Claude Code, for when the gateway ends; empty: it has none
+	Agent   *Agent // for the sessions that are started from now on; nil: their own choice
 }
 
 // Way is how requests get from Claude Code to the runner.

@@ -45,10 +45,14 @@ func switchAndDie(order string) int {
 	to.Model = fields[3]
 	target := UserTarget(os.Getenv("TARGET"))
 	var err error
-	if Route(fields[0]) == repoint {
+	switch route := Route(fields[0]); route {
+	case repoint:
 		_, err = l.Repoint(context.Background(), target, gatewayAddress)
-	} else {
-		_, err = l.Switch(context.Background(), target, Route(fields[0]), to, nil)
+	case lean:
+		to.Agent = leanAgent
+		_, err = l.Switch(context.Background(), target, Local, to, nil)
+	default:
+		_, err = l.Switch(context.Background(), target, route, to, nil)
 	}
 	if err != nil {
 		fmt.Println(err)
@@ -90,6 +94,10 @@ var journeys = []struct {
 	{"local to cloud", "{\"env\":{\"ANTHROPIC_BASE_URL\":\"https://gw\"}}\n", []Route{Local}, Cloud},
 	{"local to no file", "-", []Route{Local}, Cloud},
 	{"local to offline", "{}", []Route{Local}, Offline},
+	{"cloud to lean", "{\"agent\": {\"a\": [1]}, \"env\":{}}", nil, lean},
+	{"no file to lean", "-", nil, lean},
+	{"lean to local", "{\n  \"theme\": \"dark\"\n}", []Route{lean}, Local},
+	{"lean to cloud", "{\n\t\"agent\": \"mine\"\n}", []Route{lean}, Cloud},
 	{"local to the gateway", "{\"env\":{\"ANTHROPIC_AUTH_TOKEN\":\"mine\"}}", []Route{Local}, repoint},
 }
 
@@ -154,6 +162,10 @@ func (h home) isRoute(t *testing.T, now []byte, original string, route Route) bo
 	}
 	e := entry{Target: h.Target, Route: route}
 	values := Values(route, destination)
+	if route == lean {
+		values = Values(Local, destination)
+		values[agentKey] = leanAgent.Name
+	}
 	if route == repoint {
 		values = Values(Local, destination)
 		values[baseURLKey], values[tokenKey] = gatewayAddress.BaseURL, gatewayAddress.Token

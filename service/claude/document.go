@@ -121,8 +121,33 @@ func (d *Document) Variable(name string) (Variable, bool) {
 	return Variable{name, literal(m.Value), d.line(m.Name.StartOffset)}, true
 }
 
-// value returns what a variable is set to, nil when it is not in the file.
+// A name that begins with topLevel is a setting beside env, not a variable in it.
+const topLevel = "/"
+
+// member finds an owned name: a variable, or a setting of the top level.
+func (d *Document) member(name string) *hujson.ObjectMember {
+	if setting, ok := strings.CutPrefix(name, topLevel); ok {
+		return last(d.root, setting)
+	}
+	if env := d.env(); env != nil {
+		return last(env, name)
+	}
+	return nil
+}
+
+// value returns what an owned name is set to, nil when it is not in the file.
 func (d *Document) value(name string) *string {
+	if strings.HasPrefix(name, topLevel) {
+		raw, ok := d.rawVariable(name)
+		if !ok {
+			return nil
+		}
+		text := string(raw)
+		if l := hujson.Literal(raw); l.Kind() == '"' {
+			text = l.String()
+		}
+		return &text
+	}
 	if v, ok := d.Variable(name); ok {
 		return &v.Value
 	}
@@ -138,32 +163,43 @@ func (d *Document) Text(name string) (Variable, bool) {
 	return Variable{name, literal(m.Value), d.line(m.Name.StartOffset)}, true
 }
 
-// rawVariable returns an entry of the env object as it stands in the file.
+// rawVariable returns an owned name's value as it stands in the file.
 func (d *Document) rawVariable(name string) ([]byte, bool) {
-	if env := d.env(); env != nil {
-		if m := last(env, name); m != nil {
-			return []byte(m.Value.Value.(hujson.Literal)), true
-		}
+	m := d.member(name)
+	if m == nil {
+		return nil, false
 	}
-	return nil, false
+	if l, ok := m.Value.Value.(hujson.Literal); ok {
+		return []byte(l), true
+	}
+	bare := hujson.Value{Value: m.Value.Value}
+	return bare.Pack(), true
 }
 
-// set gives an entry of the env object a value, in place or at the end.
+// set gives an owned name a value, in place or at the end.
 func (d *Document) set(name string, raw []byte) {
+	if m := d.member(name); m != nil {
+		m.Value.Value = hujson.Literal(raw)
+		return
+	}
+	if setting, ok := strings.CutPrefix(name, topLevel); ok {
+		d.add(d.root, setting, hujson.Literal(raw), 0)
+		return
+	}
 	env := d.env()
 	if env == nil {
 		env = &hujson.Object{}
 		d.add(d.root, "env", env, 0)
 	}
-	if m := last(env, name); m != nil {
-		m.Value.Value = hujson.Literal(raw)
-		return
-	}
 	d.add(env, name, hujson.Literal(raw), 1)
 }
 
-// unset removes an entry of the env object.
+// unset removes an owned name.
 func (d *Document) unset(name string) {
+	if setting, ok := strings.CutPrefix(name, topLevel); ok {
+		remove(d.root, setting)
+		return
+	}
 	if env := d.env(); env != nil {
 		remove(env, name)
 	}

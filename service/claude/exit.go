@@ -8,7 +8,7 @@ import (
 // pollExit waits for a process's end where the system gives no event for it.
 func pollExit(ctx context.Context, s Session) error {
 	pause := 500 * time.Millisecond
-	for running(s.PID, s.ProcStart) {
+	for running(s) {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

@@ -24,7 +24,7 @@ func WaitExit(ctx context.Context, s Session) error {
 			_ = f.Close()
 		}
 	}()
-	if !running(s.PID, s.ProcStart) {
+	if !running(s) {
 		return nil
 	}
 	conn, err := f.SyscallConn()

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Scope says which files and variables decide for a Claude Code started in a folder.
@@ -16,6 +17,8 @@ type Scope struct {
 	ConfigDir  string   // the user's configuration folder
 	Project    string   // the folder Claude Code is started in; empty: no project
 	Environ    []string // the shell's variables, NAME=value
+	Launch     *Launch  // of a running session; nil: none in particular
+	Files      *Files   // remembers what was read; may be nil
 }
 
 // Place is one layer's word on a variable.
@@ -34,8 +37,54 @@ type Setting struct {
 }
 
 type source struct {
-	layer Layer
-	file  string
+	layer  Layer
+	file   string
+	inline string // the settings themselves, where a command line has them
+}
+
+// Files remembers settings files by their size and time, so that many sessions can
+// be looked at often. It is for one goroutine. The zero value is ready.
+type Files struct {
+	read map[string]fileRead
+}
+
+type fileRead struct {
+	info fs.FileInfo // nil: there is no such file
+	doc  *Document
+	err  error
+}
+
+// load is as the function load.
+func (f *Files) load(file string) (*Document, error) {
+	info, err := os.Stat(file)
+	if err != nil {
+		info = nil
+	}
+	before, known := f.read[file]
+	if known && (info == nil) == (before.info == nil) && (info == nil || os.SameFile(info, before.info) && info.Size() == before.info.Size() && info.ModTime().Equal(before.info.ModTime())) {
+		return before.doc, before.err
+	}
+	if f.read == nil || len(f.read) > maxFiles {
+		f.read = map[string]fileRead{}
+	}
+	now := fileRead{info: info}
+	now.doc, now.err = load(file)
+	f.read[file] = now
+	return now.doc, now.err
+}
+
+// maxFiles bounds what is remembered.
+const maxFiles = 2000
+
+// load reads a layer; nil when there is none. The error is a *Refusal for one that Claude Code skips.
+func (s Scope) load(src source) (*Document, error) {
+	switch {
+	case src.inline != "":
+		return parseFile("--settings", []byte(src.inline))
+	case s.Files != nil:
+		return s.Files.load(src.file)
+	}
+	return load(src.file)
 }
 
 // sources lists the files, strongest first.
@@ -46,28 +95,30 @@ func (s Scope) sources() []source {
 		slices.Sort(drops)
 		for _, file := range slices.Backward(drops) { // a later file overrules an earlier one
 			if !strings.HasPrefix(filepath.Base(file), ".") {
-				all = append(all, source{Managed, file})
+				all = append(all, source{layer: Managed, file: file})
 			}
 		}
-		all = append(all, source{Managed, filepath.Join(s.ManagedDir, "managed-settings.json")})
+		all = append(all, source{layer: Managed, file: filepath.Join(s.ManagedDir, "managed-settings.json")})
 	}
+	all = append(all, s.Launch.sources(s.Project)...)
 	if s.Project != "" {
 		dir := filepath.Join(s.Project, ".claude")
-		all = append(all, source{ProjectLocal, filepath.Join(dir, "settings.local.json")})
+		all = append(all, source{layer: ProjectLocal, file: filepath.Join(dir, "settings.local.json")})
 		if dir != s.ConfigDir { // in the home folder the project's file is the user's
-			all = append(all, source{Project, filepath.Join(dir, "settings.json")})
+			all = append(all, source{layer: Project, file: filepath.Join(dir, "settings.json")})
 		}
 	}
-	return append(all, source{User, filepath.Join(s.ConfigDir, "settings.json")})
+	all = append(all, source{layer: User, file: filepath.Join(s.ConfigDir, "settings.json")})
+	return slices.DeleteFunc(all, func(src source) bool { return !s.Launch.reads(src.layer) })
 }
 
 // Explain lists the variables that decide where Claude Code's requests go and
-// how it treats the model, and the settings model and apiKeyHelper, wherever
-// one is set. skipped are the files that Claude Code ignores whole, and why.
+// how it treats the model, and the settings agent, apiKeyHelper and model,
+// wherever one is set. skipped are the files that Claude Code ignores whole, and why.
 func (s Scope) Explain() (settings []Setting, skipped []*Refusal) {
 	found := map[string][]Place{}
 	for _, src := range s.sources() {
-		doc, err := load(src.file)
+		doc, err := s.load(src)
 		if err != nil {
 			var refusal *Refusal
 			if !errors.As(err, &refusal) {
@@ -84,7 +135,7 @@ func (s Scope) Explain() (settings []Setting, skipped []*Refusal) {
 				found[v.Name] = append(found[v.Name], Place{src.layer, src.file, v.Line, v.Value})
 			}
 		}
-		for _, name := range []string{"model", "apiKeyHelper"} {
+		for _, name := range []string{"agent", "apiKeyHelper", "model"} {
 			if v, ok := doc.Text(name); ok {
 				found[name] = append(found[name], Place{src.layer, src.file, v.Line, v.Value})
 			}
@@ -137,7 +188,7 @@ func (s Scope) Stronger(t Target) *Refusal {
 		if src.file == t.File {
 			return nil
 		}
-		doc, err := load(src.file)
+		doc, err := s.load(src)
 		if err != nil || doc == nil {
 			continue // Claude Code skips such a file as well
 		}
@@ -253,6 +304,8 @@ type Status struct {
 	Way     Way       // how requests get there
 	Direct  string    // the runner's own address, when Way is Gateway
 	Token   string    // what the file authenticates requests with
+	Since   time.Time // when Route came into force; zero when that is not known
+	Agent   string    // the agent file that new sessions take; empty: their own choice
 	Drift   []string  // owned keys that somebody changed after the switch
 	Waiting []Session // sessions that still see keys as "" after a return to cloud
 	Pinned  *Place    // a "model" setting that names one model rather than an alias
@@ -287,15 +340,20 @@ func (l *Ledger) Inspect(t Target) (Status, error) {
 		status.Pinned = &Place{User, t.File, v.Line, v.Value}
 	}
 	if force == nil {
+		status.Since = l.folder(t).lastEnd()
 		return status, nil
 	}
 	if force.returning() {
+		status.Since = force.Since
 		status.Waiting = stillRunning(force.Waiting)
 		return status, nil
 	}
 	if status.BaseURL == force.BaseURL {
 		status.Route, status.Model, status.Context = force.Route, force.Model, force.Context
-		status.Way, status.Direct = force.Way, force.Direct
+		status.Way, status.Direct, status.Since = force.Way, force.Direct, force.Since
+		if force.Agent != nil {
+			status.Agent = force.Agent.Name
+		}
 	}
 	undone := true
 	for _, k := range force.Keys {
@@ -306,7 +364,7 @@ func (l *Ledger) Inspect(t Target) (Status, error) {
 		case k.Name == baseURLKey: // what matters most comes first
 			status.Drift = slices.Insert(status.Drift, 0, k.Name)
 		default:
-			status.Drift = append(status.Drift, k.Name)
+			status.Drift = append(status.Drift, spoken(k.Name))
 		}
 	}
 	if undone {
@@ -320,4 +378,13 @@ func (l *Ledger) Inspect(t Target) (Status, error) {
 func alias(model string) bool {
 	model, _, _ = strings.Cut(strings.ToLower(model), "[")
 	return slices.Contains([]string{"", "default", "opus", "sonnet", "haiku", "fable", "opusplan", "best"}, model)
+}
+
+// modified is when a file was written last; zero when it cannot be told.
+func modified(file string) time.Time {
+	info, err := os.Stat(file)
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
 }

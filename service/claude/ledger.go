@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -56,6 +57,8 @@ type entry struct {
 	Way      Way       `json:"way,omitempty"`
 	Direct   string    `json:"direct,omitempty"`
 	Switched time.Time `json:"switched"`
+	Since    time.Time `json:"since,omitzero"` // when this route came into force
+	Agent    *Agent    `json:"agent,omitempty"`
 
 	Before  string `json:"before,omitempty"` // name of the copy; empty when there was no file
 	After   string `json:"after"`            // sum of the file as Switchyard wrote it; empty when it removed it
@@ -73,7 +76,7 @@ type entry struct {
 
 // key is one owned variable. A nil value stands for "not in the file".
 type key struct {
-	Name string  `json:"name"`
+	Name string  `json:"name"`          // with topLevel before it: no variable
 	New  *string `json:"new"`           // what Switchyard wants there
 	Old  *string `json:"old"`           // what stands there without Switchyard
 	Raw  []byte  `json:"raw,omitempty"` // Old as it is spelled in the file
@@ -309,4 +312,23 @@ func sum(data []byte) string {
 	}
 	s := sha256.Sum256(data)
 	return hex.EncodeToString(s[:])
+}
+
+// lastEnd is when the target last came back to the cloud; zero when it is not known.
+func (f folder) lastEnd() time.Time {
+	names, err := os.ReadDir(f.path)
+	if err != nil {
+		return time.Time{}
+	}
+	var at time.Time
+	for _, n := range names {
+		digits, ok := strings.CutPrefix(strings.TrimSuffix(n.Name(), ".json"), "past-")
+		if !ok {
+			continue
+		}
+		if nanos, err := strconv.ParseInt(digits, 10, 64); err == nil && time.Unix(0, nanos).After(at) {
+			at = time.Unix(0, nanos)
+		}
+	}
+	return at
 }

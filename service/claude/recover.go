@@ -71,8 +71,18 @@ func (f folder) recover() error {
 	if err != nil {
 		return err
 	}
+	force, err := f.read("entry.json")
+	if err != nil {
+		return err
+	}
 	if sum(now) == e.After || holds(now, e) {
+		if err := f.retire(force, e); err != nil {
+			return err
+		}
 		return f.commit(e)
+	}
+	if err := f.takeBack(e, force); err != nil {
+		return err
 	}
 	if err := f.disk.remove(filepath.Join(f.path, "pending.json")); err != nil {
 		return err

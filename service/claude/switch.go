@@ -85,6 +85,9 @@ func (l *Ledger) Switch(ctx context.Context, t Target, route Route, to Destinati
 		next.BaseURL, next.Model, next.Context, next.Way, next.Direct = to.BaseURL, to.Model, to.Context, to.Way, to.Direct
 		values := force.extra()
 		maps.Copy(values, Values(route, to))
+		if next.Agent = to.Agent.in(t); next.Agent != nil {
+			values[agentKey] = next.Agent.Name
+		}
 		maps.Copy(values, extra)
 		return f.apply(ctx, next, values)
 	}
@@ -106,7 +109,7 @@ func (e *entry) extra() map[string]string {
 	}
 	own := Values(Offline, Destination{Context: 1})
 	for _, k := range e.Keys {
-		if _, ours := own[k.Name]; !ours && k.New != nil {
+		if _, ours := own[k.Name]; !ours && k.New != nil && k.Name != agentKey {
 			values[k.Name] = *k.New
 		}
 	}
@@ -123,7 +126,7 @@ func waitFor(t Target, force *entry) ([]Session, error) {
 }
 
 func stillRunning(sessions []Session) []Session {
-	return slices.DeleteFunc(slices.Clone(sessions), func(s Session) bool { return !running(s.PID, s.ProcStart) })
+	return slices.DeleteFunc(slices.Clone(sessions), func(s Session) bool { return !running(s) })
 }
 
 // apply is the transaction: from whatever is in force to next, with these values.
@@ -163,17 +166,23 @@ func (f folder) attempt(e entry, values map[string]string) (Outcome, error) {
 		values = emptied(force, base)
 	}
 	e.Switched = f.now()
+	if e.Since = e.Switched; force != nil && force.Route == e.Route && !force.Since.IsZero() {
+		e.Since = force.Since
+	}
 	after, err := e.edit(now, base, values, force)
 	if err != nil {
 		return Outcome{}, err
 	}
+	if e.Agent, err = f.agent(e.Agent, force, len(e.Waiting) > 0); err != nil {
+		return Outcome{}, err
+	}
 	if force != nil {
 		e.MadeDir = force.MadeDir
-		if sameBytes(now, after) && force.After == sum(after) && force.Route == e.Route && force.Model == e.Model && force.Way == e.Way && force.Direct == e.Direct && len(force.Waiting) == len(e.Waiting) {
+		if force.Agent.same(e.Agent) && sameBytes(now, after) && force.After == sum(after) && force.Route == e.Route && force.Model == e.Model && force.Way == e.Way && force.Direct == e.Direct && len(force.Waiting) == len(e.Waiting) {
 			return out, nil
 		}
 	}
-	if err := f.write(&e, real, now, base, after); err != nil {
+	if err := f.write(&e, force, real, now, base, after); err != nil {
 		if recovery := f.recover(); recovery != nil {
 			return Outcome{}, errors.Join(whyNotWritten(file, err), recovery)
 		}
@@ -211,7 +220,7 @@ func (f folder) base(file string, now []byte, force *entry) (base []byte, kept [
 		switch {
 		case same(present, k.Old):
 		case !same(present, k.New) && !same(present, k.Was):
-			kept = append(kept, k.Name)
+			kept = append(kept, spoken(k.Name))
 		case k.Old == nil:
 			doc.unset(k.Name)
 		default:
@@ -229,7 +238,7 @@ func (f folder) base(file string, now []byte, force *entry) (base []byte, kept [
 
 // emptied are the variables that a running session must see as "": those that
 // the route being left had added. An empty NO_PROXY would mask the shell's, and
-// moves nothing.
+// moves nothing; an agent is for new sessions only.
 func emptied(force *entry, base []byte) map[string]string {
 	values := map[string]string{}
 	doc, err := Parse(base)
@@ -237,7 +246,7 @@ func emptied(force *entry, base []byte) map[string]string {
 		return nil
 	}
 	for _, k := range force.Keys {
-		if k.New != nil && doc.value(k.Name) == nil && strings.ToUpper(k.Name) != noProxyKey {
+		if k.New != nil && doc.value(k.Name) == nil && k.Name != agentKey && strings.ToUpper(k.Name) != noProxyKey {
 			values[k.Name] = ""
 		}
 	}
@@ -285,7 +294,7 @@ func (e *entry) edit(now, base []byte, values map[string]string, force *entry) (
 func same(a, b *string) bool { return a == b || a != nil && b != nil && *a == *b }
 
 // write makes the record durable, moves the new file into place and commits.
-func (f folder) write(e *entry, real string, now, base, after []byte) (err error) {
+func (f folder) write(e, force *entry, real string, now, base, after []byte) (err error) {
 	if e.Before, err = f.keepBefore(base); err != nil {
 		return err
 	}
@@ -299,7 +308,13 @@ func (f folder) write(e *entry, real string, now, base, after []byte) (err error
 	if err := f.savePending(e); err != nil {
 		return err
 	}
+	if err := f.install(e.Agent); err != nil {
+		return err
+	}
 	if err := f.move(e, now, after); err != nil {
+		return err
+	}
+	if err := f.retire(force, e); err != nil {
 		return err
 	}
 	return f.commit(e)

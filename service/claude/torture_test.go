@@ -14,6 +14,11 @@ import (
 
 var destination = Destination{BaseURL: "http://127.0.0.1:12434/anthropic", Token: "switchyard", Model: "docker.io/ai/tiny:latest", Context: 65536}
 
+// lean stands for a journey to local with an agent file.
+const lean Route = "lean"
+
+var leanAgent = &Agent{Name: "lean", Text: []byte("---\nname: lean\n---\nBe short.\n")}
+
 // bench is a home folder with one target and a ledger.
 type home struct {
 	Target
@@ -48,7 +53,11 @@ func (h home) get(t testing.TB) string {
 
 func (h home) to(t testing.TB, route Route) Outcome {
 	t.Helper()
-	out, err := h.ledger.Switch(t.Context(), h.Target, route, destination, nil)
+	to := destination
+	if route == lean {
+		route, to.Agent = Local, leanAgent
+	}
+	out, err := h.ledger.Switch(t.Context(), h.Target, route, to, nil)
 	if err != nil {
 		t.Fatalf("switch to %s: %v", route, err)
 	}
@@ -396,7 +405,9 @@ func FuzzLocalAndBack(f *testing.F) {
 			t.Fatalf("an unedited file changed: %q", doc.bytes())
 		}
 		e := entry{Target: Target{File: "settings.json"}, Route: Local}
-		local, err := e.edit(file, file, Values(Local, destination), nil)
+		values := Values(Local, destination)
+		values[agentKey] = "lean"
+		local, err := e.edit(file, file, values, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -405,7 +416,7 @@ func FuzzLocalAndBack(f *testing.F) {
 		if err != nil {
 			t.Fatalf("the edited file is broken: %v\n%q", err, local)
 		}
-		for name, want := range Values(Local, destination) {
+		for name, want := range values {
 			if v := again.value(name); v == nil || *v != want {
 				t.Fatalf("%s is not set", name)
 			}

@@ -71,7 +71,7 @@ func (g *Gateway) exchange(w http.ResponseWriter, r *http.Request, isTurn bool) 
 	defer x.answer.close()
 	x.identify()
 	if isTurn {
-		g.sessions.begin(&x.record)
+		g.sessions.begin(&x.record, x.side)
 		g.changed()
 		defer func() {
 			x.finish()
@@ -216,7 +216,7 @@ func (x *exchange) answered(resp *http.Response) error {
 		stream := newEvents(resp.Body, x.req.model)
 		stream.first = func() { x.first = time.Now() }
 		stream.gone = func() bool { return x.in.Context().Err() != nil }
-		stream.end = func(f *failure) { x.fault, x.usage = f, stream.usage }
+		stream.end = func(f *failure) { x.fault, x.usage, x.record.Cut = f, stream.usage, stream.cut }
 		resp.Body = stream
 		resp.Header.Set("Content-Type", kind)
 		resp.Header.Set("Cache-Control", "no-cache")
@@ -237,12 +237,12 @@ func (x *exchange) answered(resp *http.Response) error {
 		x.replace(resp, broken("it is not a stream; what answers may not be Docker Model Runner"))
 		return nil
 	}
-	out, said, err := answerJSON(body, x.req.model)
+	out, said, cut, err := answerJSON(body, x.req.model)
 	if err != nil {
 		x.replace(resp, broken(err.Error()+"; what answers may not be Docker Model Runner"))
 		return nil
 	}
-	x.first, x.usage = time.Now(), said
+	x.first, x.usage, x.record.Cut = time.Now(), said, cut
 	x.replaceBody(resp, out)
 	return nil
 }
@@ -301,6 +301,7 @@ func (x *exchange) finish() {
 	if r.Context > 0 {
 		r.ContextUsedPct = round(100 * float64(r.InputTokens+r.OutputTokens) / float64(r.Context))
 	}
+	r.Bytes = x.body.size
 	x.g.learn(r.Model, x.body.size, r.InputTokens)
 	x.g.sessions.end(r, x.side)
 	if x.model.Missing {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 )
 
 // errQueueFull says that too many requests wait already.
@@ -14,6 +15,7 @@ var errQueueFull = errors.New("the queue is full")
 type turn struct {
 	session string
 	side    bool // a subagent's or a title job: after the session's own turns
+	since   time.Time
 	ready   chan struct{}
 }
 
@@ -38,7 +40,7 @@ func newQueue(bound int) *queue {
 // enter waits for a turn; limit is how many may run at a time from now on. leave
 // must be called when err is nil.
 func (q *queue) enter(ctx context.Context, session string, side bool, limit int) (leave func(), err error) {
-	t := &turn{session: session, side: side, ready: make(chan struct{})}
+	t := &turn{session: session, side: side, since: time.Now(), ready: make(chan struct{})}
 	q.mu.Lock()
 	q.limit = limit
 	if q.count >= q.limit && len(q.waiting) >= q.bound {
@@ -126,9 +128,15 @@ func (q *queue) forget() {
 	}
 }
 
-// load is how many requests run and wait.
-func (q *queue) load() (running, waiting int) {
+// load is what it holds.
+func (q *queue) load() Load {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.count, len(q.waiting)
+	l := Load{Running: q.count, Waiting: len(q.waiting), Slots: q.limit}
+	for _, t := range q.waiting {
+		if l.Oldest.IsZero() || t.since.Before(l.Oldest) {
+			l.Oldest = t.since
+		}
+	}
+	return l
 }

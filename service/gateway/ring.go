@@ -23,6 +23,8 @@ type Record struct {
 	TokensPerS     float64   `json:"tokens_per_s"` // of the output, from its first piece on
 	Context        int       `json:"context"`      // tokens; 0 when unknown
 	ContextUsedPct float64   `json:"context_used_pct"`
+	Bytes          int64     `json:"bytes"` // of the request as the engine got it
+	Cut            bool      `json:"cut"`   // the answer was cut off at the greatest length that its request allows
 	Error          Reason    `json:"error"`
 }
 

@@ -16,12 +16,19 @@ type Session struct {
 	ContextUsedPct float64   `json:"context_used_pct"` // after its last turn
 	Requests       int       `json:"requests"`         // subagents and side jobs included
 	Running        int       `json:"running"`
-	Last           time.Time `json:"last"`        // when its last request ended
-	NearlyFull     bool      `json:"nearly_full"` // it has passed NearlyFullPct; stays so
+	InputTokens    int       `json:"input_tokens"` // of all its requests
+	OutputTokens   int       `json:"output_tokens"`
+	Cut            int       `json:"cut"`         // answers that were cut off
+	Overflows      int       `json:"overflows"`   // prompts that were too long
+	Last           time.Time `json:"last"`        // when its last request came or ended
+	NearlyFull     bool      `json:"nearly_full"` // it has passed NearlyFullPct, and not been compacted since
 }
 
 // NearlyFullPct is how much of its context a session may use before its user is told.
 const NearlyFullPct = 85
+
+// roomAgainPct is below what a session that was nearly full has been compacted.
+const roomAgainPct = 60
 
 // maxSessions is how many sessions are remembered.
 const maxSessions = 100
@@ -35,7 +42,7 @@ type sessions struct {
 
 func newSessions() *sessions { return &sessions{all: map[string]*Session{}} }
 
-func (s *sessions) begin(r *Record) {
+func (s *sessions) begin(r *Record, side bool) {
 	if r.SessionID == "" {
 		return
 	}
@@ -50,6 +57,9 @@ func (s *sessions) begin(r *Record) {
 	known.Requests++
 	known.Running++
 	known.Last = r.Time
+	if !side {
+		known.Model = r.Model
+	}
 }
 
 func (s *sessions) end(r *Record, side bool) {
@@ -64,11 +74,19 @@ func (s *sessions) end(r *Record, side bool) {
 	}
 	known.Running--
 	known.Last = time.Now()
+	known.InputTokens += r.InputTokens
+	known.OutputTokens += r.OutputTokens
+	if r.Cut {
+		known.Cut++
+	}
+	if r.Error == Overflow {
+		known.Overflows++
+	}
 	if side || r.Error != "" { // a side job's prompt is not the session's
 		return
 	}
 	known.Model, known.Context, known.ContextUsedPct = r.Model, r.Context, r.ContextUsedPct
-	known.NearlyFull = known.NearlyFull || r.ContextUsedPct >= NearlyFullPct
+	known.NearlyFull = r.ContextUsedPct >= NearlyFullPct || known.NearlyFull && r.ContextUsedPct >= roomAgainPct
 }
 
 // forget makes room for one more session.
@@ -87,12 +105,22 @@ func (s *sessions) forget() {
 	}
 }
 
+// Load is what one model has to do.
+type Load struct {
+	Model   string    `json:"model"`
+	Running int       `json:"running"`
+	Waiting int       `json:"waiting"`
+	Slots   int       `json:"slots"`           // requests at a time
+	Oldest  time.Time `json:"oldest,omitzero"` // since when the longest has waited; zero: none waits
+}
+
 // Snapshot is what the gateway does at this moment.
 type Snapshot struct {
 	Running    int       `json:"running"`      // requests at the engine
 	Waiting    int       `json:"waiting"`      // requests in the queue
 	TokensPerS float64   `json:"tokens_per_s"` // of the last answer; 0 when it is long ago
 	Sessions   []Session `json:"sessions"`     // by id
+	Loads      []Load    `json:"loads"`        // by model; of those that were asked
 }
 
 // RateAge is how long the last answer's speed is worth showing.
@@ -100,14 +128,16 @@ const RateAge = 2 * time.Minute
 
 // Snapshot takes one.
 func (g *Gateway) Snapshot() Snapshot {
-	out := Snapshot{Sessions: []Session{}}
+	out := Snapshot{Sessions: []Session{}, Loads: []Load{}}
 	g.mu.Lock()
-	queues := slices.Collect(maps.Values(g.queues))
+	queues := maps.Clone(g.queues)
 	g.mu.Unlock()
-	for _, q := range queues {
-		running, waiting := q.load()
-		out.Running += running
-		out.Waiting += waiting
+	for _, model := range slices.Sorted(maps.Keys(queues)) {
+		load := queues[model].load()
+		load.Model = model
+		out.Running += load.Running
+		out.Waiting += load.Waiting
+		out.Loads = append(out.Loads, load)
 	}
 	s := g.sessions
 	s.mu.Lock()

@@ -54,6 +54,7 @@ type events struct {
 	blocks  int    // of content that have begun
 	spoke   bool   // there was a text, or a tool call
 	stopped bool   // the message is complete, or an error event said why not
+	cut     bool   // the answer ended because it became too long
 	failed  *failure
 	usage   usage
 	done    bool
@@ -155,6 +156,9 @@ data: {"type":"content_block_stop","index":%d}
 
 `
 
+// maxTokens is why an answer stops that became as long as its request allows.
+const maxTokens = "max_tokens"
+
 // listen looks for the first words of an answer.
 func (e *events) listen(data []byte) {
 	var said struct {
@@ -200,9 +204,15 @@ func (e *events) data(data []byte) (written bool) {
 		e.out = append(append(e.out, renamed...), '\n')
 		return true
 	case "message_delta":
-		var delta struct{ Usage usage }
-		if json.Unmarshal(data, &delta) == nil {
-			e.usage.add(delta.Usage)
+		var said struct {
+			Delta struct {
+				StopReason string `json:"stop_reason"`
+			}
+			Usage usage
+		}
+		if json.Unmarshal(data, &said) == nil {
+			e.usage.add(said.Usage)
+			e.cut = said.Delta.StopReason == maxTokens
 		}
 	case "error", "": // llama.cpp writes an error in its own shape, older ones without a name
 		said := readUpstream(data)
@@ -293,19 +303,21 @@ func renameMessage(document []byte, asked, within string) (out []byte, said usag
 	return whole.bytes(), said, true
 }
 
-// answerJSON checks and repairs an answer that was not streamed.
-func answerJSON(body []byte, asked string) (out []byte, said usage, err error) {
+// answerJSON checks and repairs an answer that was not streamed. cut tells whether it
+// became too long.
+func answerJSON(body []byte, asked string) (out []byte, said usage, cut bool, err error) {
 	message, err := members(body)
 	if err != nil {
-		return nil, said, fmt.Errorf("it is not a message: %w", err)
+		return nil, said, false, fmt.Errorf("it is not a message: %w", err)
 	}
 	if field(message, "type") != "message" {
-		return nil, said, errors.New("it is not a message")
+		return nil, said, false, errors.New("it is not a message")
 	}
+	cut = field(message, "stop_reason") == maxTokens
 	content := find(message, "content")
 	blocks, err := elements(content)
 	if err != nil && content.Kind() != 'n' && content != nil {
-		return nil, said, errors.New("its content is not a list")
+		return nil, said, cut, errors.New("its content is not a list")
 	}
 	if !slices.ContainsFunc(blocks, func(v jsontext.Value) bool {
 		b, err := members(v)
@@ -329,5 +341,5 @@ func answerJSON(body []byte, asked string) (out []byte, said usage, err error) {
 	}
 	repaired := object(message, "")
 	out, said, _ = renameMessage(repaired.bytes(), asked, "")
-	return out, said, nil
+	return out, said, cut, nil
 }

@@ -341,8 +341,8 @@ func TestTheQueueIsFairAndBounded(t *testing.T) {
 		if got, want := strings.Join(order, " "), "a b c a b+ a+ a+ a+"; got != want {
 			t.Errorf("order %s, want %s", got, want)
 		}
-		if running, waiting := q.load(); running+waiting != 0 || len(q.running) != 0 {
-			t.Errorf("left behind: %d %d %v", running, waiting, q.running)
+		if load := q.load(); load.Running+load.Waiting != 0 || len(q.running) != 0 {
+			t.Errorf("left behind: %+v %v", load, q.running)
 		}
 	})
 }

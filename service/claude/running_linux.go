@@ -6,10 +6,10 @@ import (
 	"os"
 )
 
-// running tells whether the process lives and is the one that started at start
-// (field 22 of /proc/<pid>/stat; empty when unknown).
-func running(pid int, start string) bool {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+// running tells whether the session's process lives and is the one that wrote the
+// record: field 22 of /proc/<pid>/stat is when it started.
+func running(s Session) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.PID))
 	if err != nil {
 		return false
 	}
@@ -18,5 +18,5 @@ func running(pid int, start string) bool {
 	if len(fields) < 20 || string(fields[0]) == "Z" {
 		return false
 	}
-	return start == "" || string(fields[19]) == start
+	return s.ProcStart == "" || string(fields[19]) == s.ProcStart
 }

@@ -1,0 +1,147 @@
+package claude
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// agentKey is the setting that names the agent file of new sessions.
+const agentKey = topLevel + "agent"
+
+// Agent is an agent file that a switch installs in a configuration folder and
+// makes the one of the sessions started from then on. Its prompt takes the place
+// of Claude Code's own, its list of tools that of all tools.
+type Agent struct {
+	Name    string `json:"name"`
+	Text    []byte `json:"text"` // the whole file
+	Path    string `json:"path"` // where it stands; filled by the switch
+	MadeDir bool   `json:"made_dir,omitempty"`
+	Theirs  bool   `json:"theirs,omitempty"` // somebody else's file stands there: it is taken as it is, and stays
+}
+
+// in is the agent for a target. A project's is its own, so that going back in one
+// place takes nothing from the other, and stands in the user's folder, so that
+// nothing appears in the project.
+func (a *Agent) in(t Target) *Agent {
+	if a == nil {
+		return nil
+	}
+	own := *a
+	if t.Project != "" {
+		own.Name += "-" + t.id()[:6]
+		own.Text = []byte(strings.Replace(string(a.Text), "name: "+a.Name+"\n", "name: "+own.Name+"\n", 1))
+	}
+	own.Path = filepath.Join(t.ConfigDir, "agents", own.Name+".md")
+	return &own
+}
+
+func (a *Agent) same(b *Agent) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Path == b.Path && string(a.Text) == string(b.Text) && a.Theirs == b.Theirs
+}
+
+func (a *Agent) temp() string {
+	return filepath.Join(filepath.Dir(a.Path), "."+filepath.Base(a.Path)+".switchyard")
+}
+
+// agent decides about the agent file before anything is written. One that is left
+// stays for as long as sessions are waited for.
+func (f folder) agent(wanted *Agent, force *entry, waiting bool) (*Agent, error) {
+	if wanted == nil {
+		if waiting && force != nil {
+			return force.Agent, nil
+		}
+		return nil, nil
+	}
+	there, err := readIfExists(wanted.Path)
+	if err != nil {
+		return nil, refuseFile(wanted.Path, err)
+	}
+	a := *wanted
+	before := (*Agent)(nil)
+	if force != nil && force.Agent != nil && force.Agent.Path == a.Path {
+		before = force.Agent
+		a.MadeDir = before.MadeDir
+	}
+	switch {
+	case there == nil:
+		a.MadeDir = a.MadeDir || missing(filepath.Dir(a.Path))
+	case string(there) == string(a.Text):
+	case before == nil, before.Theirs, string(there) != string(before.Text) && string(there) != string(a.Text):
+		a.Theirs = true
+	}
+	return &a, nil
+}
+
+// install puts the agent file where it belongs, unless somebody else's is there.
+func (f folder) install(a *Agent) error {
+	if a == nil || a.Theirs {
+		return nil
+	}
+	if there, err := readIfExists(a.Path); err != nil || there != nil && string(there) == string(a.Text) {
+		return err
+	}
+	dir := filepath.Dir(a.Path)
+	if missing(dir) {
+		if err := f.disk.do("mkdir", dir, func() error { return os.MkdirAll(dir, 0o700) }); err != nil {
+			return err
+		}
+	}
+	if err := f.disk.remove(a.temp()); err != nil {
+		return err
+	}
+	if err := f.disk.write(a.temp(), a.Text, nil); err != nil {
+		return err
+	}
+	if err := f.disk.publish(a.temp(), a.Path); err != nil {
+		return err
+	}
+	return f.disk.syncDir(dir)
+}
+
+// retire removes the agent file of the entry that was in force, when the next one has it no more.
+func (f folder) retire(force, next *entry) error {
+	if force == nil || force.Agent == nil || next.Agent != nil && next.Agent.Path == force.Agent.Path {
+		return nil
+	}
+	return f.removeAgent(force.Agent)
+}
+
+// removeAgent removes what the switch installed; a file that somebody changed stays.
+func (f folder) removeAgent(a *Agent) error {
+	if err := f.disk.remove(a.temp()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	there, err := readIfExists(a.Path)
+	if err != nil {
+		return err
+	}
+	if there != nil && !a.Theirs && string(there) == string(a.Text) {
+		if err := f.disk.remove(a.Path); err != nil {
+			return err
+		}
+	}
+	if a.MadeDir {
+		_ = os.Remove(filepath.Dir(a.Path)) // stays when somebody put something into it
+	}
+	return nil
+}
+
+// takeBack undoes what a transaction did to the agent file before it was killed.
+func (f folder) takeBack(e, force *entry) error {
+	if e.Agent == nil {
+		return nil
+	}
+	if force == nil || force.Agent == nil || force.Agent.Path != e.Agent.Path {
+		return f.removeAgent(e.Agent)
+	}
+	return f.install(force.Agent)
+}
+
+// spoken is an owned name as people know it.
+func spoken(name string) string { return strings.TrimPrefix(name, topLevel) }

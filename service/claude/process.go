@@ -1,0 +1,101 @@
+package claude
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/shirou/gopsutil/v4/process"
+)
+
+// Process is what a Claude Code was started with, as far as the system tells.
+type Process struct {
+	Launch  *Launch  // nil: its arguments cannot be read
+	Environ []string // NAME=value, of the variables that have a say; nil: it cannot be read
+}
+
+// inspect reads a process. What it does not need of the environment it does not keep.
+func inspect(pid int) *Process {
+	p := &process.Process{Pid: int32(pid)} //nolint:gosec // a process number
+	out := &Process{}
+	if args, err := p.CmdlineSlice(); err == nil && len(args) > 0 {
+		launch := ParseLaunch(args)
+		out.Launch = &launch
+	}
+	if environ, err := p.Environ(); err == nil && len(environ) > 0 {
+		out.Environ = []string{}
+		for _, pair := range environ {
+			if name, _, ok := strings.Cut(pair, "="); ok && relevant(name) {
+				out.Environ = append(out.Environ, pair)
+			}
+		}
+	}
+	return out
+}
+
+// Launch is what a Claude Code's arguments say of its settings and its model.
+type Launch struct {
+	Settings []string // of --settings: files, or the JSON itself
+	Sources  []string // of --setting-sources: user, project, local; nil: all of them
+	Model    string   // of --model
+	Agent    string   // of --agent
+}
+
+// ParseLaunch reads a command line as Claude Code does.
+func ParseLaunch(args []string) Launch {
+	var l Launch
+	for i := 0; i < len(args); i++ {
+		name, value, joined := strings.Cut(args[i], "=")
+		if args[i] == "--" {
+			break
+		}
+		if name == "--bare" {
+			l.Sources = []string{}
+		}
+		if !slices.Contains([]string{"--settings", "--setting-sources", "--model", "--agent"}, name) {
+			continue
+		}
+		if !joined {
+			if i++; i == len(args) {
+				break
+			}
+			value = args[i]
+		}
+		switch name {
+		case "--settings":
+			l.Settings = append(l.Settings, value)
+		case "--setting-sources":
+			l.Sources = strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' })
+		case "--model":
+			l.Model = value
+		case "--agent":
+			l.Agent = value
+		}
+	}
+	return l
+}
+
+// sources are the command line's layer, strongest first: of several --settings the
+// last one counts.
+func (l *Launch) sources(cwd string) (all []source) {
+	if l == nil || len(l.Settings) == 0 {
+		return nil
+	}
+	value := l.Settings[len(l.Settings)-1]
+	if strings.HasPrefix(strings.TrimSpace(value), "{") {
+		return []source{{layer: CommandLine, inline: value}}
+	}
+	if !filepath.IsAbs(value) && cwd != "" {
+		value = filepath.Join(cwd, value)
+	}
+	return []source{{layer: CommandLine, file: value}}
+}
+
+// reads tells whether the launch leaves a layer in force.
+func (l *Launch) reads(layer Layer) bool {
+	if l == nil || l.Sources == nil {
+		return true
+	}
+	name := map[Layer]string{User: "user", Project: "project", ProjectLocal: "local"}[layer]
+	return name == "" || slices.Contains(l.Sources, name)
+}
