@@ -42,7 +42,7 @@ func run(ctx context.Context) int {
 		folder = "" // a folder that was removed: no project decides then
 	}
 	return cli.Run(ctx, cli.Env{
-		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Terminal: term.IsTerminal(int(os.Stderr.Fd())),
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Terminal: term.IsTerminal(int(os.Stderr.Fd())), Interactive: term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())),
 		Folder: folder, Home: home, Environ: os.Environ(),
 		Paths: service.UserPaths(), Program: service.Executable(), Version: version, Tray: tray.Run,
 	}, os.Args[1:])

@@ -25,6 +25,7 @@ type Env struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Terminal       bool // Stderr is a terminal: progress may be drawn
+	Interactive    bool // Stdin is one too: a person can be asked
 	Folder         string
 	Home           string
 	Environ        []string
@@ -69,8 +70,11 @@ func (c *commands) exit(err error) int {
 	var usage usageError
 	var command *service.Error
 	var reported errReported
+	var session exitCode
 	kind := service.Failed
 	switch {
+	case errors.As(err, &session):
+		return int(session)
 	case errors.As(err, &reported):
 		kind = reported.kind
 	case errors.As(err, &usage):
@@ -118,7 +122,7 @@ Without a command it starts the tray.`,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON")
-	root.AddCommand(c.status(), c.local(), c.cloud(), c.offline(), c.explain(), c.check(), c.models(), c.pull(), c.load(), c.unload(), c.rm(), c.context(), c.fit(), c.gpu(), c.runner(), c.doctor(), c.requests(), c.gateway(), c.guard(), c.version())
+	root.AddCommand(c.status(), c.local(), c.cloud(), c.offline(), c.explain(), c.check(), c.models(), c.pull(), c.load(), c.unload(), c.rm(), c.context(), c.fit(), c.gpu(), c.runner(), c.doctor(), c.sessions(), c.run(), c.requests(), c.gateway(), c.guard(), c.version())
 	root.InitDefaultCompletionCmd()
 	return root
 }

@@ -16,6 +16,8 @@ type switchFlags struct {
 	projects, targets []string
 	context           string
 	force, direct     bool
+	lean              bool
+	leanGiven         func() bool
 }
 
 func (f *switchFlags) add(cmd *cobra.Command, toLocal bool) {
@@ -25,6 +27,8 @@ func (f *switchFlags) add(cmd *cobra.Command, toLocal bool) {
 	if toLocal {
 		flags.StringVar(&f.context, "context", "", "context in tokens that Claude Code is told, such as 64K (default: the model's)")
 		flags.BoolVar(&f.force, "force", false, "switch without proving that it will work")
+		flags.BoolVar(&f.lean, "lean", false, "sessions started from now on have a short prompt and few tools, for small models; --lean=false ends that")
+		f.leanGiven = func() bool { return flags.Changed("lean") }
 		flags.BoolVar(&f.direct, "direct", false, "point Claude Code to Model Runner itself, not to the gateway of the running Switchyard")
 	}
 }
@@ -36,6 +40,9 @@ func (f *switchFlags) request(y *service.Yard, route claude.Route, folder string
 	}
 	for _, dir := range f.targets {
 		r.Targets = append(r.Targets, y.Folder(dir))
+	}
+	if f.leanGiven != nil && f.leanGiven() {
+		r.Lean = &f.lean
 	}
 	if len(args) > 0 {
 		r.Model = args[0]

@@ -1,10 +1,14 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"strings"
+	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,21 +33,24 @@ func (c *commands) supervised(ctx context.Context, what string) (*service.Superv
 
 func (c *commands) requests() *cobra.Command {
 	var follow bool
+	var session string
 	cmd := &cobra.Command{
 		Use: "requests", Short: "Show what the gateway served: sessions, tokens, times", Args: noArgs,
 		Long: `Requests lists the last 1,000 requests that the gateway of the running
-Switchyard served, oldest first. They are kept in memory only, and nothing of
-what was said is.`,
+Switchyard served, oldest first, and their totals. They are kept in memory only,
+and nothing of what was said is.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			const what = "listing the requests"
 			running, err := c.supervised(cmd.Context(), what)
 			if err != nil {
 				return err
 			}
-			print, finish := c.requestsText, func() error { return nil }
+			var sums totals
+			print := func(r gateway.Record) error { sums.add(r); return c.requestsText(r) }
+			finish := func() error { _, err := io.WriteString(c.Stdout, sums.text()); return err }
 			switch {
 			case c.json && follow: // one object a line
-				print = c.printLine
+				print, finish = c.printLine, func() error { return nil }
 			case c.json:
 				all := []gateway.Record{}
 				print = func(r gateway.Record) error { all = append(all, r); return nil }
@@ -51,7 +58,12 @@ what was said is.`,
 			default:
 				fmt.Fprint(c.Stdout, requestsHead)
 			}
-			err = running.Requests(cmd.Context(), follow, print)
+			err = running.Requests(cmd.Context(), follow, func(r gateway.Record) error {
+				if session != "" && !strings.HasPrefix(r.SessionID, session) {
+					return nil
+				}
+				return print(r)
+			})
 			switch {
 			case err != nil && cmd.Context().Err() == nil:
 				return &service.Error{Kind: service.Failed, What: what, Why: err.Error(), Remedy: "start Switchyard again if it ended", Err: err}
@@ -62,10 +74,11 @@ what was said is.`,
 		},
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on and print new ones")
+	cmd.Flags().StringVar(&session, "session", "", "only this session's; the beginning of its id is enough")
 	return cmd
 }
 
-const requestsHead = "TIME      SESSION   MODEL                     STATUS     INPUT    CACHED   OUTPUT   FIRST   TOTAL  QUEUED   TOK/S  CONTEXT  ERROR\n"
+const requestsHead = "TIME      SESSION   MODEL                     STATUS     INPUT    CACHED   OUTPUT   FIRST   TOTAL  QUEUED   TOK/S  CONTEXT  NOTE\n"
 
 func (c *commands) requestsText(r gateway.Record) error {
 	session := r.SessionID[:min(len(r.SessionID), 8)]
@@ -75,8 +88,81 @@ func (c *commands) requestsText(r gateway.Record) error {
 	seconds := func(ms int64) string { return fmt.Sprintf("%.1fs", float64(ms)/1000) }
 	_, err := fmt.Fprintf(c.Stdout, "%-8s  %-9s %-25s %6d  %8d  %8d %8d %7s %7s %7s  %6.1f  %6.1f%%  %s\n",
 		r.Time.Local().Format(time.TimeOnly), session, runner.Short(r.Model), r.Status, r.InputTokens, r.CachedTokens, r.OutputTokens,
-		seconds(r.TTFT), seconds(r.Duration), seconds(r.Queued), r.TokensPerS, r.ContextUsedPct, r.Error)
+		seconds(r.TTFT), seconds(r.Duration), seconds(r.Queued), r.TokensPerS, r.ContextUsedPct, note(r))
 	return err
+}
+
+// note is what is remarkable about a request.
+func note(r gateway.Record) string {
+	switch {
+	case r.Error == gateway.Overflow:
+		return "too long for the context: Claude Code compacts"
+	case r.Error != "":
+		return string(r.Error)
+	case r.Cut:
+		return "answer cut off at its greatest length"
+	}
+	return ""
+}
+
+// totals are the sums of one session on one model each, in the order of their coming.
+type totals struct {
+	keys []totalKey
+	sums map[totalKey]*total
+}
+
+type totalKey struct{ session, model string }
+
+type total struct{ requests, input, cached, output, cut, overflows, failed int }
+
+func (t *totals) add(r gateway.Record) {
+	key := totalKey{r.SessionID, r.Model}
+	if t.sums == nil {
+		t.sums = map[totalKey]*total{}
+	}
+	if t.sums[key] == nil {
+		t.keys = append(t.keys, key)
+		t.sums[key] = &total{}
+	}
+	sum := t.sums[key]
+	sum.requests++
+	sum.input += r.InputTokens
+	sum.cached += r.CachedTokens
+	sum.output += r.OutputTokens
+	switch {
+	case r.Error == gateway.Overflow:
+		sum.overflows++
+	case r.Error != "":
+		sum.failed++
+	case r.Cut:
+		sum.cut++
+	}
+}
+
+// text is the totals' table; what was cut off and what overflowed stands below it.
+func (t *totals) text() string {
+	if len(t.keys) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString("\n")
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "TOTAL OF SESSION\tMODEL\tREQUESTS\tINPUT\tCACHED\tOUTPUT\tCUT OFF\tTOO LONG\tFAILED")
+	cut, overflows := 0, 0
+	for _, key := range t.keys {
+		sum := t.sums[key]
+		cut, overflows = cut+sum.cut, overflows+sum.overflows
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", cmp.Or(key.session, "none"), runner.Short(key.model),
+			sum.requests, sum.input, sum.cached, sum.output, sum.cut, sum.overflows, sum.failed)
+	}
+	_ = w.Flush()
+	if cut > 0 {
+		fmt.Fprintf(&b, "! %s cut off at the greatest length that Claude Code allows\n  → ask for smaller steps, or take a larger context: the length allowed is an eighth of it\n", service.Count(cut, "answer was", "answers were"))
+	}
+	if overflows > 0 {
+		fmt.Fprintf(&b, "! %s too long for the context\n  → Claude Code compacts then; a larger context (switchyard context MODEL N) makes it rarer\n", service.Count(overflows, "prompt was", "prompts were"))
+	}
+	return b.String()
 }
 
 func (c *commands) gateway() *cobra.Command {

@@ -49,8 +49,12 @@ func statusText(s service.State, home string, now time.Time) string {
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", head, tilde(t.File, home), t.Route, note)
 	}
-	if n := len(s.Sessions); n > 0 {
-		fmt.Fprintf(w, "Sessions\t%d running\n", n)
+	for i, one := range s.Sessions {
+		head := ""
+		if i == 0 {
+			head = "Sessions"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", head, one.Place(), one.Route, runner.Short(one.Model))
 	}
 	_ = w.Flush()
 	b.WriteString(warningText(s.Warnings))

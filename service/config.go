@@ -22,6 +22,7 @@ type Config struct {
 	Targets         []string `toml:"targets"`          // further Claude Code configuration folders
 	Notifications   *bool    `toml:"notifications"`    // nil: yes
 	GatewayPort     int      `toml:"gateway_port"`     // 0: 12480
+	Lean            *bool    `toml:"lean"`             // new local sessions have the lean profile; nil: as the menu says
 	Parallel        int      `toml:"parallel"`         // requests at a time for a model; 0: what it bears
 	StartRunner     *bool    `toml:"start_runner"`     // Switchyard may start Model Runner by itself; nil: yes
 	Engine          string   `toml:"engine"`           // container, desktop or process; empty: find it
@@ -59,6 +60,7 @@ func LoadConfig(path string, getenv func(string) string) (Config, []Warning, err
 		"SWITCHYARD_MANAGED_SETTINGS": func(v string) error { c.ManagedSettings = v; return nil },
 		"SWITCHYARD_NOTIFICATIONS":    func(v string) error { return setBool(&c.Notifications, v) },
 		"SWITCHYARD_START_RUNNER":     func(v string) error { return setBool(&c.StartRunner, v) },
+		"SWITCHYARD_LEAN":             func(v string) error { return setBool(&c.Lean, v) },
 		"SWITCHYARD_GATEWAY_PORT":     func(v string) error { return setNumber(&c.GatewayPort, v) },
 		"SWITCHYARD_PARALLEL":         func(v string) error { return setNumber(&c.Parallel, v) },
 	} {
@@ -116,6 +118,9 @@ func (p Paths) Log() string { return filepath.Join(p.State, "switchyard.log") }
 
 // stopped marks that a person stopped the runner: nobody but a person starts it again.
 func (p Paths) stopped() string { return filepath.Join(p.State, "runner-stopped") }
+
+// lean marks that new local sessions have the lean profile.
+func (p Paths) lean() string { return filepath.Join(p.State, "lean") }
 
 func (p Paths) lastModel() string { return filepath.Join(p.State, "model") }
 

@@ -14,8 +14,12 @@ import (
 	"switchyard/service/claude"
 )
 
-// farewell is what a supervisor that ends in order tells its guard.
-const farewell = "bye"
+// What a supervisor that ends in order tells its guard: to end too, or to serve the
+// sessions that nothing can lead past the gateway (switchyard run) to their end.
+const (
+	farewell = "bye"
+	stayOn   = "stay"
+)
 
 // A guard learns by its environment how many listeners it was given, and how
 // many before it have taken a killed one's place without a fresh start.
@@ -37,6 +41,7 @@ type guard struct {
 
 	mu       sync.Mutex
 	inUse    bool      // Claude Code is pointed to the gateway
+	staying  bool      // it goes on when this process ends
 	expected time.Time // until then it may be in a moment
 	up       chan struct{}
 }
@@ -60,13 +65,18 @@ func (g *guard) want(inUse bool) {
 	wish(g.wake)
 }
 
+// soon starts the guard without waiting for it.
+func (g *guard) soon() (up <-chan struct{}) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.expected = time.Now().Add(guardExpect)
+	wish(g.wake)
+	return g.up
+}
+
 // expect starts the guard before a switch writes the gateway's address anywhere.
 func (g *guard) expect(ctx context.Context) {
-	g.mu.Lock()
-	g.expected = time.Now().Add(guardExpect)
-	up := g.up
-	g.mu.Unlock()
-	wish(g.wake)
+	up := g.soon()
 	select {
 	case <-up:
 	case <-g.done:
@@ -101,7 +111,7 @@ func (g *guard) run(ctx context.Context) {
 	defer close(g.done)
 	pause := guardPause
 	var ended <-chan struct{} // nil while none runs
-	var dismiss func()
+	var dismiss func(word string)
 	var retry <-chan time.Time // nil when none is awaited
 	for {
 		wanted, lapse := g.wanted()
@@ -115,15 +125,19 @@ func (g *guard) run(ctx context.Context) {
 			}
 			g.isUp(true)
 		case !wanted && ended != nil:
-			dismiss()
+			dismiss(farewell)
 			<-ended
 			ended, pause = nil, guardPause
 			g.isUp(false)
 		}
 		select {
 		case <-ctx.Done():
-			if ended != nil {
-				dismiss()
+			switch {
+			case ended == nil:
+			case g.stays():
+				dismiss(stayOn)
+			default:
+				dismiss(farewell)
 				<-ended
 			}
 			return
@@ -139,8 +153,21 @@ func (g *guard) run(ctx context.Context) {
 	}
 }
 
-// start starts one process; dismiss tells it to end.
-func (g *guard) start() (ended <-chan struct{}, dismiss func(), err error) {
+// stay makes the guard go on when this process ends.
+func (g *guard) stay() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.staying = true
+}
+
+func (g *guard) stays() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.staying
+}
+
+// start starts one process; dismiss tells it what to do now that this one ends.
+func (g *guard) start() (ended <-chan struct{}, dismiss func(word string), err error) {
 	cmd := exec.Command(g.serving.options.Program, "guard")
 	cmd.Args[0] = "switchyard" // for the process list
 	cmd.Dir = g.serving.s.yard.Home
@@ -163,16 +190,16 @@ func (g *guard) start() (ended <-chan struct{}, dismiss func(), err error) {
 		_ = cmd.Wait()
 		close(done)
 	}()
-	return done, func() {
-		_, _ = io.WriteString(parent, farewell)
+	return done, func(word string) {
+		_, _ = io.WriteString(parent, word)
 		_ = parent.Close()
 	}, nil
 }
 
 // Guard waits for the end of the process that started it, which it learns by its
 // standard input. After an orderly end it ends too. Else it supervises in that
-// one's place, without a tray, until another Switchyard starts or no target is
-// pointed to the gateway any more.
+// one's place, without a tray, until another Switchyard starts or nothing is pointed
+// to the gateway any more.
 func Guard(ctx context.Context, y *Yard, log *slog.Logger, parent io.Reader) error {
 	listeners := inherited(y.number(guardVariable))
 	defer func() {
@@ -180,6 +207,7 @@ func Guard(ctx context.Context, y *Yard, log *slog.Logger, parent io.Reader) err
 			_ = l.Close()
 		}
 	}()
+	resting := false
 	said := make(chan string, 1)
 	go func() { // ends with the process at the latest
 		words, _ := io.ReadAll(bufio.NewReader(parent))
@@ -192,8 +220,13 @@ func Guard(ctx context.Context, y *Yard, log *slog.Logger, parent io.Reader) err
 		if words == farewell {
 			return nil
 		}
+		resting = words == stayOn
 	}
-	log.Warn("the Switchyard before was killed; its guard keeps the gateway up")
+	if resting {
+		log.Info("Switchyard ended; its guard serves the sessions of switchyard run to their end")
+	} else {
+		log.Warn("the Switchyard before was killed; its guard keeps the gateway up")
+	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	s := NewSupervisor(y, log)
@@ -201,7 +234,7 @@ func Guard(ctx context.Context, y *Yard, log *slog.Logger, parent io.Reader) err
 	if y.number(turnVariable) >= guardTurns {
 		program = ""
 	}
-	s.Serve(Serve{Listeners: listeners, Program: program, IsGuard: true})
+	s.Serve(Serve{Listeners: listeners, Program: program, IsGuard: true, Resting: resting})
 	states := s.Subscribe()
 	go func() { // ends with the supervisor
 		for {
@@ -234,8 +267,12 @@ func Executable() string {
 	return path
 }
 
-// gatewayInUse tells whether Claude Code is pointed to the gateway anywhere.
+// gatewayInUse tells whether Claude Code is pointed to the gateway anywhere, by its
+// settings or by a session's own.
 func (s State) gatewayInUse() bool {
+	if s.runs > 0 {
+		return true
+	}
 	for _, t := range s.Targets {
 		if t.Way == claude.Gateway {
 			return true

@@ -758,7 +758,7 @@ func (k *keeper) tell(ctx context.Context) {
 
 // needs is what Claude Code needs of the runner in a State.
 func (s State) needs() wants {
-	if s.Route == claude.Cloud {
+	if s.Route == claude.Cloud && s.runs == 0 {
 		return wants{}
 	}
 	return wants{route: true, model: s.Model}

@@ -19,6 +19,7 @@ type Serve struct {
 	Listeners []net.Listener // of the gateway, from the process before; none: its port is opened
 	Program   string         // the executable that guards the gateway; empty: nobody does
 	IsGuard   bool           // it took a killed one's place, and ends when another Switchyard starts
+	Resting   bool           // a guard that only serves who is there: no settings are pointed to it
 }
 
 // defaultPort is the gateway's when the configuration names none.
@@ -190,6 +191,9 @@ func (v *serving) rotate() error {
 // person wants it otherwise: after a start, a killed supervisor, another port, a
 // new token.
 func (v *serving) lead(ctx context.Context) {
+	if v.options.Resting {
+		return
+	}
 	here := v.address()
 	v.s.yard.each(ctx, v.s.log, func(t claude.Target, now claude.Status) (claude.Destination, bool) {
 		to := claude.Destination{BaseURL: here.URL, Token: here.Token, Way: claude.Gateway, Direct: now.Direct}
@@ -299,6 +303,10 @@ func (s *Supervisor) startServing(ctx context.Context, stop func(), owned *sync.
 				<-time.After(reload) // the running sessions follow in this time; until then they are answered here
 			}
 			cancel()
+			if s.present().runs > 0 {
+				v.close(grace) // before the guard opens the same socket
+				v.guard.stay()
+			}
 		}
 		endGuard()
 		<-v.guard.done

@@ -207,6 +207,7 @@ func (s *serving) controlHandler() http.Handler {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /gateway", func(w http.ResponseWriter, _ *http.Request) { reply(w, s.state()) })
+	mux.HandleFunc("GET /run", func(w http.ResponseWriter, r *http.Request) { reply(w, s.forRun(r.Context(), r.FormValue("model"))) })
 	mux.HandleFunc("GET /address", func(w http.ResponseWriter, r *http.Request) {
 		s.guard.expect(r.Context()) // whoever asks is about to write it into settings
 		reply(w, s.address())

@@ -17,10 +17,12 @@ import (
 
 // State is everything the faces show. It is a value: what it holds is replaced, never changed in place.
 type State struct {
-	Route    claude.Route `json:"route"`    // of the first target
-	Model    string       `json:"model"`    // full tag; empty in the cloud
-	Context  int          `json:"context"`  // tokens; 0 when unknown or in the cloud
-	BaseURL  string       `json:"base_url"` // empty: Anthropic
+	Route    claude.Route `json:"route"`          // of the first target
+	Since    time.Time    `json:"since,omitzero"` // of this route, when it is known
+	Lean     bool         `json:"lean"`           // new local sessions have the lean profile
+	Model    string       `json:"model"`          // full tag; empty in the cloud
+	Context  int          `json:"context"`        // tokens; 0 when unknown or in the cloud
+	BaseURL  string       `json:"base_url"`       // empty: Anthropic
 	Targets  []Target     `json:"targets"`
 	Runner   Runner       `json:"runner"`
 	Gateway  Gateway      `json:"gateway"`
@@ -35,6 +37,9 @@ type State struct {
 	Busy    string  `json:"busy,omitempty"`   // what is being done just now
 	Doubt   Warning `json:"doubt,omitzero"`   // why what is being done may fail
 	Failure Failure `json:"-"`                // the last command that failed
+
+	stale []Session // records that killed processes left behind
+	runs  int       // sessions that switchyard run started through the gateway
 }
 
 // Target is one Claude Code configuration.
@@ -134,18 +139,6 @@ type Model struct {
 	Used         time.Time   `json:"used,omitzero"` // when Claude Code was pointed to it, or asked it, last
 }
 
-// Session is a running Claude Code.
-type Session struct {
-	PID       int    `json:"pid"`
-	SessionID string `json:"session_id"`
-	CWD       string `json:"cwd"`
-	Kind      string `json:"kind"`
-	Version   string `json:"version"`
-	Status    string `json:"status"`
-
-	ContextUsedPct float64 `json:"context_used_pct"` // after its last turn through the gateway; 0 when unknown
-}
-
 // Warning is something that a person should know, with what to do about it.
 type Warning struct {
 	Code   string `json:"code"`
@@ -179,34 +172,6 @@ type Error struct {
 func (e *Error) Error() string { return fmt.Sprintf("%s: %s; %s", e.What, e.Why, e.Remedy) }
 func (e *Error) Unwrap() error { return e.Err }
 
-// withUse adds to the sessions what the gateway knows of them.
-func (s State) withUse() State {
-	s.Sessions = slices.Clone(s.Sessions)
-	for i := range s.Sessions {
-		for _, use := range s.Gateway.Sessions {
-			if use.ID == s.Sessions[i].SessionID {
-				s.Sessions[i].ContextUsedPct = use.ContextUsedPct
-			}
-		}
-	}
-	return s
-}
-
-// crowded warns when more sessions use the model than its context bears at a time.
-func (s State) crowded() (Warning, bool) {
-	n := 0
-	for _, g := range s.Gateway.Sessions {
-		if g.Requests > 0 && slices.ContainsFunc(s.Sessions, func(live Session) bool { return live.SessionID == g.ID }) {
-			n++
-		}
-	}
-	if n < 2 || s.Context == 0 || n*runner.MinContext <= s.Context {
-		return Warning{}, false
-	}
-	return Warning{"sessions_crowded", fmt.Sprintf("%d sessions share a context of %s: they wait for each other", n, Tokens(s.Context)),
-		"end some, or take a larger context: switchyard context " + runner.Short(s.Model) + " " + Tokens(n*runner.MinContext)}, true
-}
-
 // derive fills what follows from the rest, so that both faces say the same.
 func (s State) derive(warnings []Warning) State {
 	s.Warnings = warnings
@@ -218,14 +183,11 @@ func (s State) derive(warnings []Warning) State {
 		s.Warnings = append(s.Warnings, Warning{"gateway_down", "Claude Code is pointed to Switchyard's gateway, which does not run",
 			"start Switchyard (switchyard), or go without it: switchyard local --direct"})
 	}
-	if s.Route != claude.Cloud {
+	if s.Route != claude.Cloud || s.runs > 0 {
 		if w, ok := s.Runner.warning(); ok {
 			s.Warnings = append(s.Warnings, w)
 		}
 		s.Warnings = append(s.Warnings, s.Runner.exposure()...)
-		if w, ok := s.crowded(); ok {
-			s.Warnings = append(s.Warnings, w)
-		}
 		if s.Runner.State == Running && s.Model != "" && !slices.ContainsFunc(s.Models, func(m Model) bool { return m.Tag == s.Model || m.ID == s.Model }) {
 			s.Warnings = append(s.Warnings, Warning{"model_missing", "Model Runner no longer has " + runner.Short(s.Model),
 				"pull it (switchyard pull " + runner.Short(s.Model) + ") or choose another model"})

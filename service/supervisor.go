@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"sync"
@@ -62,6 +63,9 @@ type command struct {
 
 // debounce gathers the events of one write before the files are read.
 const debounce = 40 * time.Millisecond
+
+// debounceSessions does so for sessions, which write their records with every turn.
+const debounceSessions = 250 * time.Millisecond
 
 // NewSupervisor makes a supervisor; Run starts it.
 func NewSupervisor(y *Yard, log *slog.Logger) *Supervisor {
@@ -186,7 +190,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	}
 	defer endServing()
 	owned.Go(func() {
-		(&fileLooker{s: s, watch: watch, exits: map[int]bool{}, ended: make(chan int), owned: &owned}).run(ctx)
+		(&fileLooker{s: s, watch: watch, exits: map[int]bool{}, ended: make(chan int), owned: &owned, cache: &claude.Files{}}).run(ctx)
 	})
 	owned.Go(func() { s.keeper.run(ctx) })
 	if s.yard.Program != "" {
@@ -202,6 +206,34 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		now.gateway = s.serving.state()
 	}
 	state := s.last
+	begun := episodes{}
+	due := time.NewTimer(time.Hour) // when time alone may change the State
+	defer due.Stop()
+	follow := func() {
+		moment := time.Now()
+		next, again := s.yard.merge(State{Runner: now.runner, Models: now.models, Gateway: now.gateway, Pulls: now.pulls, VRAM: now.vram, Warnings: now.strained, Busy: now.busy, Doubt: now.doubt, Failure: now.failure}, now.files, begun, moment)
+		due.Stop()
+		if !again.IsZero() {
+			due.Reset(max(again.Sub(moment), soonest))
+		}
+		if next.Model != "" {
+			next.Contexts = now.contexts(next.Model)
+		}
+		if next.needs() != state.needs() {
+			s.keeper.want(next.needs())
+			wish(s.lookVRAM)
+		}
+		if s.serving != nil && next.Route == claude.Offline && state.Route != claude.Offline {
+			owned.Go(func() { s.puller.endAll(ctx) })
+		}
+		if !reflect.DeepEqual(state, next) {
+			state = next
+			s.publish(state)
+			if s.serving != nil {
+				s.serving.guard.want(state.gatewayInUse())
+			}
+		}
+	}
 	var running context.CancelFunc // the switch in progress
 	var ended chan struct{}
 	for {
@@ -213,24 +245,9 @@ func (s *Supervisor) Run(ctx context.Context) error {
 			return nil
 		case fact := <-s.facts:
 			fact(&now)
-			next := s.yard.merge(State{Runner: now.runner, Models: now.models, Gateway: now.gateway, Pulls: now.pulls, VRAM: now.vram, Warnings: now.strained, Busy: now.busy, Doubt: now.doubt, Failure: now.failure}, now.files)
-			if next.Model != "" {
-				next.Contexts = now.contexts(next.Model)
-			}
-			if next.needs() != state.needs() {
-				s.keeper.want(next.needs())
-				wish(s.lookVRAM)
-			}
-			if s.serving != nil && next.Route == claude.Offline && state.Route != claude.Offline {
-				owned.Go(func() { s.puller.endAll(ctx) })
-			}
-			if !reflect.DeepEqual(state, next) {
-				state = next
-				s.publish(state)
-				if s.serving != nil {
-					s.serving.guard.want(state.gatewayInUse())
-				}
-			}
+			follow()
+		case <-due.C:
+			follow()
 		case c := <-s.commands:
 			if running != nil {
 				running()
@@ -251,6 +268,9 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	}
 }
 
+// soonest keeps a State that changes by time from being computed without a pause.
+const soonest = 50 * time.Millisecond
+
 // fact hands a change of the State to the loop.
 func (s *Supervisor) fact(ctx context.Context, f func(*known)) {
 	select {
@@ -270,6 +290,7 @@ func (s *Supervisor) perform(ctx, one context.Context, r Request) error {
 	s.log.Info("switch", "route", r.Route, "model", result.Model, "took", time.Since(start).Round(time.Millisecond), "error", err)
 	// What the switch wrote is read before it counts as done.
 	f := s.yard.lookAtFiles(ctx)
+	s.yard.lookAtSessions(&f, &claude.Roster{}, &claude.Files{})
 	s.fact(ctx, func(k *known) { k.busy, k.doubt, k.files = "", Warning{}, f })
 	if err != nil && !errors.Is(err, context.Canceled) {
 		s.failed(ctx, "Could not switch to "+string(r.Route), err)
@@ -307,17 +328,20 @@ func (s *Supervisor) publish(state State) {
 	}
 }
 
-// fileLooker is the one goroutine that reads the settings files.
+// fileLooker is the one goroutine that reads the settings files and the sessions' records.
 type fileLooker struct {
-	s     *Supervisor
-	watch *watcher
-	exits map[int]bool // sessions whose end is being waited for
-	ended chan int
-	owned *sync.WaitGroup
+	s      *Supervisor
+	watch  *watcher
+	exits  map[int]bool // processes whose end is being waited for
+	ended  chan int
+	owned  *sync.WaitGroup
+	files  files // of the last look
+	roster claude.Roster
+	cache  *claude.Files
 }
 
 func (l *fileLooker) run(ctx context.Context) {
-	var due <-chan time.Time
+	var due, dueSessions <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -327,10 +351,23 @@ func (l *fileLooker) run(ctx context.Context) {
 				due = time.After(debounce)
 			}
 			continue
-		case <-due:
-			due = nil
+		case <-l.watch.Sessions():
+			if dueSessions == nil {
+				dueSessions = time.After(debounceSessions)
+			}
+			continue
+		case <-dueSessions:
+			dueSessions = nil
+			l.lookAtSessions(ctx)
+			continue
 		case pid := <-l.ended:
 			delete(l.exits, pid)
+			if !slices.ContainsFunc(l.files.waiting, func(s claude.Session) bool { return s.PID == pid }) {
+				l.lookAtSessions(ctx)
+				continue
+			}
+		case <-due:
+			due = nil
 		case <-l.s.lookFiles:
 		}
 		l.look(ctx)
@@ -343,28 +380,52 @@ func (l *fileLooker) look(ctx context.Context) {
 	if l.s.serving != nil {
 		l.s.serving.lead(ctx)
 	}
-	f := l.s.yard.lookAtFiles(ctx)
+	l.files = l.s.yard.lookAtFiles(ctx)
 	if l.s.serving == nil {
 		g := l.s.yard.lookAtGateway(ctx)
 		l.s.fact(ctx, func(k *known) { k.gateway = g })
 	}
-	l.watch.Update()
-	for _, session := range f.waiting {
-		if l.exits[session.PID] {
+	l.lookAtSessions(ctx)
+}
+
+// lookAtSessions reads their records alone, and waits for the end of each: one that
+// is killed tells nobody.
+func (l *fileLooker) lookAtSessions(ctx context.Context) {
+	f := l.files
+	l.s.yard.lookAtSessions(&f, &l.roster, l.cache)
+	l.files = f
+	var folders []string
+	for _, one := range f.sessions {
+		if one.stale {
 			continue
 		}
-		l.exits[session.PID] = true
-		l.owned.Go(func() {
-			if claude.WaitExit(ctx, session) != nil {
-				return
-			}
-			select {
-			case l.ended <- session.PID:
-			case <-ctx.Done():
-			}
-		})
+		folders = append(folders, filepath.Join(one.CWD, ".claude"))
+		l.await(ctx, one.Session)
 	}
+	for _, p := range l.s.yard.places() {
+		l.await(ctx, p.session())
+	}
+	for _, session := range f.waiting {
+		l.await(ctx, session)
+	}
+	l.watch.Update(folders)
 	l.s.fact(ctx, func(k *known) { k.files = f })
+}
+
+func (l *fileLooker) await(ctx context.Context, session claude.Session) {
+	if l.exits[session.PID] {
+		return
+	}
+	l.exits[session.PID] = true
+	l.owned.Go(func() {
+		if claude.WaitExit(ctx, session) != nil {
+			return
+		}
+		select {
+		case l.ended <- session.PID:
+		case <-ctx.Done():
+		}
+	})
 }
 
 func (l *fileLooker) repair(ctx context.Context) {

@@ -22,6 +22,7 @@ type Request struct {
 	Folder  string          // where the request was made: its project must not overrule the switch; empty: nowhere
 	Force   bool            // without the proofs
 	Direct  bool            // past the gateway
+	Lean    *bool           // sessions started from now on have the lean profile; nil: as it was
 }
 
 // Result is what a switch did.
@@ -71,6 +72,9 @@ func (y *Yard) Switch(ctx context.Context, r Request, progress Progress) (Result
 			return Result{}, commandError(what, err)
 		}
 		result.Model, result.Context, result.BaseURL = to.Model, to.Context, to.BaseURL
+		if to.Agent, err = y.agentFor(r); err != nil {
+			return Result{}, refused(what, err)
+		}
 	}
 	var failed error
 	for _, t := range r.Targets {
@@ -88,6 +92,11 @@ func (y *Yard) Switch(ctx context.Context, r Request, progress Progress) (Result
 	}
 	if failed != nil {
 		return result, commandError(what, failed)
+	}
+	if r.Lean != nil {
+		if err := y.SetLean(*r.Lean); err != nil {
+			return result, commandError("remembering the lean profile", err)
+		}
 	}
 	if r.Route != claude.Cloud && y.Config.Model == "" {
 		if err := y.Choose(to.Model); err != nil {

@@ -5,18 +5,17 @@ import (
 	"path/filepath"
 
 	"github.com/fsnotify/fsnotify"
-
-	"switchyard/service/claude"
 )
 
 // watcher tells when a file that matters may have changed. It watches folders,
 // because everybody replaces files by renaming.
 type watcher struct {
-	yard    *Yard
-	notify  *fsnotify.Watcher
-	events  chan struct{}
-	watched map[string]bool
-	done    chan struct{}
+	yard     *Yard
+	notify   *fsnotify.Watcher
+	events   chan struct{}
+	sessions chan struct{}
+	watched  map[string]bool
+	done     chan struct{}
 }
 
 func newWatcher(y *Yard) (*watcher, error) {
@@ -25,14 +24,17 @@ func newWatcher(y *Yard) (*watcher, error) {
 		return nil, &Error{Kind: Failed, What: "watching Claude Code's settings", Why: err.Error(),
 			Remedy: "allow more watches (sysctl fs.inotify.max_user_instances)", Err: err}
 	}
-	w := &watcher{yard: y, notify: notify, events: make(chan struct{}, 1), watched: map[string]bool{}, done: make(chan struct{})}
-	w.Update()
+	w := &watcher{yard: y, notify: notify, events: make(chan struct{}, 1), sessions: make(chan struct{}, 1), watched: map[string]bool{}, done: make(chan struct{})}
+	w.Update(nil)
 	go w.forward()
 	return w, nil
 }
 
 // Events has a value when something may have changed.
 func (w *watcher) Events() <-chan struct{} { return w.events }
+
+// Sessions has a value when only records of sessions may have changed.
+func (w *watcher) Sessions() <-chan struct{} { return w.sessions }
 
 // Close ends the watching.
 func (w *watcher) Close() {
@@ -43,6 +45,7 @@ func (w *watcher) Close() {
 func (w *watcher) forward() {
 	defer close(w.done)
 	for {
+		to := w.events
 		select {
 		case event, ok := <-w.notify.Events:
 			if !ok {
@@ -51,22 +54,31 @@ func (w *watcher) forward() {
 			if event.Op == fsnotify.Chmod {
 				continue
 			}
+			if of := filepath.Base(filepath.Dir(event.Name)); of == "sessions" || of == "run" {
+				to = w.sessions
+			}
 		case _, ok := <-w.notify.Errors:
 			if !ok {
 				return
 			}
 			// Events may have been dropped: look.
 		}
-		select {
-		case w.events <- struct{}{}:
-		default:
-		}
+		wish(to)
 	}
 }
 
-// Update watches what is there now: folders appear and links move.
-func (w *watcher) Update() {
+// Update watches what is there now: folders appear and links move. also are folders
+// that matter while they are there.
+func (w *watcher) Update(also []string) {
 	wanted := map[string]bool{}
+	if dir, err := w.yard.Paths.runs(); err == nil {
+		wanted[dir] = true
+	}
+	for _, dir := range also {
+		if !missing(dir) {
+			wanted[dir] = true
+		}
+	}
 	targets := w.yard.Targets()
 	if switched, err := w.yard.ledger.Switched(); err == nil {
 		targets = append(targets, switched...)
@@ -76,7 +88,9 @@ func (w *watcher) Update() {
 		if real, err := filepath.EvalSymlinks(t.File); err == nil {
 			wanted[filepath.Dir(real)] = true
 		}
-		w.sessions(wanted, t)
+		if dir := filepath.Join(t.ConfigDir, "sessions"); !missing(dir) {
+			wanted[dir] = true
+		}
 	}
 	wanted[existing(w.yard.ledger.Dir())] = true
 	for dir := range w.watched {
@@ -86,17 +100,10 @@ func (w *watcher) Update() {
 		}
 	}
 	for dir := range wanted {
-		// Adding again costs nothing and follows a folder that was replaced.
+		// Adding again costs next to nothing and follows a folder that was replaced.
 		if err := w.notify.Add(dir); err == nil {
 			w.watched[dir] = true
 		}
-	}
-}
-
-func (w *watcher) sessions(wanted map[string]bool, t claude.Target) {
-	dir := filepath.Join(t.ConfigDir, "sessions")
-	if _, err := os.Stat(dir); err == nil {
-		wanted[dir] = true
 	}
 }
 

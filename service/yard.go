@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"switchyard/service/claude"
 	"switchyard/service/runner"
@@ -103,7 +104,10 @@ func (y *Yard) gateway(ctx context.Context) (address, bool) {
 // files is what the settings files and the ledger say.
 type files struct {
 	targets  []Target
-	sessions []Session
+	status   []targetStatus
+	sessions []sessionFacts
+	runs     int // sessions that switchyard run started through the gateway
+	lean     bool
 	warnings []Warning
 	baseURL  string
 	context  int
@@ -111,9 +115,16 @@ type files struct {
 	waiting  []claude.Session
 }
 
-// lookAtFiles reads every target, and first ends what was left open.
+// targetStatus is a target and what its files say.
+type targetStatus struct {
+	target claude.Target
+	status claude.Status
+}
+
+// lookAtFiles reads every target, and first ends what was left open. Its sessions
+// are looked at apart.
 func (y *Yard) lookAtFiles(ctx context.Context) files {
-	f := files{chosen: y.chosen()}
+	f := files{chosen: y.chosen(), lean: y.Lean()}
 	warn := func(code, text, remedy string) { f.warnings = append(f.warnings, Warning{code, text, remedy}) }
 	var err error
 	if f.waiting, err = y.ledger.Tidy(ctx); err != nil {
@@ -125,7 +136,6 @@ func (y *Yard) lookAtFiles(ctx context.Context) files {
 	if err != nil {
 		warn("ledger", "the ledger cannot be read: "+err.Error(), "see "+y.Paths.Ledger()+"; the copies named before-… in it are the settings of before")
 	}
-	seen := map[string]bool{}
 	for i, t := range unique(append(main, switched...)) {
 		status, err := y.ledger.Inspect(t)
 		if err != nil {
@@ -134,6 +144,7 @@ func (y *Yard) lookAtFiles(ctx context.Context) files {
 		if i == 0 {
 			f.baseURL, f.context = status.BaseURL, status.Context
 		}
+		f.status = append(f.status, targetStatus{t, status})
 		f.targets = append(f.targets, Target{Dir: t.Dir, File: t.File, Route: status.Route, Model: status.Model, Way: status.Way, Direct: status.Direct,
 			Drift: list(status.Drift), Waiting: len(status.Waiting)})
 		for _, w := range warnings(t, status) {
@@ -142,10 +153,6 @@ func (y *Yard) lookAtFiles(ctx context.Context) files {
 		}
 		if i >= len(main) && status.Route != claude.Cloud {
 			warn("other_target", t.File+" is "+string(status.Route)+" too", "switchyard cloud "+flagFor(t))
-		}
-		if !seen[t.ConfigDir] {
-			seen[t.ConfigDir] = true
-			f.sessions = append(f.sessions, sessions(t.ConfigDir)...)
 		}
 	}
 	if stronger := y.Scope("").Stronger(main[0]); stronger != nil {
@@ -162,15 +169,6 @@ func flagFor(t claude.Target) string {
 		return "--project " + t.Project
 	}
 	return "--target " + t.Dir
-}
-
-func sessions(configDir string) []Session {
-	live, _ := claude.Sessions(configDir)
-	var out []Session
-	for _, s := range live {
-		out = append(out, Session{PID: s.PID, SessionID: s.SessionID, CWD: s.CWD, Kind: s.Kind, Version: s.Version, Status: s.Status})
-	}
-	return out
 }
 
 // warnings puts what is odd about one target into words.
@@ -241,6 +239,7 @@ func (y *Yard) Look(ctx context.Context) State {
 		s.Pulls, _ = running.Pulls(ctx)
 	}
 	f := y.lookAtFiles(ctx)
+	y.lookAtSessions(&f, &claude.Roster{}, &claude.Files{})
 	both.Wait()
 	s.Models = y.fits(s.Models, shapes, s.VRAM)
 	// What is being done with it, and why it was given up, only the supervisor knows;
@@ -249,7 +248,8 @@ func (y *Yard) Look(ctx context.Context) State {
 		told.exposed, told.openOrigins = s.Runner.exposed, s.Runner.openOrigins
 		s.Runner = told
 	}
-	return y.merge(s, f)
+	s, _ = y.merge(s, f, episodes{}, time.Now())
+	return s
 }
 
 // lookAtGateway asks the Switchyard that runs, if one does, what its gateway does.
@@ -265,13 +265,22 @@ func (y *Yard) lookAtGateway(ctx context.Context) Gateway {
 	return g
 }
 
-// merge puts what the files say into a State that knows the runner.
-func (y *Yard) merge(s State, f files) State {
-	s.Targets, s.Sessions, s.Chosen = list(f.targets), list(f.sessions), f.chosen
+// merge puts what the files say into a State that knows the runner. again, when
+// not zero, is when time alone may change it.
+func (y *Yard) merge(s State, f files, begun episodes, now time.Time) (_ State, again time.Time) {
+	s.Targets, s.Chosen, s.Lean, s.runs = list(f.targets), f.chosen, f.lean, f.runs
+	s.Sessions, s.stale, again = world{f.status, s.Gateway, s.Runner.URL, now}.sessionsOf(f.sessions)
 	s.Models, s.Pulls = list(s.Models), list(s.Pulls)
 	s.BaseURL, s.Context = plainURL(f.baseURL), f.context
-	s = s.withUse()
+	if len(f.status) > 0 {
+		s.Since = f.status[0].status.Since
+	}
 	s = s.derive(append(append(list(y.Warnings), f.warnings...), s.Warnings...))
+	warnings, due := begun.see(s.conditions(now))
+	s.Warnings = append(s.Warnings, warnings...)
+	if !due.IsZero() && (again.IsZero() || due.Before(again)) {
+		again = due
+	}
 	// Somebody pointed Claude Code to the runner without Switchyard.
 	if s.Route == claude.Cloud && s.Runner.URL != "" && strings.TrimSuffix(s.BaseURL, "/anthropic") == s.Runner.URL {
 		s.Route = claude.Local
@@ -282,7 +291,7 @@ func (y *Yard) merge(s State, f files) State {
 		s.Warnings = append(s.Warnings, Warning{"set_by_hand", "ANTHROPIC_BASE_URL points to Model Runner, but Switchyard did not set it",
 			"switchyard explain shows where it is set; switchyard local sets all that Claude Code needs there"})
 	}
-	return s
+	return s, again
 }
 
 // tilde writes paths under the home folder short.

@@ -25,6 +25,7 @@ type Action struct {
 	Route   claude.Route    // for SwitchTo
 	Model   string          // for ChooseModel
 	Want    service.Control // for ControlRunner
+	Lean    bool            // for ToggleLean: what it shall be
 }
 
 // Verb is a kind of action.
@@ -38,6 +39,7 @@ const (
 	CancelPull
 	ResizeModel
 	ControlRunner
+	ToggleLean
 	OpenRunnerLog
 	Quit // leave the settings as they are
 	CloudThenQuit
@@ -72,9 +74,13 @@ func Menu(s service.State) []Row {
 		{Separator: true},
 		{Title: "Model", Rows: models(s)},
 		{Title: contextLine(s), Disabled: s.Model == "", Rows: contexts(s)},
+		{Title: sessionsLine(s), Rows: sessions(s)},
 		{Title: pullsLine(s), Hidden: len(active(s)) == 0, Rows: pulls(s)},
 		{Title: runnerLine(s.Runner), Rows: runnerRows(s.Runner)},
 		{Separator: true},
+		{Title: "Settings", Rows: []Row{
+			{Title: "Lean profile for new local sessions", Checkable: true, Checked: s.Lean, Action: Action{Do: ToggleLean, Lean: !s.Lean}},
+		}},
 		{Title: "Quit", Hidden: !inCloud, Action: Action{Do: Quit}},
 		{Title: "Quit…", Hidden: inCloud, Rows: []Row{
 			{Title: "Back to cloud, then quit", Action: Action{Do: CloudThenQuit}},
@@ -287,6 +293,61 @@ func isModel(m service.Model, chosen string, of int) bool {
 	return tag != ""
 }
 
+// sessionsLine counts the sessions, by their routes where these differ.
+func sessionsLine(s service.State) string {
+	counts := map[claude.Route]int{}
+	behind := ""
+	for _, one := range s.Sessions {
+		counts[one.Route]++
+		if one.Behind {
+			behind = "  ⚠"
+		}
+	}
+	if len(s.Sessions) == 0 {
+		return "Sessions"
+	}
+	var parts []string
+	for _, r := range []claude.Route{claude.Cloud, claude.Local, claude.Offline, service.Unknown} {
+		if counts[r] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", counts[r], r))
+		}
+	}
+	return "Sessions: " + strings.Join(parts, ", ") + behind
+}
+
+// sessions are the running Claude Codes; one that did not follow a switch is followed
+// by what to do.
+func sessions(s service.State) []Row {
+	rows := []Row{{Title: "no Claude Code is running", Disabled: true, Hidden: len(s.Sessions) > 0}}
+	for _, one := range s.Sessions {
+		parts := []string{one.Place(), string(one.Route)}
+		if one.Model != "" && one.Route != claude.Cloud {
+			parts = append(parts, runner.Short(one.Model))
+		}
+		if one.Lean {
+			parts = append(parts, "lean")
+		}
+		if one.ContextUsedPct > 0 {
+			parts = append(parts, fmt.Sprintf("context %.0f %%", one.ContextUsedPct))
+		}
+		if !one.Started.IsZero() {
+			parts = append(parts, "since "+service.Since(one.Started, time.Now()))
+		}
+		text := strings.Join(parts, " · ")
+		if one.Behind {
+			text = "⚠ " + text
+		}
+		rows = append(rows, Row{Title: short(text), Disabled: true})
+		if one.Reason != "" {
+			rows = append(rows, Row{Title: short("    " + one.Reason), Disabled: true})
+		}
+		if one.Remedy != "" {
+			rows = append(rows, Row{Title: short("    → " + one.Remedy), Disabled: true})
+		}
+	}
+	return rows
+}
+
 // runnerLine says how Model Runner is. The moment it started stands there, not
 // how long ago that was: nothing has to be drawn again as time goes by.
 func runnerLine(r service.Runner) string {
@@ -449,7 +510,11 @@ func nearlyFull(s service.State, g gateway.Session) Notice {
 }
 
 // tellAtOnce are the warnings that cannot wait until somebody opens the menu.
-var tellAtOnce = map[string]bool{"drift": true, "runner_down": true, "runner_failed": true, "settings_broken": true, "vram_low": true, "vram_out": true, "gpu_unused": true}
+var tellAtOnce = map[string]bool{"drift": true, "runner_down": true, "runner_failed": true, "settings_broken": true, "vram_low": true, "vram_out": true, "gpu_unused": true,
+	"sessions_behind": true, "offline_leak": true, "sessions_crowded": true, "queue_long": true, "two_models": true}
+
+// lasting are warnings whose text changes while they last.
+var lasting = map[string]bool{"sessions_behind": true, "offline_leak": true, "sessions_crowded": true, "queue_long": true, "two_models": true, "context_full": true}
 
 var tellTitle = map[string]string{
 	"drift":           "Settings were changed",
@@ -459,11 +524,17 @@ var tellTitle = map[string]string{
 	"vram_low":        "The GPU's memory is short",
 	"vram_out":        "The GPU's memory is full",
 	"gpu_unused":      "The GPU is not used",
+
+	"sessions_behind":  "Not every session followed",
+	"offline_leak":     "Not every session is offline",
+	"sessions_crowded": "More sessions than the model serves",
+	"queue_long":       "Requests wait long",
+	"two_models":       "Two models are needed at once",
 }
 
 func has(warnings []service.Warning, w service.Warning) bool {
 	for _, have := range warnings {
-		if have.Code == w.Code && have.Text == w.Text {
+		if have.Code == w.Code && (have.Text == w.Text || lasting[w.Code]) {
 			return true
 		}
 	}

@@ -17,6 +17,8 @@ var (
 	up     = service.Runner{State: service.Running, Engine: engine.Container, URL: "http://127.0.0.1:12434", Controlled: true}
 	down   = service.Runner{State: service.Stopped, Engine: engine.Container, URL: "http://127.0.0.1:12434", Controlled: true}
 	coder  = service.Model{Tag: "docker.io/ai/qwen3-coder:latest", Size: 17 << 30, Context: 262144}
+	shop   = service.Session{PID: 7, CWD: "/home/me/shop", Route: claude.Local, Model: coder.Tag, ContextUsedPct: 42}
+	behind = service.Session{PID: 8, CWD: "/home/me/api", Route: claude.Cloud, Behind: true, Reason: "its command line pins it (--settings)", Remedy: "end it, and start it without --settings"}
 	gptOSS = service.Model{Tag: "docker.io/ai/gpt-oss:20b", Size: 11 << 30, Context: 131072}
 	drift  = service.Warning{Code: "drift", Text: "settings.json: somebody changed X", Remedy: "switch again"}
 )
@@ -62,15 +64,19 @@ func TestMenu(t *testing.T) {
       Pull a model
       Model Runner does not run
   Context
+  Sessions
+      no Claude Code is running
   Model Runner: looking…
       Start
       Stop
       Restart
       Open its log
 ---
+  Settings
+      Lean profile for new local sessions
   Quit
 `},
-		{"local", service.State{Route: claude.Local, Model: coder.Tag, Context: 65536, Runner: up, Models: []service.Model{gptOSS, coder}, Sessions: make([]service.Session, 2)}, `
+		{"local", service.State{Route: claude.Local, Model: coder.Tag, Context: 65536, Runner: up, Models: []service.Model{gptOSS, coder}, Sessions: []service.Session{shop, behind}}, `
   ● Local · ai/qwen3-coder · 64K
   2 sessions
 ---
@@ -83,17 +89,24 @@ func TestMenu(t *testing.T) {
       ai/gpt-oss:20b · 11.0 GiB · 128K
     ✓ ai/qwen3-coder · 17.0 GiB · 256K
   Context: 64K
+  Sessions: 1 cloud, 1 local  ⚠
+      shop · local · ai/qwen3-coder · context 42 %
+      ⚠ api · cloud
+          its command line pins it (--settings)
+          → end it, and start it without --settings
   Model Runner: running · port 12434
       Start
       Stop
       Restart
       Open its log
 ---
+  Settings
+      Lean profile for new local sessions
   Quit…
       Back to cloud, then quit
       Quit and stay local
 `},
-		{"through the gateway, with a queue", service.State{Route: claude.Local, Model: coder.Tag, Context: 65536, Runner: up, Models: []service.Model{coder}, Sessions: make([]service.Session, 1),
+		{"through the gateway, with a queue", service.State{Route: claude.Local, Model: coder.Tag, Context: 65536, Runner: up, Models: []service.Model{coder}, Sessions: []service.Session{shop},
 			Targets: []service.Target{{Way: claude.Gateway, Direct: "http://127.0.0.1:12434/anthropic"}},
 			Gateway: service.Gateway{Snapshot: gateway.Snapshot{Running: 2, Waiting: 3, TokensPerS: 41.3}}}, `
   ● Local · ai/qwen3-coder · 64K
@@ -107,12 +120,16 @@ func TestMenu(t *testing.T) {
       Pull a model
     ✓ ai/qwen3-coder · 17.0 GiB · 256K
   Context: 64K
+  Sessions: 1 local
+      shop · local · ai/qwen3-coder · context 42 %
   Model Runner: running · port 12434
       Start
       Stop
       Restart
       Open its log
 ---
+  Settings
+      Lean profile for new local sessions
   Quit…
       Back to cloud, then quit
       Quit and stay local, without the gateway
@@ -129,12 +146,16 @@ func TestMenu(t *testing.T) {
       Pull a model
     ✓ ai/qwen3-coder · 17.0 GiB · 256K
   Context
+  Sessions
+      no Claude Code is running
   Model Runner: running · port 12434
       Start
       Stop
       Restart
       Open its log
 ---
+  Settings
+      Lean profile for new local sessions
   Quit…
       Back to cloud, then quit
 `},
@@ -152,12 +173,16 @@ func TestMenu(t *testing.T) {
     ✓ ai/gpt-oss:20b · 11.0 GiB · 128K
       ai/qwen3-coder · 17.0 GiB · 256K
   Context
+  Sessions
+      no Claude Code is running
   Model Runner: running · port 12434
       Start
       Stop
       Restart
       Open its log
 ---
+  Settings
+      Lean profile for new local sessions
   Quit
 `},
 		{"busy hides the warning", service.State{Route: claude.Offline, Busy: "Loading the model…", Runner: down, Warnings: []service.Warning{drift}}, `
@@ -172,12 +197,16 @@ func TestMenu(t *testing.T) {
       Pull a model
       Model Runner does not run
   Context
+  Sessions
+      no Claude Code is running
   Model Runner: stopped
       Start
       Stop
       Restart
       Open its log
 ---
+  Settings
+      Lean profile for new local sessions
   Quit…
       Back to cloud, then quit
       Quit and stay offline
@@ -194,12 +223,16 @@ func TestMenu(t *testing.T) {
       Pull a model
       no models yet
   Context
+  Sessions
+      no Claude Code is running
   Model Runner: running · port 12434
       Start
       Stop
       Restart
       Open its log
 ---
+  Settings
+      Lean profile for new local sessions
   Quit
 `},
 	}
@@ -377,6 +410,9 @@ func TestNotices(t *testing.T) {
 	pulled := func(state service.PullState, updated bool) service.State {
 		return service.State{Pulls: []service.Pull{{Ref: "ai/x:latest", State: state, Updated: updated, N: 7}}}
 	}
+	left := func(text string) service.State {
+		return service.State{Warnings: []service.Warning{{Code: "sessions_behind", Text: text}}}
+	}
 	failed := service.State{Failure: service.Failure{N: 1, Title: "Could not switch to local", Text: "why. what."}}
 	tests := []struct {
 		name          string
@@ -386,6 +422,8 @@ func TestNotices(t *testing.T) {
 		{"nothing", service.State{}, service.State{}, ""},
 		{"a failure", service.State{}, failed, "Could not switch to local"},
 		{"the same failure is told once", failed, failed, ""},
+		{"a session that did not follow", service.State{}, left("a session did not follow: api"), "Not every session followed"},
+		{"is told once for a switch, whatever the number", left("a session did not follow: api"), left("2 sessions did not follow"), ""},
 		{"the next one again", failed, service.State{Failure: service.Failure{N: 2, Title: "again"}}, "again"},
 		{"drift", service.State{}, service.State{Warnings: []service.Warning{drift}}, "Settings were changed"},
 		{"drift stays", service.State{Warnings: []service.Warning{drift}}, service.State{Warnings: []service.Warning{drift}}, ""},

@@ -208,6 +208,8 @@ func (t *tray) perform(ctx context.Context, stop func(), a Action) {
 		t.supervisor.CancelPull(ctx, a.Model)
 	case ResizeModel:
 		_ = t.supervisor.Resize(ctx, a.Model, a.Context)
+	case ToggleLean:
+		_ = t.supervisor.SetLean(ctx, a.Lean)
 	case ControlRunner:
 		_ = t.supervisor.Control(ctx, a.Want)
 	case OpenRunnerLog:

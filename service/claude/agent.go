@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // agentKey is the setting that names the agent file of new sessions.
@@ -15,11 +16,12 @@ const agentKey = topLevel + "agent"
 // makes the one of the sessions started from then on. Its prompt takes the place
 // of Claude Code's own, its list of tools that of all tools.
 type Agent struct {
-	Name    string `json:"name"`
-	Text    []byte `json:"text"` // the whole file
-	Path    string `json:"path"` // where it stands; filled by the switch
-	MadeDir bool   `json:"made_dir,omitempty"`
-	Theirs  bool   `json:"theirs,omitempty"` // somebody else's file stands there: it is taken as it is, and stays
+	Name    string    `json:"name"`
+	Text    []byte    `json:"text"` // the whole file
+	Path    string    `json:"path"` // where it stands; filled by the switch
+	At      time.Time `json:"at"`   // since when sessions take it
+	MadeDir bool      `json:"made_dir,omitempty"`
+	Theirs  bool      `json:"theirs,omitempty"` // somebody else's file stands there: it is taken as it is, and stays
 }
 
 // in is the agent for a target. A project's is its own, so that going back in one
@@ -63,10 +65,11 @@ func (f folder) agent(wanted *Agent, force *entry, waiting bool) (*Agent, error)
 		return nil, refuseFile(wanted.Path, err)
 	}
 	a := *wanted
+	a.At = f.now()
 	before := (*Agent)(nil)
 	if force != nil && force.Agent != nil && force.Agent.Path == a.Path {
 		before = force.Agent
-		a.MadeDir = before.MadeDir
+		a.MadeDir, a.At = before.MadeDir, before.At
 	}
 	switch {
 	case there == nil:

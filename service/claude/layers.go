@@ -297,19 +297,20 @@ func truthy(value string) bool {
 
 // Status is what a target's settings file says now.
 type Status struct {
-	Route   Route     // what the ledger and the file agree on
-	BaseURL string    // what the file sends requests to; empty: Anthropic
-	Model   string    // the model of the local or offline route
-	Context int       // its context in tokens, as Claude Code is told
-	Way     Way       // how requests get there
-	Direct  string    // the runner's own address, when Way is Gateway
-	Token   string    // what the file authenticates requests with
-	Since   time.Time // when Route came into force; zero when that is not known
-	Agent   string    // the agent file that new sessions take; empty: their own choice
-	Drift   []string  // owned keys that somebody changed after the switch
-	Waiting []Session // sessions that still see keys as "" after a return to cloud
-	Pinned  *Place    // a "model" setting that names one model rather than an alias
-	Broken  *Refusal  // the file cannot be read, so Claude Code skips it
+	Route      Route     // what the ledger and the file agree on
+	BaseURL    string    // what the file sends requests to; empty: Anthropic
+	Model      string    // the model of the local or offline route
+	Context    int       // its context in tokens, as Claude Code is told
+	Way        Way       // how requests get there
+	Direct     string    // the runner's own address, when Way is Gateway
+	Token      string    // what the file authenticates requests with
+	Since      time.Time // when Route came into force; zero when that is not known
+	Agent      string    // the agent file that new sessions take; empty: their own choice
+	AgentSince time.Time
+	Drift      []string  // owned keys that somebody changed after the switch
+	Waiting    []Session // sessions that still see keys as "" after a return to cloud
+	Pinned     *Place    // a "model" setting that names one model rather than an alias
+	Broken     *Refusal  // the file cannot be read, so Claude Code skips it
 }
 
 // Inspect reads a target without changing or locking anything. The error is
@@ -352,7 +353,7 @@ func (l *Ledger) Inspect(t Target) (Status, error) {
 		status.Route, status.Model, status.Context = force.Route, force.Model, force.Context
 		status.Way, status.Direct, status.Since = force.Way, force.Direct, force.Since
 		if force.Agent != nil {
-			status.Agent = force.Agent.Name
+			status.Agent, status.AgentSince = force.Agent.Name, force.Agent.At
 		}
 	}
 	undone := true

@@ -2,21 +2,27 @@ package claude
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 )
 
-// running tells whether the session's process lives and is the one that wrote the
-// record: field 22 of /proc/<pid>/stat is when it started.
+// running tells whether the session's process lives and is the one that wrote the record.
 func running(s Session) bool {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.PID))
+	start, err := procStart(s.PID)
+	return err == nil && (s.ProcStart == "" || start == s.ProcStart)
+}
+
+// procStart is when a living process started: field 22 of /proc/<pid>/stat.
+func procStart(pid int) (string, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return false
+		return "", err
 	}
 	// The command's name, field 2, may hold spaces and brackets: count behind the last one.
 	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
 	if len(fields) < 20 || string(fields[0]) == "Z" {
-		return false
+		return "", errors.New("it has ended")
 	}
-	return s.ProcStart == "" || string(fields[19]) == s.ProcStart
+	return string(fields[19]), nil
 }

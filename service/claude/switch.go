@@ -122,7 +122,7 @@ func waitFor(t Target, force *entry) ([]Session, error) {
 		return stillRunning(force.Waiting), nil
 	}
 	sessions, err := Sessions(t.ConfigDir)
-	return slices.DeleteFunc(sessions, func(s Session) bool { return !t.covers(s) }), err
+	return slices.DeleteFunc(sessions, func(s Session) bool { return !t.Covers(s) }), err
 }
 
 func stillRunning(sessions []Session) []Session {

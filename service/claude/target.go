@@ -36,8 +36,8 @@ func (t Target) id() string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// covers tells whether a session reads this target's settings.
-func (t Target) covers(s Session) bool {
+// Covers tells whether a session reads this target's settings.
+func (t Target) Covers(s Session) bool {
 	return t.Project == "" || s.CWD == t.Project || strings.HasPrefix(s.CWD, t.Project+string(filepath.Separator))
 }
 

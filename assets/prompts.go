@@ -1,0 +1,9 @@
+package assets
+
+import _ "embed"
+
+// LeanAgent is the agent file of the lean profile, as Claude Code reads it: front
+// matter with name and tools, then the prompt.
+//
+//go:embed prompts/lean.md
+var LeanAgent []byte

@@ -1,0 +1,90 @@
+package cli
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"switchyard/service"
+)
+
+// exitCode is that of the session that a command ran.
+type exitCode int
+
+func (exitCode) Error() string { return "" }
+
+func (c *commands) run() *cobra.Command {
+	var r service.RunRequest
+	var wait, share bool
+	cmd := &cobra.Command{
+		Use: "run [--model MODEL] [--lean] [--wait|--share] [--cloud] -- [claude arguments]", Short: "Start one Claude Code on the local model, leaving all settings alone",
+		Long: `Run starts Claude Code on the chosen model, whatever the settings say, by
+settings that only this session reads. What follows -- is Claude Code's own.
+The process becomes Claude Code: terminal, signals and exit code are its own.
+
+A model has one such session at a time, unless --share is given.`,
+		Example: "  switchyard run\n  switchyard run --model ai/qwen3-coder --lean -- -p 'explain main.go'\n  switchyard run --cloud -- --continue",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case wait && share:
+				return usageError{errors.New("--wait and --share exclude each other")}
+			case r.Cloud && (r.Model != "" || r.Lean || wait || share):
+				return usageError{errors.New("--cloud goes with none of --model, --lean, --wait, --share: they are about local models")}
+			}
+			yard, err := c.open()
+			if err != nil {
+				return err
+			}
+			r.Folder, r.Args = c.Folder, args
+			r.Company = service.Company{Ask: c.askForTurn, Tell: func(text string) { fmt.Fprintf(c.Stderr, "switchyard: %s\n", text) }}
+			if !c.Interactive {
+				r.Company.Ask = nil
+			}
+			if wait {
+				r.Company.Turn = service.WaitTurn
+			}
+			if share {
+				r.Company.Turn = service.ShareTurn
+			}
+			progress, clear := c.progress()
+			session, err := yard.PrepareRun(cmd.Context(), r, progress)
+			clear()
+			if err != nil {
+				return err
+			}
+			code, err := session.Start()
+			if err != nil {
+				return err
+			}
+			return exitCode(code)
+		},
+	}
+	flags := cmd.Flags()
+	flags.SetInterspersed(false)
+	flags.StringVar(&r.Model, "model", "", "the model (default: the one in use, or the chosen one)")
+	flags.BoolVar(&r.Lean, "lean", false, "with a short prompt and few tools, for small models")
+	flags.BoolVar(&wait, "wait", false, "wait until the sessions on the model have ended: first come, first served")
+	flags.BoolVar(&share, "share", false, "go ahead beside other sessions on the model")
+	flags.BoolVar(&r.Cloud, "cloud", false, "the other way round: one session in the cloud while the settings are local")
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w (what is meant for claude comes after --)", err)}
+	})
+	_ = cmd.RegisterFlagCompletionFunc("model", c.completeModel)
+	return cmd
+}
+
+// askForTurn asks a person what to do about other sessions on the model.
+func (c *commands) askForTurn(others string) service.Turn {
+	fmt.Fprintf(c.Stderr, "The model is in use by %s. They would slow each other down.\nWait for it, share it, or not now? [w/s/N] ", others)
+	answer, _ := bufio.NewReader(c.Stdin).ReadString('\n')
+	switch strings.ToLower(strings.TrimSpace(answer)) {
+	case "w", "wait":
+		return service.WaitTurn
+	case "s", "share":
+		return service.ShareTurn
+	}
+	return service.AskFirst
+}

@@ -1,0 +1,77 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"switchyard/service"
+	"switchyard/service/runner"
+)
+
+func (c *commands) sessions() *cobra.Command {
+	var all bool
+	cmd := &cobra.Command{
+		Use: "sessions", Short: "Show the running Claude Codes and where each one's requests go", Args: noArgs,
+		Long: `Sessions lists the running Claude Codes of all targets. A session's route is what
+the gateway saw of it since the last change; else what its settings, its command
+line and its environment say; else unknown.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			yard, err := c.open()
+			if err != nil {
+				return err
+			}
+			list := yard.Sessions(cmd.Context(), all)
+			if c.json {
+				return c.print(list)
+			}
+			_, err = io.WriteString(c.Stdout, sessionsText(list, c.Home, time.Now()))
+			return err
+		},
+	}
+	cmd.Flags().BoolVarP(&all, "all", "a", false, "also the records that killed sessions left behind")
+	return cmd
+}
+
+// sessionsText is what "sessions" prints.
+func sessionsText(sessions []service.Session, home string, now time.Time) string {
+	if len(sessions) == 0 {
+		return "No Claude Code is running.\n"
+	}
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "PID\tFOLDER\tKIND\tSINCE\tROUTE\tMODEL\tREQUESTS\tTOKENS IN\tOUT\tCONTEXT\tPINNED BY")
+	for _, s := range sessions {
+		since, context := "", ""
+		if !s.Started.IsZero() {
+			since = service.Since(s.Started, now)
+		}
+		if s.ContextUsedPct > 0 {
+			context = fmt.Sprintf("%.0f %%", s.ContextUsedPct)
+		}
+		model := runner.Short(s.Model)
+		if s.Lean {
+			model += " (lean)"
+		}
+		route := string(s.Route)
+		if s.Stale {
+			route = "ended"
+		}
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\n", s.PID, tilde(s.CWD, home), s.Kind, since, route, strings.TrimSpace(model),
+			s.Requests, s.InputTokens, s.OutputTokens, context, s.PinnedBy)
+	}
+	_ = w.Flush()
+	for _, s := range sessions {
+		switch {
+		case s.Behind:
+			fmt.Fprintf(&b, "! %d in %s did not follow the switch: %s\n  → %s\n", s.PID, s.Place(), s.Reason, s.Remedy)
+		case s.Reason != "" && !s.Stale:
+			fmt.Fprintf(&b, "? %d in %s: %s\n", s.PID, s.Place(), s.Reason)
+		}
+	}
+	return trimLines(b.String())
+}

@@ -1,0 +1,185 @@
+package service
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"switchyard/service/claude"
+	"switchyard/service/gateway"
+	"switchyard/service/runner"
+)
+
+// condition is something that a person is warned of while it lasts.
+type condition struct {
+	episode string // names it; the warning's text may change
+	warning Warning
+	reached bool      // the warning begins
+	held    bool      // a warning that has begun goes on
+	again   time.Time // when it may be reached by time alone; zero: by events only
+}
+
+// episodes remembers which warnings have begun: each begins once, and ends only
+// when its condition has been left with some room.
+type episodes map[string]bool
+
+// see takes the conditions of this moment. It returns the warnings that are in
+// force, and when to look again.
+func (e episodes) see(conditions []condition) (warnings []Warning, again time.Time) {
+	now := map[string]bool{}
+	for _, c := range conditions {
+		if c.reached || e[c.episode] && c.held {
+			now[c.episode] = true
+			warnings = append(warnings, c.warning)
+		}
+		if !c.again.IsZero() && (again.IsZero() || c.again.Before(again)) {
+			again = c.again
+		}
+	}
+	clear(e)
+	for name := range now {
+		e[name] = true
+	}
+	return warnings, again
+}
+
+const (
+	longWait = 30 * time.Second // in the queue, before one is told
+	active   = 10 * time.Minute // since its last request, a session counts as one that uses its model
+)
+
+// conditions are what the sessions' warnings depend on.
+func (s State) conditions(now time.Time) []condition {
+	all := []condition{s.left(now)}
+	for _, load := range s.Gateway.Loads {
+		all = append(all, s.crowd(load, now), s.wait(load, now))
+	}
+	for _, session := range s.Sessions {
+		all = append(all, s.full(session))
+	}
+	return append(all, s.twoModels(now))
+}
+
+// left are the sessions that did not follow a switch.
+func (s State) left(time.Time) condition {
+	var names []string
+	var first Session
+	for _, one := range s.Sessions {
+		if !one.Behind {
+			continue
+		}
+		if len(names) == 0 {
+			first = one
+		}
+		names = append(names, one.Place()+" ("+one.Reason+")")
+	}
+	w := Warning{Code: "sessions_behind", Remedy: first.Remedy}
+	if s.Route == claude.Offline {
+		w.Code = "offline_leak"
+	}
+	switch {
+	case len(names) == 1:
+		w.Text = "a session did not follow: " + names[0]
+	case len(names) > 1:
+		w.Text = fmt.Sprintf("%d sessions did not follow: %s", len(names), some(names))
+		w.Remedy = "switchyard sessions says for each what to do; for the first: " + first.Remedy
+	}
+	return condition{episode: "behind", warning: w, reached: len(names) > 0}
+}
+
+// users are the running sessions that have asked lately, with what the gateway knows of them.
+func (s State) users(now time.Time) (all []gateway.Session, ends time.Time) {
+	for _, g := range s.Gateway.Sessions {
+		if g.Requests == 0 || !slices.ContainsFunc(s.Sessions, func(live Session) bool { return live.SessionID == g.ID }) {
+			continue
+		}
+		end := g.Last.Add(active)
+		if g.Running == 0 && !now.Before(end) {
+			continue
+		}
+		all = append(all, g)
+		if ends.IsZero() || end.Before(ends) {
+			ends = end
+		}
+	}
+	if !ends.After(now) {
+		ends = time.Time{}
+	}
+	return all, ends
+}
+
+// crowd is more sessions on a model than it serves at a time.
+func (s State) crowd(load gateway.Load, now time.Time) condition {
+	users, ends := s.users(now)
+	n := 0
+	for _, u := range users {
+		if u.Model == load.Model {
+			n++
+		}
+	}
+	name := runner.Short(load.Model)
+	remedy := "end some, or raise parallel in the configuration"
+	if load.Model == s.Model && s.Context > 0 && s.Context/runner.MinContext <= load.Slots {
+		remedy = "end some, or take a larger context: switchyard context " + name + " " + Tokens(n*runner.MinContext)
+	}
+	return condition{
+		episode: "crowded " + load.Model,
+		warning: Warning{Code: "sessions_crowded", Remedy: remedy,
+			Text: fmt.Sprintf("%d sessions use %s, which serves %d at a time: they wait for each other", n, name, load.Slots)},
+		reached: load.Slots > 0 && n > load.Slots,
+		held:    n > 1 && n >= load.Slots,
+		again:   ends,
+	}
+}
+
+// wait is a request that waits long for its turn.
+func (s State) wait(load gateway.Load, now time.Time) condition {
+	c := condition{
+		episode: "queue " + load.Model,
+		warning: Warning{Code: "queue_long", Remedy: "end a session, or take a smaller model for the small jobs",
+			Text: fmt.Sprintf("%s for %s, the first for more than %d s", Count(load.Waiting, "request waits", "requests wait"), runner.Short(load.Model), int(longWait.Seconds()))},
+		held: load.Waiting > 0,
+	}
+	if load.Waiting == 0 {
+		return c
+	}
+	due := load.Oldest.Add(longWait)
+	if c.reached = !now.Before(due); !c.reached {
+		c.again = due
+	}
+	return c
+}
+
+// full is a session whose context is nearly full. The gateway knows when that ends.
+func (s State) full(one Session) condition {
+	i := slices.IndexFunc(s.Gateway.Sessions, func(g gateway.Session) bool { return g.ID == one.SessionID && g.NearlyFull })
+	if i < 0 || one.SessionID == "" {
+		return condition{episode: "full " + one.SessionID}
+	}
+	g := s.Gateway.Sessions[i]
+	return condition{episode: "full " + one.SessionID, reached: true, warning: Warning{Code: "context_full", Remedy: "/compact in it, or begin a new one",
+		Text: fmt.Sprintf("the session in %s uses %.0f %% of its %s tokens", one.Place(), g.ContextUsedPct, Tokens(g.Context))}}
+}
+
+// twoModels are sessions that need different models, which are not in memory together.
+func (s State) twoModels(now time.Time) condition {
+	users, ends := s.users(now)
+	var names []string
+	together := true
+	for _, u := range users {
+		if u.Model == "" || slices.Contains(names, runner.Short(u.Model)) {
+			continue
+		}
+		names = append(names, runner.Short(u.Model))
+		together = together && slices.ContainsFunc(s.Models, func(m Model) bool { return m.Tag == u.Model && m.Loaded })
+	}
+	return condition{
+		episode: "two models",
+		warning: Warning{Code: "two_models", Remedy: "give them the same model (/model opus in a session means the chosen one), or choose smaller ones",
+			Text: "sessions need " + strings.Join(names, " and ") + ", which are not in memory together: each change loads one anew"},
+		reached: len(names) > 1 && !together,
+		held:    len(names) > 1,
+		again:   ends,
+	}
+}

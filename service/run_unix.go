@@ -1,0 +1,13 @@
+//go:build !windows
+
+package service
+
+import (
+	"syscall"
+)
+
+// become replaces this process: terminal, signals, job control and exit code are
+// the session's own.
+func become(r Run) (int, error) {
+	return 0, syscall.Exec(r.Program, r.Args, r.Environ)
+}
