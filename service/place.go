@@ -100,17 +100,17 @@ type Company struct {
 	others func() []place           // further sessions on the model, which have no place
 }
 
-// takePlace waits for its turn on a model, and takes the place. leave gives it back
-// when no session came of it.
-func (y *Yard) takePlace(ctx context.Context, own place, c Company) (leave func(), err error) {
+// takePlace takes a place on a model, and tells whether it had to wait for it. leave
+// gives it back when no session came of it.
+func (y *Yard) takePlace(ctx context.Context, own place, c Company) (leave func(), waited bool, err error) {
 	const what = "starting a session"
 	dir, err := y.Paths.runs()
 	if err != nil {
-		return nil, &Error{Kind: Failed, What: what, Why: err.Error(), Remedy: "make the folder writable", Err: err}
+		return nil, waited, &Error{Kind: Failed, What: what, Why: err.Error(), Remedy: "make the folder writable", Err: err}
 	}
 	self, err := claude.Self()
 	if err != nil {
-		return nil, &Error{Kind: Failed, What: what, Why: "this process cannot be named: " + err.Error(), Remedy: "go past Switchyard: claude --settings", Err: err}
+		return nil, waited, &Error{Kind: Failed, What: what, Why: "this process cannot be named: " + err.Error(), Remedy: "go past Switchyard: claude --settings", Err: err}
 	}
 	own.PID, own.Start, own.Started, own.Since = self.PID, self.ProcStart, self.StartedAt, time.Now()
 	file := filepath.Join(dir, fmt.Sprintf("%d.json", own.PID))
@@ -123,10 +123,10 @@ func (y *Yard) takePlace(ctx context.Context, own place, c Company) (leave func(
 		ahead, err := y.enter(ctx, dir, file, &own, c)
 		if err != nil {
 			leave()
-			return nil, err
+			return nil, waited, err
 		}
 		if len(ahead) == 0 {
-			return leave, nil
+			return leave, waited, nil
 		}
 		if c.Turn == AskFirst {
 			others := ahead[0].who(time.Now())
@@ -134,20 +134,21 @@ func (y *Yard) takePlace(ctx context.Context, own place, c Company) (leave func(
 				others += fmt.Sprintf(" and %d more", more)
 			}
 			if c.Ask == nil {
-				return nil, &Error{Kind: Refused, What: what, Why: runner.Short(own.Model) + " is in use by " + others, Remedy: "wait for it with --wait, or go ahead with --share"}
+				return nil, waited, &Error{Kind: Refused, What: what, Why: runner.Short(own.Model) + " is in use by " + others, Remedy: "wait for it with --wait, or go ahead with --share"}
 			}
 			if c.Turn = c.Ask(others); c.Turn == AskFirst {
-				return nil, &Error{Kind: Refused, What: what, Why: "the model is in use", Remedy: "start it again later, or with --wait"}
+				return nil, waited, &Error{Kind: Refused, What: what, Why: "the model is in use", Remedy: "start it again later, or with --wait"}
 			}
 			continue
 		}
+		waited = true
 		if text := fmt.Sprintf("waiting for %s: number %d in the queue, behind %s", runner.Short(own.Model), 1+waiting(ahead), ahead[len(ahead)-1].who(time.Now())); text != said && c.Tell != nil {
 			said = text
 			c.Tell(text)
 		}
 		if err := firstEnd(ctx, ahead); err != nil {
 			leave()
-			return nil, &Error{Kind: Failed, What: what, Why: "the waiting was interrupted", Remedy: "start it again", Err: err}
+			return nil, waited, &Error{Kind: Failed, What: what, Why: "the waiting was interrupted", Remedy: "start it again", Err: err}
 		}
 	}
 }

@@ -159,7 +159,7 @@ func (y *Yard) writeOverlay(base []byte, values map[string]string) (file string,
 }
 
 // localValues are the variables of a local session, whose place is taken.
-func (y *Yard) localValues(ctx context.Context, r RunRequest, progress Progress) (values map[string]string, leave func(), err error) {
+func (y *Yard) localValues(ctx context.Context, r RunRequest, progress Progress) (values map[string]string, _ func(), err error) {
 	nothing := func() {}
 	if decides := y.Scope("").Stronger(claude.UserTarget(y.configDir())); decides != nil {
 		return nil, nothing, decides
@@ -169,9 +169,16 @@ func (y *Yard) localValues(ctx context.Context, r RunRequest, progress Progress)
 		return nil, nothing, err
 	}
 	r.Company.others = func() []place { return y.othersOn(ctx, to.Model) }
-	leave, err = y.takePlace(ctx, place{Model: to.Model, Folder: r.Folder, Gateway: to.Way == claude.Gateway}, r.Company)
+	leave, waited, err := y.takePlace(ctx, place{Model: to.Model, Folder: r.Folder, Gateway: to.Way == claude.Gateway}, r.Company)
 	if err != nil {
 		return nil, nothing, err
+	}
+	if waited { // much may have happened
+		r.Model = to.Model
+		if to, route, err = y.runTo(ctx, r, progress); err != nil {
+			leave()
+			return nil, nothing, err
+		}
 	}
 	values = y.Scope(r.Folder).Neutral()
 	for name, value := range claude.Values(route, to) {

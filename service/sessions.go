@@ -71,7 +71,7 @@ func (y *Yard) lookAtSessions(f *files, roster *claude.Roster, cache *claude.Fil
 	managed := y.Scope("").ManagedDir
 	places := y.places()
 	for _, p := range places {
-		if p.Gateway && !p.Waiting {
+		if p.Gateway {
 			f.runs++
 		}
 	}

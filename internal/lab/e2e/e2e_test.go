@@ -48,6 +48,7 @@ type user struct {
 	asked    atomic.Int64 // Messages requests that reached the runner
 	cached   atomic.Int64 // tokens of the last one's prompt that came from the engine's cache
 	store    string       // the folder of its Model Runner
+	quit     func()       // ends its tray in order
 }
 
 var cacheRead = regexp.MustCompile(`"cache_read_input_tokens":(\d+)`)
@@ -166,9 +167,12 @@ func (u *user) tray(environ []string) (kill func()) {
 		u.Fatal(err)
 	}
 	end := sync.OnceFunc(func() { _ = cmd.Wait() })
-	u.Cleanup(func() {
+	u.quit = func() {
 		_ = cmd.Process.Signal(os.Interrupt)
 		end()
+	}
+	u.Cleanup(func() {
+		u.quit()
 		if u.Failed() {
 			log, _ := os.ReadFile(filepath.Join(u.home, ".local", "state", "switchyard", "switchyard.log"))
 			u.Logf("Switchyard's log:\n%s\nsettings:\n%s", log, u.read())
@@ -282,8 +286,10 @@ func TestPanelClickMovesTheRealClaudeCode(t *testing.T) {
 	}
 }
 
-func (u *user) hasRow(d *lab.Desktop, label string) bool {
-	menu, err := d.Bus.Menu()
+func (u *user) hasRow(d *lab.Desktop, label string) bool { return u.hasRowOn(d.Bus, label) }
+
+func (u *user) hasRowOn(bus *lab.Bus, label string) bool {
+	menu, err := bus.Menu()
 	if err != nil {
 		return false
 	}
