@@ -359,3 +359,86 @@ func TestRunInTheCloud(t *testing.T) {
 	}
 	u.must("cloud")
 }
+
+// The lean profile: a fifth of the bytes at most, and a real task is done with it: a
+// file is read, edited, and its test run.
+func TestLean(t *testing.T) {
+	u := newUser(t)
+	u.write(u.settings, "{\n  \"theme\": \"dark\"\n}\n")
+	agents := filepath.Join(u.home, ".claude", "agents")
+	u.write(filepath.Join(agents, "mine.md"), "---\nname: mine\n---\nMine.\n")
+	bus := u.live()
+	sizes := map[string]int64{}
+	first := func(what string, args ...string) {
+		t.Helper()
+		before := len(u.requests())
+		said, err := u.claudePrints(args...)
+		turns := u.requests()
+		if err != nil || !strings.Contains(said, gguf.Answer) || len(turns) <= before {
+			t.Fatalf("%s: %q, %v", what, said, err)
+		}
+		sizes[what] = turns[before].Bytes
+		t.Logf("%s: first request %d bytes, %d tokens", what, turns[before].Bytes, turns[before].InputTokens)
+	}
+	u.must("local", "tiny")
+	first("plain", "-p", "hello")
+	if code, out, problems := u.run("", "--lean", "--share", "--", "-p", "hello"); code != 0 || !strings.Contains(out, gguf.Answer) {
+		t.Fatalf("run --lean: exit code %d\n%s\n%s", code, out, problems)
+	}
+	one := u.requests()
+	sizes["run --lean"] = one[len(one)-1].Bytes
+	if _, err := os.Stat(filepath.Join(agents, service.LeanAgent+".md")); err == nil {
+		t.Error("run --lean installed an agent file")
+	}
+	u.until("the click", func() bool { return bus.Click("Lean profile for new local sessions") == nil }) // the first look has no submenus
+	u.until("the profile", func() bool { return strings.Contains(u.read(), service.LeanAgent) })
+	first("lean", "-p", "hello")
+	for _, what := range []string{"lean", "run --lean"} {
+		if sizes[what] > sizes["plain"]/5 {
+			t.Errorf("%s: %d bytes of %d", what, sizes[what], sizes["plain"])
+		}
+	}
+	if out := u.must("explain"); !strings.Contains(out, "agent = switchyard-lean") {
+		t.Errorf("explain says\n%s", out)
+	}
+
+	u.write(filepath.Join(u.home, "sum.sh"), "echo $(($1 - $2))\n")
+	u.write(filepath.Join(u.home, "test.sh"), "test \"$(sh sum.sh 2 3)\" = 5 && echo tests passed > result\n")
+	steps := []string{
+		fmt.Sprintf(`Call the tool Read with {"file_path":%q}`, filepath.Join(u.home, "sum.sh")),
+		fmt.Sprintf(`Call the tool Edit with {"file_path":%q,"old_string":"$1 - $2","new_string":"$1 + $2"}`, filepath.Join(u.home, "sum.sh")),
+		`Call the tool Bash with {"command":"sh test.sh"}`,
+	}
+	args := []string{"-p", steps[0], "--permission-mode", "acceptEdits", "--allowedTools", "Bash(sh test.sh)"}
+	for i, step := range steps { // one session, as a person talks to it
+		if args[1] = step; i == 1 {
+			args = append(args, "--continue")
+		}
+		if said, err := u.claudePrints(args...); err != nil {
+			t.Fatalf("%s: %q, %v", step, said, err)
+		}
+	}
+	if data, _ := os.ReadFile(filepath.Join(u.home, "result")); string(data) != "tests passed\n" {
+		script, _ := os.ReadFile(filepath.Join(u.home, "sum.sh"))
+		t.Errorf("the task was not done: %q, %q", script, data)
+	}
+
+	u.until("the click", func() bool { return bus.Click("Lean profile for new local sessions") == nil }) // the first look has no submenus
+	u.until("the profile's end", func() bool { return !strings.Contains(u.read(), service.LeanAgent) })
+	u.must("local", "tiny", "--lean")
+	u.must("cloud")
+	if u.read() != "{\n  \"theme\": \"dark\"\n}\n" {
+		t.Errorf("the settings are now\n%s", u.read())
+	}
+	if files, _ := os.ReadDir(agents); len(files) != 1 || files[0].Name() != "mine.md" {
+		t.Errorf("agents: %v", files)
+	}
+}
+
+// claudePrints runs claude with all its tools.
+func (u *user) claudePrints(args ...string) (string, error) {
+	cmd := exec.CommandContext(u.ctx, u.claude, args...)
+	cmd.Env, cmd.Dir = append(u.environ, "DISABLE_AUTOUPDATER=1"), u.home
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
