@@ -103,14 +103,13 @@ type Company struct {
 // takePlace takes a place on a model, and tells whether it had to wait for it. leave
 // gives it back when no session came of it.
 func (y *Yard) takePlace(ctx context.Context, own place, c Company) (leave func(), waited bool, err error) {
-	const what = "starting a session"
 	dir, err := y.Paths.runs()
 	if err != nil {
-		return nil, waited, &Error{Kind: Failed, What: what, Why: err.Error(), Remedy: "make the folder writable", Err: err}
+		return nil, waited, &Error{Kind: Failed, What: whatRun, Why: err.Error(), Remedy: "make the folder writable", Err: err}
 	}
 	self, err := claude.Self()
 	if err != nil {
-		return nil, waited, &Error{Kind: Failed, What: what, Why: "this process cannot be named: " + err.Error(), Remedy: "go past Switchyard: claude --settings", Err: err}
+		return nil, waited, &Error{Kind: Failed, What: whatRun, Why: "this process cannot be named: " + err.Error(), Remedy: "go past Switchyard: claude --settings", Err: err}
 	}
 	own.PID, own.Start, own.Started, own.Since = self.PID, self.ProcStart, self.StartedAt, time.Now()
 	file := filepath.Join(dir, fmt.Sprintf("%d.json", own.PID))
@@ -134,10 +133,10 @@ func (y *Yard) takePlace(ctx context.Context, own place, c Company) (leave func(
 				others += fmt.Sprintf(" and %d more", more)
 			}
 			if c.Ask == nil {
-				return nil, waited, &Error{Kind: Refused, What: what, Why: runner.Short(own.Model) + " is in use by " + others, Remedy: "wait for it with --wait, or go ahead with --share"}
+				return nil, waited, &Error{Kind: Refused, What: whatRun, Why: runner.Short(own.Model) + " is in use by " + others, Remedy: "wait for it with --wait, or go ahead with --share"}
 			}
 			if c.Turn = c.Ask(others); c.Turn == AskFirst {
-				return nil, waited, &Error{Kind: Refused, What: what, Why: "the model is in use", Remedy: "start it again later, or with --wait"}
+				return nil, waited, &Error{Kind: Refused, What: whatRun, Why: "the model is in use", Remedy: "start it again later, or with --wait"}
 			}
 			continue
 		}
@@ -148,9 +147,13 @@ func (y *Yard) takePlace(ctx context.Context, own place, c Company) (leave func(
 		}
 		if err := firstEnd(ctx, ahead); err != nil {
 			leave()
-			return nil, waited, &Error{Kind: Failed, What: what, Why: "the waiting was interrupted", Remedy: "start it again", Err: err}
+			return nil, waited, interrupted(err)
 		}
 	}
+}
+
+func interrupted(err error) *Error {
+	return &Error{Kind: Failed, What: whatRun, Why: "the waiting was interrupted", Remedy: "start it again", Err: err}
 }
 
 func waiting(places []place) (n int) {
@@ -165,8 +168,10 @@ func waiting(places []place) (n int) {
 // enter takes the place when nobody is ahead, or a number in the queue.
 func (y *Yard) enter(ctx context.Context, dir, file string, own *place, c Company) (ahead []place, err error) {
 	lock := flock.New(filepath.Join(dir, "lock"), flock.SetPermissions(0o600))
-	if _, err := lock.TryLockContext(ctx, 5*time.Millisecond); err != nil {
-		return nil, &Error{Kind: Failed, What: "starting a session", Why: "its place cannot be taken: " + err.Error(), Remedy: "check " + dir, Err: err}
+	if _, err := lock.TryLockContext(ctx, 5*time.Millisecond); ctx.Err() != nil {
+		return nil, interrupted(err)
+	} else if err != nil {
+		return nil, &Error{Kind: Failed, What: whatRun, Why: "its place cannot be taken: " + err.Error(), Remedy: "check " + dir, Err: err}
 	}
 	defer func() { _ = lock.Close() }()
 	last := 0

@@ -15,6 +15,7 @@ import (
 
 	"switchyard/service/claude"
 	"switchyard/service/engine"
+	"switchyard/service/gateway"
 	"switchyard/service/runner"
 )
 
@@ -164,18 +165,25 @@ func (y *Yard) localValues(ctx context.Context, r RunRequest, progress Progress)
 	if decides := y.Scope("").Stronger(claude.UserTarget(y.configDir())); decides != nil {
 		return nil, nothing, decides
 	}
-	to, route, err := y.runTo(ctx, r, progress)
+	to, route, users, err := y.runTo(ctx, r, progress)
 	if err != nil {
 		return nil, nothing, err
 	}
-	r.Company.others = func() []place { return y.othersOn(ctx, to.Model) }
+	r.Company.others = func() []place {
+		if users == nil {
+			users = y.lookAtGateway(ctx).Sessions
+		}
+		others := y.othersOn(to.Model, users)
+		users = nil // it is asked anew the next time
+		return others
+	}
 	leave, waited, err := y.takePlace(ctx, place{Model: to.Model, Folder: r.Folder, Gateway: to.Way == claude.Gateway}, r.Company)
 	if err != nil {
 		return nil, nothing, err
 	}
 	if waited { // much may have happened
 		r.Model = to.Model
-		if to, route, err = y.runTo(ctx, r, progress); err != nil {
+		if to, route, _, err = y.runTo(ctx, r, progress); err != nil {
 			leave()
 			return nil, nothing, err
 		}
@@ -190,43 +198,44 @@ func (y *Yard) localValues(ctx context.Context, r RunRequest, progress Progress)
 
 // runAnswer is what the running Switchyard knows for a session.
 type runAnswer struct {
-	Address address      `json:"address"`
-	Model   string       `json:"model"`
-	Context int          `json:"context"`
-	Missing bool         `json:"missing"`
-	Route   claude.Route `json:"route"`
-	Runner  Runner       `json:"runner"`
+	Address address           `json:"address"`
+	Model   string            `json:"model"`
+	Context int               `json:"context"`
+	Missing bool              `json:"missing"`
+	Route   claude.Route      `json:"route"`
+	Runner  Runner            `json:"runner"`
+	Users   []gateway.Session `json:"users"` // what is known of the sessions
 }
 
 // runTo says where a session's requests go: through the running Switchyard's
 // gateway, else to the runner. Nothing is proven: a session shall start at once.
-func (y *Yard) runTo(ctx context.Context, r RunRequest, progress Progress) (to claude.Destination, route claude.Route, err error) {
+func (y *Yard) runTo(ctx context.Context, r RunRequest, progress Progress) (to claude.Destination, route claude.Route, users []gateway.Session, err error) {
 	name := cmp.Or(r.Model, y.Config.Model)
-	running, err := y.Supervised(ctx)
-	if err != nil {
-		to, err = y.runDirectly(ctx, cmp.Or(name, y.chosen()), progress)
-		return to, claude.Local, err
-	}
+	running := y.supervised()
 	known, err := running.run(ctx, name)
+	if errors.Is(err, ErrNoSupervisor) {
+		to, err = y.runDirectly(ctx, cmp.Or(name, y.chosen()), progress)
+		return to, claude.Local, nil, err
+	}
 	if err != nil {
-		return to, "", err
+		return to, "", nil, err
 	}
 	if known.Runner.State != Running && known.Runner.State != "" {
 		if known, err = y.raise(ctx, running, name, known, progress); err != nil {
-			return to, "", err
+			return to, "", nil, err
 		}
 	}
 	switch {
 	case known.Missing && name != "":
-		return to, "", &Error{Kind: Refused, Why: "Model Runner has no model " + name, Remedy: "pull it: switchyard pull " + name + "; switchyard models lists those it has"}
+		return to, "", nil, &Error{Kind: Refused, Why: "Model Runner has no model " + name, Remedy: "pull it: switchyard pull " + name + "; switchyard models lists those it has"}
 	case known.Model == "" || known.Missing:
-		return to, "", &Error{Kind: Refused, Why: "no model is chosen", Remedy: "name one: switchyard run --model MODEL (switchyard models lists them)"}
+		return to, "", nil, &Error{Kind: Refused, Why: "no model is chosen", Remedy: "name one: switchyard run --model MODEL (switchyard models lists them)"}
 	}
 	route = claude.Local
 	if known.Route == claude.Offline {
 		route = claude.Offline
 	}
-	return claude.Destination{BaseURL: known.Address.URL, Token: known.Address.Token, Model: known.Model, Context: known.Context, Way: claude.Gateway}, route, nil
+	return claude.Destination{BaseURL: known.Address.URL, Token: known.Address.Token, Model: known.Model, Context: known.Context, Way: claude.Gateway}, route, known.Users, nil
 }
 
 // raise starts a runner that does not run, where that is allowed.
@@ -289,7 +298,7 @@ func (s *Supervised) run(ctx context.Context, model string) (known runAnswer, er
 func (v *serving) forRun(ctx context.Context, name string) runAnswer {
 	state := v.s.present()
 	v.guard.soon() // the address is about to be given to a session
-	a := runAnswer{Address: v.address(), Route: state.Route, Runner: state.Runner}
+	a := runAnswer{Address: v.address(), Route: state.Route, Runner: state.Runner, Users: v.gateway.Snapshot().Sessions}
 	if name == "" {
 		name = cmp.Or(state.Model, state.Chosen)
 	}
@@ -303,8 +312,10 @@ func (v *serving) forRun(ctx context.Context, name string) runAnswer {
 
 // othersOn are the sessions on a model that no "switchyard run" started, and that
 // have asked it lately.
-func (y *Yard) othersOn(ctx context.Context, tag string) (others []place) {
-	gateway := y.lookAtGateway(ctx)
+func (y *Yard) othersOn(tag string, users []gateway.Session) (others []place) {
+	if len(users) == 0 {
+		return nil
+	}
 	places := y.places()
 	for _, dir := range y.configDirs() {
 		live, err := claude.Sessions(dir)
@@ -315,7 +326,7 @@ func (y *Yard) othersOn(ctx context.Context, tag string) (others []place) {
 			if slices.ContainsFunc(places, func(p place) bool { return p.PID == s.PID }) {
 				continue
 			}
-			for _, g := range gateway.Sessions {
+			for _, g := range users {
 				if g.ID == s.SessionID && g.Model == tag && (g.Running > 0 || time.Since(g.Last) < active) {
 					others = append(others, place{PID: s.PID, Start: s.ProcStart, Started: s.StartedAt, Folder: s.CWD, Since: s.Started()})
 				}

@@ -63,7 +63,7 @@ func TestJudge(t *testing.T) {
 		{"its process does not tell", sessionFacts{Session: claude.Session{StartedAt: before}, word: claude.Word{}}, local, gateway.Session{}, "unknown", "the system does not tell"},
 		{"but the gateway saw it", sessionFacts{Session: claude.Session{StartedAt: before}, word: claude.Word{}}, local, asked(time.Second), "local " + tag, ""},
 		{"another server on this machine", sessionFacts{Session: claude.Session{StartedAt: before}, word: user(claude.Word{BaseURL: "http://user:secret@127.0.0.1:4000"})}, cloud, gateway.Session{}, "unknown", "its requests go to http://user:xxxxx@127.0.0.1:4000"},
-		{"busy, and asking somebody else", sessionFacts{Session: claude.Session{StartedAt: before, Status: "busy", StatusUpdatedAt: after}, word: toLocal}, local, gateway.Session{}, "unknown "+tag+" behind", "it is busy, and no request"},
+		{"busy, and asking somebody else", sessionFacts{Session: claude.Session{StartedAt: before, Status: "busy", StatusUpdatedAt: after}, word: toLocal}, local, gateway.Session{}, "unknown " + tag + " behind", "it is busy, and no request"},
 		{"busy since a moment", sessionFacts{Session: claude.Session{StartedAt: before, Status: "busy", StatusUpdatedAt: ms(now.Add(-time.Second))}, word: toLocal}, local, gateway.Session{}, "local " + tag, ""},
 		{"busy with a tool", sessionFacts{Session: claude.Session{StartedAt: before, Status: "busy", StatusUpdatedAt: after}, word: toLocal}, local, asked(40 * time.Second), "local " + tag, ""},
 		{"lean", sessionFacts{Session: claude.Session{StartedAt: after}, word: func() claude.Word { w := toLocal; w.Agent = LeanAgent; return w }()}, leanly, gateway.Session{}, "local " + tag + " lean", ""},

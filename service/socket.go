@@ -41,10 +41,16 @@ func (y *Yard) Supervised(ctx context.Context) (*Supervised, error) {
 		return nil, err
 	}
 	_ = conn.Close()
+	return y.supervised(), nil
+}
+
+// supervised is the connection that Supervised makes, without trying it: the first
+// question fails with ErrNoSupervisor.
+func (y *Yard) supervised() *Supervised {
 	return &Supervised{&http.Client{Transport: &http.Transport{
 		Proxy: nil, DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return y.dial(ctx) },
-	}}}, nil
+	}}}
 }
 
 // dial opens the socket of the Switchyard that runs. The error is ErrNoSupervisor.

@@ -68,7 +68,7 @@ func run(ctx context.Context) error {
 		{"idle for 60 s in the cloud route: RSS, CPU", "20 MB, 0 %", b.idle},
 		{"idle for 60 s in the local route", "20 MB, 0.1 %, 2 requests", b.idleLocal},
 		{"binary, stripped", "20 MB", b.size},
-	}, b.gatewayRows()...) {
+	}, append(b.sessionRows(), b.gatewayRows()...)...) {
 		if len(os.Args) > 1 && !strings.HasPrefix(m.name, os.Args[1]) {
 			continue
 		}
