@@ -73,12 +73,27 @@ func (f folder) agent(wanted *Agent, force *entry, waiting bool) (*Agent, error)
 	}
 	switch {
 	case there == nil:
-		a.MadeDir = a.MadeDir || missing(filepath.Dir(a.Path))
+		a.MadeDir = a.MadeDir || missing(filepath.Dir(a.Path)) || f.madeBeside(a.Path)
 	case string(there) == string(a.Text):
 	case before == nil, before.Theirs, string(there) != string(before.Text) && string(there) != string(a.Text):
 		a.Theirs = true
 	}
 	return &a, nil
+}
+
+// madeBeside tells whether the switch of another target made the folder of an agent file.
+func (f folder) madeBeside(path string) bool {
+	all, err := f.folders()
+	if err != nil {
+		return false
+	}
+	for _, other := range all {
+		e, err := other.read("entry.json")
+		if err == nil && e != nil && e.Agent != nil && e.Agent.MadeDir && filepath.Dir(e.Agent.Path) == filepath.Dir(path) {
+			return true
+		}
+	}
+	return false
 }
 
 // install puts the agent file where it belongs, unless somebody else's is there.

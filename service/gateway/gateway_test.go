@@ -433,7 +433,7 @@ func TestRecordsAndSessions(t *testing.T) {
 	m.Store(Model{Tag: "ai/m", Context: 100_000}) // as after a compaction
 	r.ask(turn)
 	r.records(3)
-	if sessions := r.g.Snapshot().Sessions; sessions[0].ContextUsedPct >= 2 || !sessions[0].NearlyFull {
+	if sessions := r.g.Snapshot().Sessions; sessions[0].ContextUsedPct >= 2 || sessions[0].NearlyFull || sessions[0].InputTokens != 3*850 || sessions[0].OutputTokens != 30 {
 		t.Errorf("%+v", sessions)
 	}
 	w := httptest.NewRecorder()
@@ -448,6 +448,48 @@ func TestRecordsAndSessions(t *testing.T) {
 	}
 	if all := fmt.Sprintf("%+v %s %+v", records, metrics, r.g.Snapshot()); strings.Contains(all, "secret") {
 		t.Error("words of a conversation are kept")
+	}
+}
+
+// A session is nearly full until it has been compacted with some room, and what was
+// cut off or too long is counted.
+func TestASessionIsNearlyFullUntilItHasRoom(t *testing.T) {
+	s := newSessions()
+	var got strings.Builder
+	for _, used := range []float64{84, 85, 70, 60, 59, 70, 90} {
+		r := Record{SessionID: "s", Model: "ai/m", ContextUsedPct: used, Cut: used == 70}
+		s.begin(&r, false)
+		s.end(&r, false)
+		fmt.Fprint(&got, map[bool]string{true: "n", false: "-"}[s.all["s"].NearlyFull])
+	}
+	if got.String() != "-nnn--n" {
+		t.Error(got.String())
+	}
+	long := Record{SessionID: "s", Error: Overflow}
+	s.begin(&long, false)
+	s.end(&long, false)
+	if one := s.all["s"]; one.Cut != 2 || one.Overflows != 1 || one.Requests != 8 || one.Running != 0 {
+		t.Errorf("%+v", one)
+	}
+}
+
+func TestAnAnswerThatWasCutOffIsSaidSo(t *testing.T) {
+	cutStream := strings.Replace(stream, `"end_turn"`, `"max_tokens"`, 1)
+	for name, r := range map[string]struct {
+		runner http.Handler
+		ask    string
+		cut    bool
+	}{
+		"whole":        {answers(200, "application/json", `{"type":"message","stop_reason":"end_turn","content":[{"type":"text","text":"x"}]}`), hello, false},
+		"cut":          {answers(200, "application/json", `{"type":"message","stop_reason":"max_tokens","content":[{"type":"text","text":"x"}]}`), hello, true},
+		"whole stream": {answers(200, "text/event-stream", stream), helloStream, false},
+		"cut stream":   {answers(200, "text/event-stream", cutStream), helloStream, true},
+	} {
+		rig := newRig(t, r.runner, nil)
+		rig.ask(r.ask)
+		if got := rig.records(1); len(got) != 1 || got[0].Cut != r.cut || got[0].Bytes == 0 {
+			t.Errorf("%s: %+v", name, got)
+		}
 	}
 }
 
