@@ -72,7 +72,7 @@ func (s State) left(time.Time) condition {
 		if len(names) == 0 {
 			first = one
 		}
-		names = append(names, one.Place()+" ("+one.Reason+")")
+		names = append(names, one.Place())
 	}
 	w := Warning{Code: "sessions_behind", Remedy: first.Remedy}
 	if s.Route == claude.Offline {
@@ -80,10 +80,10 @@ func (s State) left(time.Time) condition {
 	}
 	switch {
 	case len(names) == 1:
-		w.Text = "a session did not follow: " + names[0]
+		w.Text = "the session in " + names[0] + " did not follow: " + first.Reason
 	case len(names) > 1:
 		w.Text = fmt.Sprintf("%d sessions did not follow: %s", len(names), some(names))
-		w.Remedy = "switchyard sessions says for each what to do; for the first: " + first.Remedy
+		w.Remedy = "switchyard sessions says of each why, and what to do"
 	}
 	return condition{episode: "behind", warning: w, reached: len(names) > 0}
 }

@@ -62,10 +62,10 @@ func TestSessionWarnings(t *testing.T) {
 		{"two models, both in memory", with(state(2, x, y), func(s *State) { s.Models = []Model{{Tag: x, Loaded: true}, {Tag: y, Loaded: true}} }), "", "", 9 * time.Minute},
 		{"left behind", with(state(2), func(s *State) {
 			s.Sessions = []Session{{CWD: "/w/api", Behind: true, Reason: "because", Remedy: "do"}, {CWD: "/w/b", Behind: true, Reason: "so"}}
-		}), "sessions_behind", "2 sessions did not follow: api (because), b (so)", 0},
+		}), "sessions_behind", "2 sessions did not follow: api, b", 0},
 		{"left behind offline", with(state(2), func(s *State) {
 			s.Route, s.Sessions = claude.Offline, []Session{{CWD: "/w/api", Behind: true, Reason: "because", Remedy: "do"}}
-		}), "offline_leak", "a session did not follow: api (because)", 0},
+		}), "offline_leak", "the session in api did not follow: because", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			warnings, again := episodes{}.see(tt.state.conditions(now))

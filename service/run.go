@@ -57,7 +57,7 @@ func (y *Yard) PrepareRun(ctx context.Context, r RunRequest, progress Progress) 
 	if err != nil {
 		return run, err
 	}
-	values := map[string]string{}
+	var values map[string]string
 	if r.Cloud {
 		values, err = y.cloudValues(r.Folder)
 	} else {

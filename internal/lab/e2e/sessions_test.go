@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"image"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"switchyard/internal/lab"
 	"switchyard/internal/lab/gguf"
 	"switchyard/service"
 )
@@ -441,4 +443,46 @@ func (u *user) claudePrints(args ...string) (string, error) {
 	cmd.Env, cmd.Dir = append(u.environ, "DISABLE_AUTOUPDATER=1"), u.home
 	out, err := cmd.CombinedOutput()
 	return string(out), err
+}
+
+// The Sessions row as a person sees it.
+func TestTheSessionsMenu(t *testing.T) {
+	u := newUser(t)
+	desktop, err := lab.StartDesktop(u.ctx, u.home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(desktop.Close)
+	shop, web := u.folder("shop"), u.folder("web")
+	u.write(filepath.Join(u.home, "pin.json"), `{"env":{"ANTHROPIC_BASE_URL":"https://company.invalid","ANTHROPIC_AUTH_TOKEN":"x"}}`)
+	u.write(u.settings, "{}\n")
+	u.tray(desktop.Environ)
+	var icon image.Rectangle
+	u.until("the icon in the panel", func() (ok bool) { icon, ok = desktop.Icon(u.ctx); return ok })
+	if err := desktop.Bus.UseIcon(u.ctx); err != nil {
+		t.Fatal(err)
+	}
+	u.Cleanup(func() { u.tmux("kill-server") })
+	u.must("local", "tiny")
+	u.window("one", shop, u.claude+" --tools Bash")
+	u.window("two", web, u.claude+" --tools Bash --settings "+filepath.Join(u.home, "pin.json"))
+	u.until("the sessions and the mark", func() bool { return u.hasRow(desktop, "Sessions: 1 cloud, 1 local  ⚠") })
+	u.until("the notification", func() bool { return desktop.HasWindow(u.ctx, "xfce4-notifyd", 150) })
+	u.until("its end", func() bool { return !desktop.HasWindow(u.ctx, "xfce4-notifyd", 150) })
+	popup, at := u.openMenu(desktop, icon, "Sessions:")
+	if err := desktop.ClickAt(u.ctx, at); err != nil {
+		t.Fatal(err)
+	}
+	var was, submenu image.Rectangle
+	u.until("the submenu", func() (ok bool) {
+		was = submenu
+		submenu, ok = desktop.Submenu(u.ctx, popup)
+		return ok && submenu == was
+	})
+	u.picture(desktop, "menu-sessions", image.Rect(min(popup.Min.X, submenu.Min.X)-20, 0, 800, max(popup.Max.Y, submenu.Max.Y)+20))
+	for _, row := range []string{"shop · local · ai/tiny", "⚠ web · cloud", "    its command line pins it (--settings)", "    → end it, and start it without --settings"} {
+		if !u.hasRow(desktop, row) {
+			t.Errorf("no row %q", row)
+		}
+	}
 }
