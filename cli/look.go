@@ -26,7 +26,7 @@ func (c *commands) explain() *cobra.Command {
 			if project == "" {
 				project = c.Folder
 			}
-			settings, skipped := yard.Scope(project).Explain()
+			settings, skipped := yard.Explain(project)
 			for i := range settings {
 				hideSecrets(&settings[i])
 			}

@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -18,6 +21,7 @@ type switchFlags struct {
 	force, direct     bool
 	lean              bool
 	leanGiven         func() bool
+	yes               bool
 }
 
 func (f *switchFlags) add(cmd *cobra.Command, toLocal bool) {
@@ -34,7 +38,7 @@ func (f *switchFlags) add(cmd *cobra.Command, toLocal bool) {
 }
 
 func (f *switchFlags) request(y *service.Yard, route claude.Route, folder string, args []string) (service.Request, error) {
-	r := service.Request{Route: route, Folder: folder, Force: f.force, Direct: f.direct}
+	r := service.Request{Route: route, Folder: folder, Force: f.force, Direct: f.direct, Confirmed: f.yes}
 	for _, dir := range f.projects {
 		r.Targets = append(r.Targets, y.Project(dir))
 	}
@@ -77,6 +81,7 @@ func (c *commands) cloud() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.move(cmd.Context(), &f, claude.Cloud, nil) },
 	}
 	f.add(cmd, false)
+	cmd.Flags().BoolVarP(&f.yes, "yes", "y", false, "do not ask when the route is offline")
 	return cmd
 }
 
@@ -96,6 +101,10 @@ func (c *commands) move(ctx context.Context, f *switchFlags, route claude.Route,
 	progress, clear := c.progress()
 	result, err := yard.Switch(ctx, request, progress)
 	clear()
+	if errors.Is(err, service.ErrOffline) && c.Interactive && c.sure() {
+		request.Confirmed = true
+		result, err = yard.Switch(ctx, request, progress)
+	}
 	if err != nil {
 		for _, t := range result.Targets {
 			fmt.Fprintf(c.Stderr, "switchyard: %s was switched; only the rest was not\n", t.File)
@@ -122,6 +131,13 @@ func (c *commands) move(ctx context.Context, f *switchFlags, route claude.Route,
 		fmt.Fprintf(c.Stderr, "switchyard: a running Claude Code wrote its old copy over %s; the switch was applied again, its change was kept\n", file)
 	}
 	return err
+}
+
+// sure asks a person whether the offline route may end.
+func (c *commands) sure() bool {
+	fmt.Fprint(c.Stderr, "The route is offline. In the cloud Claude Code talks to Anthropic again. End it? [y/N] ")
+	answer, _ := bufio.NewReader(c.Stdin).ReadString('\n')
+	return strings.HasPrefix(strings.ToLower(strings.TrimSpace(answer)), "y")
 }
 
 // progress draws what is being proven, on a terminal only.

@@ -67,6 +67,8 @@ func sessionsText(sessions []service.Session, home string, now time.Time) string
 	_ = w.Flush()
 	for _, s := range sessions {
 		switch {
+		case s.Forbidden:
+			fmt.Fprintf(&b, "! %d in %s: %s\n  → %s\n", s.PID, s.Place(), s.Reason, s.Remedy)
 		case s.Behind:
 			fmt.Fprintf(&b, "! %d in %s did not follow the switch: %s\n  → %s\n", s.PID, s.Place(), s.Reason, s.Remedy)
 		case s.Reason != "" && !s.Stale:

@@ -22,6 +22,7 @@ type Config struct {
 	Targets         []string `toml:"targets"`          // further Claude Code configuration folders
 	Notifications   *bool    `toml:"notifications"`    // nil: yes
 	GatewayPort     int      `toml:"gateway_port"`     // 0: 12480
+	Cloud           string   `toml:"cloud"`            // "never": Claude Code is not switched to the cloud; empty: it may be
 	Lean            *bool    `toml:"lean"`             // new local sessions have the lean profile; nil: as the menu says
 	Parallel        int      `toml:"parallel"`         // requests at a time for a model; 0: what it bears
 	StartRunner     *bool    `toml:"start_runner"`     // Switchyard may start Model Runner by itself; nil: yes
@@ -60,6 +61,7 @@ func LoadConfig(path string, getenv func(string) string) (Config, []Warning, err
 		"SWITCHYARD_MANAGED_SETTINGS": func(v string) error { c.ManagedSettings = v; return nil },
 		"SWITCHYARD_NOTIFICATIONS":    func(v string) error { return setBool(&c.Notifications, v) },
 		"SWITCHYARD_START_RUNNER":     func(v string) error { return setBool(&c.StartRunner, v) },
+		"SWITCHYARD_CLOUD":            func(v string) error { c.Cloud = v; return nil },
 		"SWITCHYARD_LEAN":             func(v string) error { return setBool(&c.Lean, v) },
 		"SWITCHYARD_GATEWAY_PORT":     func(v string) error { return setNumber(&c.GatewayPort, v) },
 		"SWITCHYARD_PARALLEL":         func(v string) error { return setNumber(&c.Parallel, v) },
@@ -72,6 +74,9 @@ func LoadConfig(path string, getenv func(string) string) (Config, []Warning, err
 	}
 	if c.GatewayPort < 0 || c.GatewayPort > 65535 || c.Parallel < 0 {
 		return c, warnings, &Error{Kind: Refused, What: "reading the configuration", Why: "gateway_port must be between 1 and 65535, and parallel not below 0", Remedy: "correct it in " + path}
+	}
+	if c.Cloud != "" && c.Cloud != never {
+		return c, warnings, &Error{Kind: Refused, What: "reading the configuration", Why: fmt.Sprintf("cloud is %q, which means nothing", c.Cloud), Remedy: `set it to "never", or leave it out: ` + path}
 	}
 	return c, warnings, nil
 }

@@ -51,7 +51,7 @@ const (
 
 // conditions are what the sessions' warnings depend on.
 func (s State) conditions(now time.Time) []condition {
-	all := []condition{s.left(now)}
+	all := []condition{s.forbidden(), s.left(now)}
 	for _, load := range s.Gateway.Loads {
 		all = append(all, s.crowd(load, now), s.wait(load, now))
 	}
@@ -86,6 +86,28 @@ func (s State) left(time.Time) condition {
 		w.Remedy = "switchyard sessions says of each why, and what to do"
 	}
 	return condition{episode: "behind", warning: w, reached: len(names) > 0}
+}
+
+// forbidden are sessions in the cloud where that is not allowed.
+func (s State) forbidden() condition {
+	var names []string
+	var first Session
+	for _, one := range s.Sessions {
+		if one.Forbidden {
+			if len(names) == 0 {
+				first = one
+			}
+			names = append(names, one.Place())
+		}
+	}
+	w := Warning{Code: "cloud_forbidden", Remedy: first.Remedy}
+	switch {
+	case len(names) == 1:
+		w.Text = "the session in " + names[0] + " is in the cloud, which is forbidden there"
+	case len(names) > 1:
+		w.Text = fmt.Sprintf("%d sessions are in the cloud, which is forbidden there: %s", len(names), some(names))
+	}
+	return condition{episode: "forbidden", warning: w, reached: len(names) > 0}
 }
 
 // users are the running sessions that have asked lately, with what the gateway knows of them.

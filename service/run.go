@@ -53,6 +53,12 @@ func (y *Yard) PrepareRun(ctx context.Context, r RunRequest, progress Progress) 
 	if run.Program, err = y.claude(); err != nil {
 		return run, err
 	}
+	if lock, locked := y.Locked(r.Folder); locked && r.Cloud {
+		return run, commandError(whatRun, lock.refusal())
+	}
+	if status, err := y.ledger.Inspect(claude.UserTarget(y.configDir())); r.Cloud && err == nil && status.Route == claude.Offline {
+		return run, &Error{Kind: Refused, What: whatRun, Why: "the route is offline", Remedy: "end that first: switchyard cloud --yes"}
+	}
 	base, args, err := y.ownSettings(r)
 	if err != nil {
 		return run, err

@@ -206,7 +206,7 @@ func (v *serving) lead(ctx context.Context) {
 
 // leave points the targets past this gateway before it ends. A runner that only
 // the gateway can reach leaves the cloud, but not for the offline route, which
-// must not reach it.
+// must not reach it, and not where it is forbidden.
 func (v *serving) leave(ctx context.Context) {
 	v.s.yard.each(ctx, v.s.log, func(t claude.Target, now claude.Status) (claude.Destination, bool) {
 		if now.Way != claude.Gateway || now.BaseURL != v.url {
@@ -215,7 +215,7 @@ func (v *serving) leave(ctx context.Context) {
 		if now.Direct != "" {
 			return claude.Destination{BaseURL: now.Direct, Token: dummyToken, Direct: now.Direct}, true
 		}
-		if now.Route == claude.Local {
+		if _, locked := v.s.yard.Locked(t.Project); now.Route == claude.Local && !locked {
 			_, err := v.s.yard.ledger.Switch(ctx, t, claude.Cloud, claude.Destination{}, nil)
 			v.s.log.Warn("only the gateway reaches Model Runner: back to the cloud", "file", t.File, "error", err)
 		}

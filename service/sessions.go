@@ -40,9 +40,10 @@ type Session struct {
 	LastSeen       time.Time `json:"last_seen,omitzero"`
 	ContextUsedPct float64   `json:"context_used_pct"` // after its last turn through the gateway; 0 when unknown
 
-	Behind bool   `json:"behind"`           // it did not follow the last switch
-	Reason string `json:"reason,omitempty"` // why it did not, or why its route is not known
-	Remedy string `json:"remedy,omitempty"`
+	Behind    bool   `json:"behind"`           // it did not follow the last switch
+	Forbidden bool   `json:"forbidden"`        // it is in the cloud where that is forbidden
+	Reason    string `json:"reason,omitempty"` // why it did not, or why its route is not known
+	Remedy    string `json:"remedy,omitempty"`
 }
 
 // Place names a session by its folder.
@@ -61,7 +62,8 @@ type sessionFacts struct {
 	pin     string    // the layer that decides its route in the target's place; empty: none does
 	ours    bool      // switchyard run started it
 	stale   bool
-	target  int // of files.status: whose settings it reads; -1: nobody's
+	lock    string // who forbids the cloud to it; empty: nobody
+	target  int    // of files.status: whose settings it reads; -1: nobody's
 }
 
 // lookAtSessions reads the records of every target's folder, and what each session's
@@ -91,6 +93,9 @@ func (y *Yard) lookAtSessions(f *files, roster *claude.Roster, cache *claude.Fil
 			one := sessionFacts{Session: s, word: scope.Word(), decided: scope.Decided(), target: f.targetOf(dir, s),
 				ours: slices.ContainsFunc(places, func(p place) bool { return p.PID == s.PID })}
 			one.pin = y.pin(f, one)
+			if lock, locked := y.Locked(s.CWD); locked {
+				one.lock = y.tilde(lock.Where())
+			}
 			f.sessions = append(f.sessions, one)
 		}
 		for _, s := range stale {
@@ -200,6 +205,10 @@ func (w world) judge(f sessionFacts) (s Session, again time.Time) {
 	}
 	if s.PinnedBy == "" {
 		s.PinnedBy = f.word.ModelBy
+	}
+	if s.Route == claude.Cloud && f.lock != "" {
+		s.Forbidden, s.Reason, s.Remedy = true, f.lock+" keeps Claude Code from the cloud, and it is there", "end it, and start it anew when the route is local: switchyard local"
+		return s, again
 	}
 	if limit := target.Since.Add(follows); w.now.Before(limit) {
 		if again.IsZero() || limit.Before(again) {

@@ -68,6 +68,8 @@ func TestJudge(t *testing.T) {
 		{"busy with a tool", sessionFacts{Session: claude.Session{StartedAt: before, Status: "busy", StatusUpdatedAt: after}, word: toLocal}, local, asked(40 * time.Second), "local " + tag, ""},
 		{"lean", sessionFacts{Session: claude.Session{StartedAt: after}, word: func() claude.Word { w := toLocal; w.Agent = LeanAgent; return w }()}, leanly, gateway.Session{}, "local " + tag + " lean", ""},
 		{"lean came later", sessionFacts{Session: claude.Session{StartedAt: before}, word: func() claude.Word { w := toLocal; w.Agent = LeanAgent; return w }()}, leanly, gateway.Session{}, "local " + tag, ""},
+		{"in the cloud where it is forbidden", sessionFacts{Session: claude.Session{StartedAt: after}, word: toCloud, lock: "~/p/.switchyard.toml:1"}, cloud, gateway.Session{}, "cloud forbidden", "~/p/.switchyard.toml:1 keeps"},
+		{"local where the cloud is forbidden", sessionFacts{Session: claude.Session{StartedAt: before}, word: toLocal, lock: "~/p/.switchyard.toml:1"}, local, gateway.Session{}, "local " + tag, ""},
 		{"a killed one's record", sessionFacts{Session: claude.Session{StartedAt: before}, stale: true}, local, gateway.Session{}, "unknown stale", "its process ended"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -84,7 +86,7 @@ func TestJudge(t *testing.T) {
 					parts = append(parts, p)
 				}
 			}
-			for word, on := range map[string]bool{"lean": s.Lean, "behind": s.Behind, "stale": s.Stale} {
+			for word, on := range map[string]bool{"lean": s.Lean, "behind": s.Behind, "forbidden": s.Forbidden, "stale": s.Stale} {
 				if on {
 					parts = append(parts, word)
 				}
@@ -95,7 +97,7 @@ func TestJudge(t *testing.T) {
 			if !strings.HasPrefix(s.Reason, tt.reason) || (s.Reason == "") != (tt.reason == "") {
 				t.Errorf("reason %q", s.Reason)
 			}
-			if s.Behind && s.Remedy == "" {
+			if (s.Behind || s.Forbidden) && s.Remedy == "" {
 				t.Error("behind, and no remedy")
 			}
 		})

@@ -38,6 +38,8 @@ type State struct {
 	Doubt   Warning `json:"doubt,omitzero"`   // why what is being done may fail
 	Failure Failure `json:"-"`                // the last command that failed
 
+	Locked bool `json:"locked"` // the configuration forbids the cloud
+
 	stale []Session // records that killed processes left behind
 	runs  int       // sessions that switchyard run started through the gateway
 }

@@ -15,14 +15,15 @@ import (
 
 // Request asks for a switch.
 type Request struct {
-	Route   claude.Route
-	Model   string          // empty: the chosen one, or the only one
-	Context int             // tokens that Claude Code shall be told; 0: the model's own
-	Targets []claude.Target // empty: all that a plain switch moves
-	Folder  string          // where the request was made: its project must not overrule the switch; empty: nowhere
-	Force   bool            // without the proofs
-	Direct  bool            // past the gateway
-	Lean    *bool           // sessions started from now on have the lean profile; nil: as it was
+	Route     claude.Route
+	Model     string          // empty: the chosen one, or the only one
+	Context   int             // tokens that Claude Code shall be told; 0: the model's own
+	Targets   []claude.Target // empty: all that a plain switch moves
+	Folder    string          // where the request was made: its project must not overrule the switch; empty: nowhere
+	Force     bool            // without the proofs
+	Direct    bool            // past the gateway
+	Confirmed bool            // a person agreed that the offline route ends
+	Lean      *bool           // sessions started from now on have the lean profile; nil: as it was
 }
 
 // Result is what a switch did.
@@ -58,6 +59,9 @@ func (y *Yard) Switch(ctx context.Context, r Request, progress Progress) (Result
 	what := "switching to " + string(r.Route)
 	if len(r.Targets) == 0 {
 		r.Targets = y.Targets()
+	}
+	if err := y.allowed(r); err != nil {
+		return Result{}, refused(what, err)
 	}
 	for _, t := range r.Targets {
 		if err := y.look(t, r); err != nil {

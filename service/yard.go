@@ -268,7 +268,7 @@ func (y *Yard) lookAtGateway(ctx context.Context) Gateway {
 // merge puts what the files say into a State that knows the runner. again, when
 // not zero, is when time alone may change it.
 func (y *Yard) merge(s State, f files, begun episodes, now time.Time) (_ State, again time.Time) {
-	s.Targets, s.Chosen, s.Lean, s.runs = list(f.targets), f.chosen, f.lean, f.runs
+	s.Targets, s.Chosen, s.Lean, s.runs, s.Locked = list(f.targets), f.chosen, f.lean, f.runs, y.Config.Cloud == never
 	s.Sessions, s.stale, again = world{f.status, s.Gateway, s.Runner.URL, now}.sessionsOf(f.sessions)
 	s.Models, s.Pulls = list(s.Models), list(s.Pulls)
 	s.BaseURL, s.Context = plainURL(f.baseURL), f.context

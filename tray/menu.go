@@ -22,6 +22,7 @@ import (
 type Action struct {
 	Do      Verb
 	Context int             // for ResizeModel: tokens
+	Sure    bool            // for SwitchTo: leaving the offline route was confirmed
 	Route   claude.Route    // for SwitchTo
 	Model   string          // for ChooseModel
 	Want    service.Control // for ControlRunner
@@ -68,7 +69,10 @@ func Menu(s service.State) []Row {
 		{Title: headline(s), Disabled: true},
 		{Title: secondLine(s), Disabled: true, Hidden: secondLine(s) == ""},
 		{Separator: true},
-		route(s, claude.Cloud, "Cloud"),
+		cloud(s),
+		{Title: "Cloud…", Hidden: s.Route != claude.Offline || s.Locked, Rows: []Row{
+			{Title: "End offline: Claude Code talks to Anthropic again", Action: Action{Do: SwitchTo, Route: claude.Cloud, Sure: true}},
+		}},
 		route(s, claude.Local, "Local"),
 		route(s, claude.Offline, "Offline"),
 		{Separator: true},
@@ -83,7 +87,7 @@ func Menu(s service.State) []Row {
 		}},
 		{Title: "Quit", Hidden: !inCloud, Action: Action{Do: Quit}},
 		{Title: "Quit…", Hidden: inCloud, Rows: []Row{
-			{Title: "Back to cloud, then quit", Action: Action{Do: CloudThenQuit}},
+			{Title: "Back to cloud, then quit", Hidden: s.Locked, Action: Action{Do: CloudThenQuit}},
 			{Title: stay(s), Hidden: !canStay(s), Action: Action{Do: Quit}},
 		}},
 	}
@@ -112,6 +116,16 @@ func canStay(s service.State) bool {
 
 func route(s service.State, r claude.Route, title string) Row {
 	return Row{Title: title, Checkable: true, Checked: s.Route == r, Action: Action{Do: SwitchTo, Route: r}}
+}
+
+// cloud is the row of the cloud route. From offline there is another one, which asks.
+func cloud(s service.State) Row {
+	row := route(s, claude.Cloud, "Cloud")
+	row.Hidden, row.Disabled = s.Route == claude.Offline && !s.Locked, s.Locked
+	if s.Locked {
+		row.Title = "Cloud: forbidden by the configuration"
+	}
+	return row
 }
 
 // headline is route, model and context; what is being done, or a warning, takes its place.
@@ -299,7 +313,7 @@ func sessionsLine(s service.State) string {
 	behind := ""
 	for _, one := range s.Sessions {
 		counts[one.Route]++
-		if one.Behind {
+		if one.Behind || one.Forbidden {
 			behind = "  ⚠"
 		}
 	}
@@ -334,7 +348,7 @@ func sessions(s service.State) []Row {
 			parts = append(parts, "since "+service.Since(one.Started, time.Now()))
 		}
 		text := strings.Join(parts, " · ")
-		if one.Behind {
+		if one.Behind || one.Forbidden {
 			text = "⚠ " + text
 		}
 		rows = append(rows, Row{Title: short(text), Disabled: true})
@@ -511,10 +525,10 @@ func nearlyFull(s service.State, g gateway.Session) Notice {
 
 // tellAtOnce are the warnings that cannot wait until somebody opens the menu.
 var tellAtOnce = map[string]bool{"drift": true, "runner_down": true, "runner_failed": true, "settings_broken": true, "vram_low": true, "vram_out": true, "gpu_unused": true,
-	"sessions_behind": true, "offline_leak": true, "sessions_crowded": true, "queue_long": true, "two_models": true}
+	"sessions_behind": true, "offline_leak": true, "cloud_forbidden": true, "sessions_crowded": true, "queue_long": true, "two_models": true}
 
 // lasting are warnings whose text changes while they last.
-var lasting = map[string]bool{"sessions_behind": true, "offline_leak": true, "sessions_crowded": true, "queue_long": true, "two_models": true, "context_full": true}
+var lasting = map[string]bool{"sessions_behind": true, "offline_leak": true, "cloud_forbidden": true, "sessions_crowded": true, "queue_long": true, "two_models": true, "context_full": true}
 
 var tellTitle = map[string]string{
 	"drift":           "Settings were changed",
@@ -526,6 +540,7 @@ var tellTitle = map[string]string{
 	"gpu_unused":      "The GPU is not used",
 
 	"sessions_behind":  "Not every session followed",
+	"cloud_forbidden":  "A session is in the cloud",
 	"offline_leak":     "Not every session is offline",
 	"sessions_crowded": "More sessions than the model serves",
 	"queue_long":       "Requests wait long",

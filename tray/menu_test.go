@@ -185,11 +185,39 @@ func TestMenu(t *testing.T) {
       Lean profile for new local sessions
   Quit
 `},
+		{"the configuration forbids the cloud", service.State{Route: claude.Local, Locked: true, Runner: down, Sessions: []service.Session{{CWD: "/home/me/api", Route: claude.Cloud, Forbidden: true, Reason: "somebody forbids it", Remedy: "end it"}}}, `
+  ● Local
+  1 session
+---
+  Cloud: forbidden by the configuration
+✓ Local
+  Offline
+---
+  Model
+      Pull a model
+      Model Runner does not run
+  Context
+  Sessions: 1 cloud  ⚠
+      ⚠ api · cloud
+          somebody forbids it
+          → end it
+  Model Runner: stopped
+      Start
+      Stop
+      Restart
+      Open its log
+---
+  Settings
+      Lean profile for new local sessions
+  Quit…
+      Quit and stay local
+`},
 		{"busy hides the warning", service.State{Route: claude.Offline, Busy: "Loading the model…", Runner: down, Warnings: []service.Warning{drift}}, `
   Loading the model…
   no sessions
 ---
-  Cloud
+  Cloud…
+      End offline: Claude Code talks to Anthropic again
   Local
 ✓ Offline
 ---

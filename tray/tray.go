@@ -197,7 +197,7 @@ func (t *tray) perform(ctx context.Context, stop func(), a Action) {
 	// A failure reaches the person through the State.
 	switch a.Do {
 	case SwitchTo:
-		_ = t.supervisor.Switch(ctx, service.Request{Route: a.Route})
+		_ = t.supervisor.Switch(ctx, service.Request{Route: a.Route, Confirmed: a.Sure})
 	case ChooseModel:
 		if err := t.supervisor.Choose(ctx, a.Model); err != nil {
 			t.log.Warn("choosing a model", "error", err)
@@ -215,7 +215,7 @@ func (t *tray) perform(ctx context.Context, stop func(), a Action) {
 	case OpenRunnerLog:
 		t.supervisor.OpenRunnerLog(ctx, open)
 	case CloudThenQuit:
-		if t.supervisor.Switch(ctx, service.Request{Route: claude.Cloud}) == nil {
+		if t.supervisor.Switch(ctx, service.Request{Route: claude.Cloud, Confirmed: true}) == nil {
 			stop()
 		}
 	case Quit:

@@ -210,7 +210,11 @@ func TestTheMenuFollowsTheCommandLine(t *testing.T) {
 	d.until("the icon", d.bus.Registered)
 	d.untilRow("Cloud", ticked)
 	for _, route := range []string{"local", "offline", "cloud"} {
-		cmd := exec.Command(d.program, route)
+		args := []string{route}
+		if route == "cloud" {
+			args = append(args, "--yes") // from offline
+		}
+		cmd := exec.Command(d.program, args...)
 		cmd.Env, cmd.Dir = d.environ, d.home
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v\n%s", route, err, out)

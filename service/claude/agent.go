@@ -150,6 +150,15 @@ func (f folder) removeAgent(a *Agent) error {
 	return nil
 }
 
+// leftBehind is an agent file of ours that somebody changed, so that it stays when
+// the next entry has it no more; empty: there is none.
+func (e *entry) leftBehind(next *entry) string {
+	if e == nil || e.Agent == nil || e.Agent.Theirs || next.Agent != nil || missing(e.Agent.Path) {
+		return ""
+	}
+	return e.Agent.Path
+}
+
 // takeBack undoes what a transaction did to the agent file before it was killed.
 func (f folder) takeBack(e, force *entry) error {
 	if e.Agent == nil {

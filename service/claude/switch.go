@@ -18,7 +18,7 @@ import (
 type Outcome struct {
 	Changed bool
 	Waiting []Session // back to cloud: the sessions for whose sake keys stay "" until they end
-	Kept    []string  // owned keys that somebody else changed meanwhile, left as they are
+	Kept    []string  // owned keys that somebody else changed meanwhile, and an agent file, left as they are
 	Again   int       // how often a stale copy written over the switch was repaired
 }
 
@@ -194,6 +194,9 @@ func (f folder) attempt(e entry, values map[string]string) (Outcome, error) {
 		}
 	}
 	out.Changed = !sameBytes(now, after)
+	if left := force.leftBehind(&e); left != "" {
+		out.Kept = append(out.Kept, left)
+	}
 	return out, nil
 }
 

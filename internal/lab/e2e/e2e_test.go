@@ -286,6 +286,23 @@ func TestPanelClickMovesTheRealClaudeCode(t *testing.T) {
 	}
 }
 
+// openSubmenu opens a row of the menu with the mouse, and takes a picture of both.
+func (u *user) openSubmenu(d *lab.Desktop, icon image.Rectangle, label, picture string) (submenu image.Rectangle) {
+	u.Helper()
+	popup, at := u.openMenu(d, icon, label)
+	if err := d.ClickAt(u.ctx, at); err != nil {
+		u.Fatal(err)
+	}
+	var was image.Rectangle
+	u.until("the submenu", func() (ok bool) {
+		was = submenu
+		submenu, ok = d.Submenu(u.ctx, popup)
+		return ok && submenu == was
+	})
+	u.picture(d, picture, image.Rect(min(popup.Min.X, submenu.Min.X)-20, 0, 800, max(popup.Max.Y, submenu.Max.Y)+20))
+	return submenu
+}
+
 func (u *user) hasRow(d *lab.Desktop, label string) bool { return u.hasRowOn(d.Bus, label) }
 
 func (u *user) hasRowOn(bus *lab.Bus, label string) bool {
@@ -375,17 +392,7 @@ func TestTheMenuRunsModelRunner(t *testing.T) {
 		t.Errorf("after a kill claude -p said %q, %v", said, err)
 	}
 
-	popup, at := u.openMenu(desktop, icon, "Model Runner:")
-	if err := desktop.ClickAt(u.ctx, at); err != nil {
-		t.Fatal(err)
-	}
-	var was, submenu image.Rectangle
-	u.until("the submenu", func() (ok bool) {
-		was = submenu
-		submenu, ok = desktop.Submenu(u.ctx, popup)
-		return ok && submenu == was
-	})
-	u.picture(desktop, "menu-runner", image.Rect(min(popup.Min.X, submenu.Min.X)-20, 0, 800, max(popup.Max.Y, submenu.Max.Y)+20))
+	submenu := u.openSubmenu(desktop, icon, "Model Runner:", "menu-runner")
 	const rows = 4 // Start, Stop, Restart, Open its log
 	if err := desktop.ClickAt(u.ctx, image.Pt((submenu.Min.X+submenu.Max.X)/2, submenu.Min.Y+submenu.Dy()*3/(2*rows))); err != nil {
 		t.Fatal(err)

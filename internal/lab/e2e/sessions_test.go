@@ -469,17 +469,7 @@ func TestTheSessionsMenu(t *testing.T) {
 	u.until("the sessions and the mark", func() bool { return u.hasRow(desktop, "Sessions: 1 cloud, 1 local  ⚠") })
 	u.until("the notification", func() bool { return desktop.HasWindow(u.ctx, "xfce4-notifyd", 150) })
 	u.until("its end", func() bool { return !desktop.HasWindow(u.ctx, "xfce4-notifyd", 150) })
-	popup, at := u.openMenu(desktop, icon, "Sessions:")
-	if err := desktop.ClickAt(u.ctx, at); err != nil {
-		t.Fatal(err)
-	}
-	var was, submenu image.Rectangle
-	u.until("the submenu", func() (ok bool) {
-		was = submenu
-		submenu, ok = desktop.Submenu(u.ctx, popup)
-		return ok && submenu == was
-	})
-	u.picture(desktop, "menu-sessions", image.Rect(min(popup.Min.X, submenu.Min.X)-20, 0, 800, max(popup.Max.Y, submenu.Max.Y)+20))
+	u.openSubmenu(desktop, icon, "Sessions:", "menu-sessions")
 	for _, row := range []string{"shop · local · ai/tiny", "⚠ web · cloud", "    its command line pins it (--settings)", "    → end it, and start it without --settings"} {
 		if !u.hasRow(desktop, row) {
 			t.Errorf("no row %q", row)

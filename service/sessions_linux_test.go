@@ -1,0 +1,59 @@
+package service
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"switchyard/service/claude"
+)
+
+// Every change of a session shows: its record, a project's settings, and a kill, of which no
+// file tells.
+func TestTheSupervisorSeesSessions(t *testing.T) {
+	y := open(t, "http://127.0.0.1:1")
+	_, until := supervise(t, y)
+	until("the first look", func(s State) bool { return len(s.Targets) == 1 })
+
+	project := filepath.Join(y.Home, "shop")
+	if err := os.MkdirAll(filepath.Join(project, ".claude"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	claudeCode := exec.Command("sleep", "600")
+	if err := claudeCode.Start(); err != nil {
+		t.Fatal(err)
+	}
+	end := func() {
+		_ = claudeCode.Process.Kill()
+		_ = claudeCode.Wait()
+	}
+	t.Cleanup(end)
+	dir := filepath.Join(y.Home, ".claude", "sessions")
+	record := func(status string) {
+		t.Helper()
+		data, err := json.Marshal(claude.Session{PID: claudeCode.Process.Pid, SessionID: "s", CWD: project, Kind: "interactive", Status: status, StartedAt: time.Now().UnixMilli()})
+		if err := errors.Join(err, os.MkdirAll(dir, 0o700), os.WriteFile(filepath.Join(dir, "1.json"), data, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	record("idle")
+	until("the session, in the cloud", func(s State) bool { return len(s.Sessions) == 1 && s.Sessions[0].Route == claude.Cloud })
+	record("busy")
+	until("its status", func(s State) bool { return len(s.Sessions) == 1 && s.Sessions[0].Status == "busy" })
+	if err := os.WriteFile(filepath.Join(project, ".claude", "settings.json"), []byte(`{"env":{"ANTHROPIC_BASE_URL":"http://127.0.0.1:4000"}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := until("its project's word", func(s State) bool { return len(s.Sessions) == 1 && s.Sessions[0].Route == Unknown })
+	if s.Sessions[0].PinnedBy != filepath.Join("~", "shop", ".claude", "settings.json")+":1" {
+		t.Errorf("pinned by %q", s.Sessions[0].PinnedBy)
+	}
+	end()
+	until("its end", func(s State) bool { return len(s.Sessions) == 0 })
+	if all := y.Sessions(t.Context(), true); len(all) != 1 || !all[0].Stale {
+		t.Errorf("the record that is left: %+v", all)
+	}
+}
