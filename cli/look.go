@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -46,7 +47,7 @@ func (c *commands) explain() *cobra.Command {
 
 func (c *commands) check() *cobra.Command {
 	var model, wish string
-	var direct bool
+	var direct, departure bool
 	cmd := &cobra.Command{
 		Use: "check", Short: "Prove that a model works for Claude Code, without switching", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -70,6 +71,9 @@ func (c *commands) check() *cobra.Command {
 			}
 			err = yard.Check(cmd.Context(), model, tokens, direct, progress)
 			clear()
+			if departure {
+				return c.depart(cmd.Context(), yard, proofs, err)
+			}
 			if c.json {
 				if printErr := c.print(proofs); printErr != nil {
 					return printErr
@@ -84,9 +88,47 @@ func (c *commands) check() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&model, "model", "", "the model (default: the chosen one)")
 	cmd.Flags().StringVar(&wish, "context", "", "the context in tokens, such as 64K (default: the model's)")
+	cmd.Flags().BoolVar(&departure, "departure", false, "also what would go wrong, or want to get out, without a network")
 	cmd.Flags().BoolVar(&direct, "direct", false, "ask Model Runner itself, not the gateway of the running Switchyard")
 	_ = cmd.RegisterFlagCompletionFunc("model", c.completeModel)
 	return cmd
+}
+
+// depart adds to the proofs what a machine without a network would lack.
+func (c *commands) depart(ctx context.Context, yard *service.Yard, proofs []proofJSON, failed error) error {
+	found := yard.Departure(ctx, c.Folder)
+	ready := failed == nil && !slices.ContainsFunc(found, func(f service.Finding) bool { return f.Severity == service.Bad })
+	if c.json {
+		if err := c.print(struct {
+			Ready    bool              `json:"ready"`
+			Proofs   []proofJSON       `json:"proofs"`
+			Findings []service.Finding `json:"findings"`
+		}{ready, proofs, append([]service.Finding{}, found...)}); err != nil {
+			return err
+		}
+	} else {
+		if len(found) > 0 {
+			fmt.Fprint(c.Stdout, doctorText(found))
+		}
+		switch {
+		case !ready:
+			fmt.Fprintln(c.Stdout, "Not ready: the lines marked ✗ come first, while there still is a network.")
+		case len(found) > 0:
+			fmt.Fprintln(c.Stdout, "Ready, but for the lines marked !. Then: switchyard offline")
+		default:
+			fmt.Fprintln(c.Stdout, "Ready. Then: switchyard offline")
+		}
+	}
+	var e *service.Error
+	switch {
+	case errors.As(failed, &e) && len(proofs) == 0:
+		return failed
+	case errors.As(failed, &e):
+		return errReported{e.Kind}
+	case !ready:
+		return errReported{service.Failed}
+	}
+	return nil
 }
 
 type proofJSON struct {

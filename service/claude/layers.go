@@ -112,6 +112,16 @@ func (s Scope) sources() []source {
 	return slices.DeleteFunc(all, func(src source) bool { return !s.Launch.reads(src.layer) })
 }
 
+// Sources are the settings files that decide, strongest first; some may not be there.
+func (s Scope) Sources() (files []string) {
+	for _, src := range s.sources() {
+		if src.file != "" {
+			files = append(files, src.file)
+		}
+	}
+	return files
+}
+
 // Explain lists the variables that decide where Claude Code's requests go and
 // how it treats the model, and the settings agent, apiKeyHelper and model,
 // wherever one is set. skipped are the files that Claude Code ignores whole, and why.
