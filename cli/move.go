@@ -101,7 +101,7 @@ func (c *commands) move(ctx context.Context, f *switchFlags, route claude.Route,
 	progress, clear := c.progress()
 	result, err := yard.Switch(ctx, request, progress)
 	clear()
-	if errors.Is(err, service.ErrOffline) && c.Interactive && c.sure() {
+	if errors.Is(err, service.ErrOffline) && c.Interactive && c.sure(ctx) {
 		request.Confirmed = true
 		result, err = yard.Switch(ctx, request, progress)
 	}
@@ -134,10 +134,25 @@ func (c *commands) move(ctx context.Context, f *switchFlags, route claude.Route,
 }
 
 // sure asks a person whether the offline route may end.
-func (c *commands) sure() bool {
-	fmt.Fprint(c.Stderr, "The route is offline. In the cloud Claude Code talks to Anthropic again. End it? [y/N] ")
-	answer, _ := bufio.NewReader(c.Stdin).ReadString('\n')
-	return strings.HasPrefix(strings.ToLower(strings.TrimSpace(answer)), "y")
+func (c *commands) sure(ctx context.Context) bool {
+	return strings.HasPrefix(c.ask(ctx, "The route is offline. In the cloud Claude Code talks to Anthropic again. End it? [y/N] "), "y")
+}
+
+// ask returns a person's answer in small letters; nothing when Ctrl-C is one.
+func (c *commands) ask(ctx context.Context, question string) string {
+	fmt.Fprint(c.Stderr, question)
+	answers := make(chan string, 1)
+	go func() { // ends with the line, or the process
+		answer, _ := bufio.NewReader(c.Stdin).ReadString('\n')
+		answers <- strings.ToLower(strings.TrimSpace(answer))
+	}()
+	select {
+	case answer := <-answers:
+		return answer
+	case <-ctx.Done():
+		fmt.Fprintln(c.Stderr)
+		return ""
+	}
 }
 
 // progress draws what is being proven, on a terminal only.

@@ -1,10 +1,9 @@
 package cli
 
 import (
-	"bufio"
+	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -39,7 +38,7 @@ A model has one such session at a time, unless --share is given.`,
 				return err
 			}
 			r.Folder, r.Args = c.Folder, args
-			r.Company = service.Company{Ask: c.askForTurn, Tell: func(text string) { fmt.Fprintf(c.Stderr, "switchyard: %s\n", text) }}
+			r.Company = service.Company{Ask: func(others string) service.Turn { return c.askForTurn(cmd.Context(), others) }, Tell: func(text string) { fmt.Fprintf(c.Stderr, "switchyard: %s\n", text) }}
 			if !c.Interactive {
 				r.Company.Ask = nil
 			}
@@ -77,10 +76,8 @@ A model has one such session at a time, unless --share is given.`,
 }
 
 // askForTurn asks a person what to do about other sessions on the model.
-func (c *commands) askForTurn(others string) service.Turn {
-	fmt.Fprintf(c.Stderr, "The model is in use by %s. They would slow each other down.\nWait for it, share it, or not now? [w/s/N] ", others)
-	answer, _ := bufio.NewReader(c.Stdin).ReadString('\n')
-	switch strings.ToLower(strings.TrimSpace(answer)) {
+func (c *commands) askForTurn(ctx context.Context, others string) service.Turn {
+	switch c.ask(ctx, "The model is in use by "+others+". They would slow each other down.\nWait for it, share it, or not now? [w/s/N] ") {
 	case "w", "wait":
 		return service.WaitTurn
 	case "s", "share":

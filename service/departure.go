@@ -24,22 +24,13 @@ const (
 // That the model answers is for Check to prove.
 func (y *Yard) Departure(ctx context.Context, folder string) []Finding {
 	d := &doctor{y: y}
-	if f, err := y.find(ctx); err != nil {
-		what, remedy := why(err)
-		d.add(Finding{Code: "configuration", Severity: Bad, Text: what, Remedy: remedy})
-	} else {
-		d.runner(ctx, f)
-	}
-	d.disk(ctx)
-	d.claude(ctx)
-	d.proxies()
+	d.setUp(ctx)
 	d.begun()
 	d.login(time.Now())
 	d.servers(folder)
 	d.hooks(folder)
 	d.battery("/sys/class/power_supply")
-	slices.SortStableFunc(d.found, func(a, b Finding) int { return a.rank() - b.rank() })
-	return d.found
+	return d.sorted()
 }
 
 // own reads what Claude Code keeps for itself, beside its settings.

@@ -55,16 +55,7 @@ const (
 // wrong, the worst first. It changes nothing and loads no model.
 func (y *Yard) Doctor(ctx context.Context) []Finding {
 	d := &doctor{y: y}
-	f, err := y.find(ctx)
-	if err != nil {
-		what, remedy := why(err)
-		d.add(Finding{Code: "configuration", Severity: Bad, Text: what, Remedy: remedy})
-	} else {
-		d.runner(ctx, f)
-	}
-	d.disk(ctx)
-	d.claude(ctx)
-	d.proxies()
+	d.setUp(ctx)
 	state := y.Look(ctx)
 	for _, w := range state.Warnings {
 		severity := Poor
@@ -86,6 +77,24 @@ func (y *Yard) Doctor(ctx context.Context) []Finding {
 		}
 		d.add(finding)
 	}
+	return d.sorted()
+}
+
+// setUp looks at the runner, the disk, Claude Code and proxies.
+func (d *doctor) setUp(ctx context.Context) {
+	if f, err := d.y.find(ctx); err != nil {
+		what, remedy := why(err)
+		d.add(Finding{Code: "configuration", Severity: Bad, Text: what, Remedy: remedy})
+	} else {
+		d.runner(ctx, f)
+	}
+	d.disk(ctx)
+	d.claude(ctx)
+	d.proxies()
+}
+
+// sorted are the findings, the worst first.
+func (d *doctor) sorted() []Finding {
 	slices.SortStableFunc(d.found, func(a, b Finding) int { return a.rank() - b.rank() })
 	return d.found
 }

@@ -51,7 +51,7 @@ const (
 
 // conditions are what the sessions' warnings depend on.
 func (s State) conditions(now time.Time) []condition {
-	all := []condition{s.forbidden(), s.left(now)}
+	all := []condition{s.forbidden(), s.left()}
 	for _, load := range s.Gateway.Loads {
 		all = append(all, s.crowd(load, now), s.wait(load, now))
 	}
@@ -62,7 +62,7 @@ func (s State) conditions(now time.Time) []condition {
 }
 
 // left are the sessions that did not follow a switch.
-func (s State) left(time.Time) condition {
+func (s State) left() condition {
 	var names []string
 	var first Session
 	for _, one := range s.Sessions {

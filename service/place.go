@@ -119,7 +119,11 @@ func (y *Yard) takePlace(ctx context.Context, own place, c Company) (leave func(
 	}
 	said := ""
 	for {
-		ahead, err := y.enter(ctx, dir, file, &own, c)
+		var others []place
+		if c.others != nil && c.Turn != ShareTurn {
+			others = c.others() // the gateway is asked: not under the lock
+		}
+		ahead, err := y.enter(ctx, dir, file, &own, c.Turn, others)
 		if err != nil {
 			leave()
 			return nil, waited, err
@@ -128,14 +132,14 @@ func (y *Yard) takePlace(ctx context.Context, own place, c Company) (leave func(
 			return leave, waited, nil
 		}
 		if c.Turn == AskFirst {
-			others := ahead[0].who(time.Now())
+			who := ahead[0].who(time.Now())
 			if more := len(ahead) - 1; more > 0 {
-				others += fmt.Sprintf(" and %d more", more)
+				who += fmt.Sprintf(" and %d more", more)
 			}
 			if c.Ask == nil {
-				return nil, waited, &Error{Kind: Refused, What: whatRun, Why: runner.Short(own.Model) + " is in use by " + others, Remedy: "wait for it with --wait, or go ahead with --share"}
+				return nil, waited, &Error{Kind: Refused, What: whatRun, Why: runner.Short(own.Model) + " is in use by " + who, Remedy: "wait for it with --wait, or go ahead with --share"}
 			}
-			if c.Turn = c.Ask(others); c.Turn == AskFirst {
+			if c.Turn = c.Ask(who); c.Turn == AskFirst {
 				return nil, waited, &Error{Kind: Refused, What: whatRun, Why: "the model is in use", Remedy: "start it again later, or with --wait"}
 			}
 			continue
@@ -165,8 +169,9 @@ func waiting(places []place) (n int) {
 	return n
 }
 
-// enter takes the place when nobody is ahead, or a number in the queue.
-func (y *Yard) enter(ctx context.Context, dir, file string, own *place, c Company) (ahead []place, err error) {
+// enter takes the place when nobody is ahead, or a number in the queue. others are
+// ahead of everybody.
+func (y *Yard) enter(ctx context.Context, dir, file string, own *place, turn Turn, others []place) (ahead []place, err error) {
 	lock := flock.New(filepath.Join(dir, "lock"), flock.SetPermissions(0o600))
 	if _, err := lock.TryLockContext(ctx, 5*time.Millisecond); ctx.Err() != nil {
 		return nil, interrupted(err)
@@ -175,22 +180,20 @@ func (y *Yard) enter(ctx context.Context, dir, file string, own *place, c Compan
 	}
 	defer func() { _ = lock.Close() }()
 	last := 0
+	ahead = others
 	for _, p := range y.places() {
 		last = max(last, p.Number)
-		if p.PID == own.PID || p.Model != own.Model || c.Turn == ShareTurn {
+		if p.PID == own.PID || p.Model != own.Model || turn == ShareTurn {
 			continue
 		}
 		if !p.Waiting || own.Number == 0 || p.Number < own.Number {
 			ahead = append(ahead, p)
 		}
 	}
-	if c.others != nil && c.Turn != ShareTurn {
-		ahead = append(c.others(), ahead...)
-	}
 	if own.Number == 0 {
 		own.Number = last + 1
 	}
-	if own.Waiting = len(ahead) > 0; own.Waiting && c.Turn != WaitTurn {
+	if own.Waiting = len(ahead) > 0; own.Waiting && turn != WaitTurn {
 		own.Number = 0
 		return ahead, nil
 	}

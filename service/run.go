@@ -24,7 +24,7 @@ import (
 type RunRequest struct {
 	Model   string // empty: the chosen one
 	Cloud   bool   // to the cloud instead
-	Lean    bool
+	Lean    bool   // with the lean profile, also where new local sessions have it not
 	Company Company
 	Folder  string
 	Args    []string // Claude Code's
@@ -81,7 +81,7 @@ func (y *Yard) PrepareRun(ctx context.Context, r RunRequest, progress Progress) 
 		}
 		front = append(front, "--settings", overlay)
 	}
-	if r.Lean && !slices.Contains(args, "--agent") {
+	if lean := r.Lean || !r.Cloud && y.Lean(); lean && claude.ParseLaunch(args).Agent == "" {
 		agent, err := y.leanAgent()
 		if err != nil {
 			run.Leave()

@@ -69,14 +69,9 @@ type sessionFacts struct {
 // lookAtSessions reads the records of every target's folder, and what each session's
 // layers say.
 func (y *Yard) lookAtSessions(f *files, roster *claude.Roster, cache *claude.Files) {
-	f.sessions, f.runs = nil, 0
+	f.sessions, f.places = nil, y.places()
 	managed := y.Scope("").ManagedDir
-	places := y.places()
-	for _, p := range places {
-		if p.Gateway {
-			f.runs++
-		}
-	}
+	locks := map[string]string{} // by folder
 	var all []claude.Session
 	seen := map[string]bool{}
 	for _, t := range f.status {
@@ -91,11 +86,15 @@ func (y *Yard) lookAtSessions(f *files, roster *claude.Roster, cache *claude.Fil
 			p := roster.Process(s)
 			scope := claude.Scope{ManagedDir: managed, ConfigDir: dir, Project: s.CWD, Environ: p.Environ, Launch: p.Launch, Files: cache}
 			one := sessionFacts{Session: s, word: scope.Word(), decided: scope.Decided(), target: f.targetOf(dir, s),
-				ours: slices.ContainsFunc(places, func(p place) bool { return p.PID == s.PID })}
+				ours: slices.ContainsFunc(f.places, func(p place) bool { return p.PID == s.PID })}
 			one.pin = y.pin(f, one)
-			if lock, locked := y.Locked(s.CWD); locked {
-				one.lock = y.tilde(lock.Where())
+			if _, known := locks[s.CWD]; !known {
+				locks[s.CWD] = ""
+				if lock, locked := y.Locked(s.CWD); locked {
+					locks[s.CWD] = y.tilde(lock.Where())
+				}
 			}
+			one.lock = locks[s.CWD]
 			f.sessions = append(f.sessions, one)
 		}
 		for _, s := range stale {
@@ -103,6 +102,16 @@ func (y *Yard) lookAtSessions(f *files, roster *claude.Roster, cache *claude.Fil
 		}
 	}
 	roster.Keep(all)
+}
+
+// runs counts what switchyard run started whose requests go to the gateway.
+func (f *files) runs() (n int) {
+	for _, p := range f.places {
+		if p.Gateway {
+			n++
+		}
+	}
+	return n
 }
 
 // targetOf is the target whose switches a session follows: its project's before the user's.

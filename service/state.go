@@ -40,8 +40,7 @@ type State struct {
 
 	Locked bool `json:"locked"` // the configuration forbids the cloud
 
-	stale []Session // records that killed processes left behind
-	runs  int       // sessions that switchyard run started through the gateway
+	runs int // sessions that switchyard run started through the gateway
 }
 
 // Target is one Claude Code configuration.

@@ -402,7 +402,7 @@ func (l *fileLooker) lookAtSessions(ctx context.Context) {
 		folders = append(folders, filepath.Join(one.CWD, ".claude"))
 		l.await(ctx, one.Session)
 	}
-	for _, p := range l.s.yard.places() {
+	for _, p := range f.places {
 		l.await(ctx, p.session())
 	}
 	for _, session := range f.waiting {

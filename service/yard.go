@@ -106,7 +106,7 @@ type files struct {
 	targets  []Target
 	status   []targetStatus
 	sessions []sessionFacts
-	runs     int // sessions that switchyard run started through the gateway
+	places   []place // of what switchyard run started
 	lean     bool
 	warnings []Warning
 	baseURL  string
@@ -268,8 +268,8 @@ func (y *Yard) lookAtGateway(ctx context.Context) Gateway {
 // merge puts what the files say into a State that knows the runner. again, when
 // not zero, is when time alone may change it.
 func (y *Yard) merge(s State, f files, begun episodes, now time.Time) (_ State, again time.Time) {
-	s.Targets, s.Chosen, s.Lean, s.runs, s.Locked = list(f.targets), f.chosen, f.lean, f.runs, y.Config.Cloud == never
-	s.Sessions, s.stale, again = world{f.status, s.Gateway, s.Runner.URL, now}.sessionsOf(f.sessions)
+	s.Targets, s.Chosen, s.Lean, s.runs, s.Locked = list(f.targets), f.chosen, f.lean, f.runs(), y.Config.Cloud == never
+	s.Sessions, _, again = world{f.status, s.Gateway, s.Runner.URL, now}.sessionsOf(f.sessions)
 	s.Models, s.Pulls = list(s.Models), list(s.Pulls)
 	s.BaseURL, s.Context = plainURL(f.baseURL), f.context
 	if len(f.status) > 0 {

@@ -451,6 +451,7 @@ func TestNotices(t *testing.T) {
 		{"a failure", service.State{}, failed, "Could not switch to local"},
 		{"the same failure is told once", failed, failed, ""},
 		{"a session that did not follow", service.State{}, left("a session did not follow: api"), "Not every session followed"},
+		{"a session in the cloud where it is forbidden", service.State{}, service.State{Warnings: []service.Warning{{Code: "cloud_forbidden"}}}, "A session is in the cloud"},
 		{"is told once for a switch, whatever the number", left("a session did not follow: api"), left("2 sessions did not follow"), ""},
 		{"the next one again", failed, service.State{Failure: service.Failure{N: 2, Title: "again"}}, "again"},
 		{"drift", service.State{}, service.State{Warnings: []service.Warning{drift}}, "Settings were changed"},

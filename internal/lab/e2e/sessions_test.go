@@ -275,6 +275,17 @@ func TestRun(t *testing.T) {
 	if code, _, problems := u.run("", "--", "-p", "hello"); code != 3 || !strings.Contains(problems, "ai/tiny is in use by the session in shop (process ") || !strings.Contains(problems, "--wait") {
 		t.Errorf("a second one: exit code %d\n%s", code, problems)
 	}
+	asking := func(answer, want string) {
+		t.Helper()
+		u.window("ask", shop, path+" sh -c 'trap : INT; "+u.program+" run -- -p hello; echo code $?; sleep 60'")
+		screen := func() string { return u.tmux("capture-pane", "-p", "-t", "ask") }
+		u.until("the question", func() bool { return strings.Contains(screen(), "Wait for it, share it, or not now?") })
+		u.tmux("send-keys", "-t", "ask", answer)
+		u.until("the answer's effect", func() bool { return strings.Contains(screen(), want) })
+		u.tmux("kill-window", "-t", "ask")
+	}
+	asking("Enter", "code 3")
+	asking("C-c", "code 3")
 	if code, out, problems := u.run("", "--share", "--", "-p", "hello", "--tools", "Bash"); code != 0 || !strings.Contains(out, gguf.Answer) {
 		t.Errorf("a second one that shares: exit code %d\n%s\n%s", code, out, problems)
 	}
