@@ -1,0 +1,23 @@
+//go:build !linux || !(amd64 || arm64)
+
+package fence
+
+import (
+	"context"
+	"errors"
+	"os/exec"
+)
+
+// ErrUnsupported says that this system cannot do it.
+var ErrUnsupported = errors.New("this system lets only an administrator watch what a program connects to")
+
+// Available tells whether a program can be fenced here.
+func Available() error { return ErrUnsupported }
+
+// Run is not possible here.
+func Run(context.Context, *exec.Cmd, func(pid int, address string)) (Report, error) {
+	return Report{}, ErrUnsupported
+}
+
+// Become is not possible here.
+func Become(string, []string, []string) error { return ErrUnsupported }
