@@ -122,7 +122,7 @@ Without a command it starts the tray.`,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON")
-	root.AddCommand(c.status(), c.local(), c.cloud(), c.offline(), c.explain(), c.check(), c.models(), c.pull(), c.load(), c.unload(), c.rm(), c.context(), c.fit(), c.gpu(), c.runner(), c.doctor(), c.sessions(), c.run(), c.requests(), c.gateway(), c.guard(), c.version())
+	root.AddCommand(c.status(), c.local(), c.cloud(), c.offline(), c.explain(), c.check(), c.models(), c.pull(), c.load(), c.unload(), c.rm(), c.context(), c.fit(), c.gpu(), c.runner(), c.doctor(), c.sessions(), c.run(), c.requests(), c.gateway(), c.guard(), c.fenced(), c.version())
 	root.InitDefaultCompletionCmd()
 	return root
 }

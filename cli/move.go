@@ -61,7 +61,34 @@ func (c *commands) local() *cobra.Command {
 }
 
 func (c *commands) offline() *cobra.Command {
-	return c.toLocal(claude.Offline, "offline [MODEL]", "As local, and keep Claude Code itself from contacting anybody")
+	cmd := c.toLocal(claude.Offline, "offline [MODEL]", "As local, and keep Claude Code itself from contacting anybody")
+	cmd.Long = `Offline switches as local does, and keeps Claude Code itself from contacting anybody.
+
+With --verify it switches nothing: it runs claude -p, or the command after --, so
+that it reaches this machine only, and tells every name that the command, with all
+that it started, looked up, and every connection to other machines that it tried.`
+	cmd.Example = "  switchyard offline\n  switchyard offline --verify\n  switchyard offline --verify -- claude --continue"
+	verify := cmd.Flags().Bool("verify", false, "run a command and tell whether it tries to reach other machines")
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if !*verify && cmd.ArgsLenAtDash() < 0 {
+			return atMostOne(cmd, args)
+		}
+		switch dash := cmd.ArgsLenAtDash(); {
+		case !*verify:
+			return usageError{errors.New("a command after -- goes with --verify only")}
+		case dash > 0 || dash < 0 && len(args) > 0:
+			return usageError{fmt.Errorf("--verify takes a command after --, not %q", args[0])}
+		}
+		return nil
+	}
+	toOffline := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if *verify {
+			return c.verify(cmd.Context(), args)
+		}
+		return toOffline(cmd, args)
+	}
+	return cmd
 }
 
 func (c *commands) toLocal(route claude.Route, use, short string) *cobra.Command {

@@ -262,6 +262,9 @@ func (s *serving) controlHandler() http.Handler {
 	})
 	mux.HandleFunc("DELETE /pull", func(_ http.ResponseWriter, r *http.Request) { s.s.CancelPull(r.Context(), r.FormValue("ref")) })
 	mux.HandleFunc("GET /pulls", func(w http.ResponseWriter, _ *http.Request) { reply(w, list(s.s.present().Pulls)) })
+	mux.HandleFunc("POST /watched", func(_ http.ResponseWriter, r *http.Request) {
+		s.s.fact(r.Context(), func(k *known) { k.audit.watched[r.FormValue("session")] = true })
+	})
 	mux.HandleFunc("POST /token", func(w http.ResponseWriter, _ *http.Request) {
 		if err := s.rotate(); err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)

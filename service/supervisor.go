@@ -51,6 +51,7 @@ type known struct {
 	busy     string
 	doubt    Warning // about what is being done
 	failure  Failure
+	audit    *auditor
 }
 
 // judge gives the verdicts anew.
@@ -201,10 +202,13 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	}
 	s.Refresh()
 
-	var now known
+	now := known{audit: newAuditor()}
+	audits := make(chan []AuditLine, 16)
 	if s.serving != nil {
 		now.gateway = s.serving.state()
+		owned.Go(func() { s.writeAudit(audits) })
 	}
+	defer close(audits)
 	state := s.last
 	begun := episodes{}
 	due := time.NewTimer(time.Hour) // when time alone may change the State
@@ -212,10 +216,6 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	follow := func() {
 		moment := time.Now()
 		next, again := s.yard.merge(State{Runner: now.runner, Models: now.models, Gateway: now.gateway, Pulls: now.pulls, VRAM: now.vram, Warnings: now.strained, Busy: now.busy, Doubt: now.doubt, Failure: now.failure}, now.files, begun, moment)
-		due.Stop()
-		if !again.IsZero() {
-			due.Reset(max(again.Sub(moment), soonest))
-		}
 		if next.Model != "" {
 			next.Contexts = now.contexts(next.Model)
 		}
@@ -225,6 +225,19 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		}
 		if s.serving != nil && next.Route == claude.Offline && state.Route != claude.Offline {
 			owned.Go(func() { s.puller.endAll(ctx) })
+		}
+		if s.serving != nil {
+			lines, ends := now.audit.see(next, moment)
+			if len(lines) > 0 {
+				audits <- lines
+			}
+			if !ends.IsZero() && (again.IsZero() || ends.Before(again)) {
+				again = ends
+			}
+		}
+		due.Stop()
+		if !again.IsZero() {
+			due.Reset(max(again.Sub(moment), soonest))
 		}
 		if !reflect.DeepEqual(state, next) {
 			state = next
@@ -241,6 +254,9 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			if running != nil {
 				running()
+			}
+			if lines := now.audit.rest(state, time.Now()); s.serving != nil && len(lines) > 0 {
+				audits <- lines
 			}
 			return nil
 		case fact := <-s.facts:
@@ -264,6 +280,15 @@ func (s *Supervisor) Run(ctx context.Context) error {
 				}
 				c.done <- s.perform(ctx, one, c.request)
 			})
+		}
+	}
+}
+
+// writeAudit writes what the loop hands over, apart from it: a disk may hesitate.
+func (s *Supervisor) writeAudit(audits <-chan []AuditLine) {
+	for lines := range audits {
+		if err := s.yard.Paths.appendAudit(lines); err != nil {
+			s.log.Error("the audit file cannot be written", "error", err)
 		}
 	}
 }

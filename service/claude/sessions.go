@@ -159,3 +159,16 @@ func (r *Roster) Keep(live []Session) {
 	}
 	r.processes = known
 }
+
+// SessionOf reads the record that a running process keeps in a configuration folder.
+func SessionOf(configDir string, pid int) (Session, error) {
+	var s Session
+	data, err := os.ReadFile(filepath.Join(configDir, "sessions", strconv.Itoa(pid)+".json"))
+	if err == nil {
+		err = json.Unmarshal(data, &s)
+	}
+	if err == nil && !running(s) {
+		err = fs.ErrNotExist // another process left it
+	}
+	return s, err
+}

@@ -1,0 +1,59 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"switchyard/service"
+)
+
+// verify watches a command. What it reports goes beside the command's own output.
+func (c *commands) verify(ctx context.Context, command []string) error {
+	yard, err := c.open()
+	if err != nil {
+		return err
+	}
+	out := c.Stdout
+	if len(command) > 0 {
+		out = c.Stderr
+	}
+	drawn := len(command) == 0 && c.Terminal && !c.json
+	if drawn {
+		fmt.Fprint(c.Stderr, "watching claude -p …")
+	}
+	v, err := yard.Verify(ctx, service.VerifyRequest{Folder: c.Folder, Command: command, Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr})
+	if drawn {
+		fmt.Fprint(c.Stderr, "\r\x1b[K")
+	}
+	if err != nil {
+		return err
+	}
+	if c.json {
+		enc := json.NewEncoder(out)
+		enc.SetIndent("", "  ")
+		err = enc.Encode(v)
+	} else {
+		_, err = io.WriteString(out, v.Text())
+	}
+	switch {
+	case err != nil:
+		return err
+	case len(v.Attempts) > 0:
+		return errReported{service.Failed}
+	case v.ExitCode != 0:
+		return exitCode(max(v.ExitCode, 1))
+	}
+	return nil
+}
+
+// fenced is how Switchyard starts a program that it watches; see service.Verify.
+func (c *commands) fenced() *cobra.Command {
+	return &cobra.Command{
+		Use: "fenced -- PROGRAM [arguments]", Hidden: true, Args: cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error { return service.Fenced(args, c.Environ) },
+	}
+}
