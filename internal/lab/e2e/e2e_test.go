@@ -471,7 +471,7 @@ func (u *user) liveToKill() (bus *lab.Bus, kill func()) {
 		u.Fatal(err)
 	}
 	u.Cleanup(bus.Close)
-	kill = u.tray(lab.Environ(u.home, bus.Address))
+	kill = u.tray(append(slices.Clone(u.environ), "DBUS_SESSION_BUS_ADDRESS="+bus.Address))
 	u.until("the icon", bus.Registered)
 	return bus, kill
 }

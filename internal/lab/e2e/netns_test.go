@@ -1,0 +1,119 @@
+//go:build e2e && linux
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"switchyard/internal/lab"
+	"switchyard/internal/lab/gguf"
+)
+
+// alone tells whether the test runs in a network namespace of its own, where only the
+// loopback device is up. If not, it runs the test there.
+func alone(t *testing.T) bool {
+	t.Helper()
+	const inside = "E2E_ALONE"
+	if os.Getenv(inside) != "" {
+		return true
+	}
+	for _, build := range []func() error{ // what needs a network, before there is none
+		func() error { _, err := lab.Build(t.Context()); return err },
+		func() error { _, err := lab.Claude(t.Context()); return err },
+		func() error { _, err := lab.Switchyard(t.Context()); return err },
+	} {
+		if err := build(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "unshare", "--user", "--map-root-user", "--net", "sh", "-c", `ip link set lo up && exec "$0" "$@"`,
+		self, "-test.run", "^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), inside+"=1")
+	out, err := cmd.CombinedOutput()
+	t.Logf("%s", out)
+	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
+		t.Errorf("in a network of its own: %v", err)
+	}
+	return false
+}
+
+// From cold, on a machine that has no network at all: the runner starts, Claude Code
+// starts, answers, edits a file; the departure check finds nothing.
+func TestFromColdWithoutANetwork(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	u := newUser(t)
+	u.write(u.settings, "{}\n")
+	parts, err := lab.Build(u.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.runner.Stop()
+	u.environ = append(slices.DeleteFunc(u.environ, func(pair string) bool { return strings.HasPrefix(pair, "MODEL_RUNNER_HOST=") }),
+		"SWITCHYARD_ENGINE=process", "SWITCHYARD_MODEL_RUNNER="+parts.ModelRunner, "SWITCHYARD_LLAMA_SERVER="+filepath.Join(parts.EngineDir, "llama-server"),
+		"MODELS_PATH="+filepath.Join(u.store, "models"), "PATH="+filepath.Dir(u.claude)+":"+os.Getenv("PATH"))
+	took := func(what string, begun time.Time) {
+		t.Logf("%-40s %5d ms", what, time.Since(begun).Milliseconds())
+	}
+	begun := time.Now()
+	u.live()
+	took("Switchyard and its icon", begun)
+	begun = time.Now()
+	u.must("offline", "tiny")
+	took("the runner's start, the proofs, the switch", begun)
+	begun = time.Now()
+	if out := u.must("check", "--departure"); !strings.Contains(out, "Ready. Then: switchyard offline") {
+		t.Errorf("the departure check says\n%s", out)
+	}
+	took("the departure check, with a warm model", begun)
+	begun = time.Now()
+	if said, err := u.print("hello"); err != nil || !strings.Contains(said, gguf.Answer) {
+		t.Fatalf("claude -p said %q, %v", said, err)
+	}
+	took("claude -p", begun)
+
+	file := filepath.Join(u.home, "sum.sh")
+	u.write(file, "echo $(($1 - $2))\n")
+	begun = time.Now()
+	session := []string{"--permission-mode", "acceptEdits", "-p"}
+	for i, step := range []string{
+		fmt.Sprintf(`Call the tool Read with {"file_path":%q}`, file),
+		fmt.Sprintf(`Call the tool Edit with {"file_path":%q,"old_string":"$1 - $2","new_string":"$1 + $2"}`, file),
+	} {
+		args := append(slices.Clone(session), step)
+		if i > 0 {
+			args = append(args, "--continue")
+		}
+		if said, err := u.claudePrints(args...); err != nil {
+			t.Fatalf("%s: %q, %v", step, said, err)
+		}
+	}
+	took("a file read and edited, two turns", begun)
+	if data, _ := os.ReadFile(file); string(data) != "echo $(($1 + $2))\n" {
+		t.Errorf("the file is now %q", data)
+	}
+	begun = time.Now()
+	if out := u.must("offline", "--verify"); !strings.Contains(out, "0 names looked up, 0 connections to other machines tried") {
+		t.Errorf("the proof says\n%s", out)
+	}
+	took("offline --verify", begun)
+	begun = time.Now()
+	u.must("runner", "restart")
+	took("the runner's restart", begun)
+	u.must("cloud", "--yes")
+	if u.read() != "{}\n" {
+		t.Errorf("the settings are now\n%s", u.read())
+	}
+}
