@@ -2,6 +2,7 @@
 package cli
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -97,7 +98,8 @@ func (c *commands) exit(err error) int {
 
 type commands struct {
 	Env
-	json bool
+	json    bool
+	answers *bufio.Reader // to questions
 }
 
 func (c *commands) root() *cobra.Command {

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -23,7 +22,9 @@ func (c *commands) doctor() *cobra.Command {
 			}
 			found := yard.Doctor(cmd.Context())
 			if fix {
-				found = c.fix(cmd.Context(), yard, found, yes)
+				if c.fix(cmd.Context(), found, yes) {
+					found = yard.Doctor(cmd.Context())
+				}
 			}
 			if c.json {
 				err = c.print(append([]service.Finding{}, found...))
@@ -41,21 +42,18 @@ func (c *commands) doctor() *cobra.Command {
 	return cmd
 }
 
-// fix does what a person agrees to, and looks again.
-func (c *commands) fix(ctx context.Context, yard *service.Yard, found []service.Finding, yes bool) []service.Finding {
-	answers := bufio.NewScanner(c.Stdin)
-	did := false
+// fix does what a person agrees to. It tells whether anything was done.
+func (c *commands) fix(ctx context.Context, found []service.Finding, yes bool) (did bool) {
 	for _, f := range found {
 		if !f.Fixable {
 			continue
 		}
 		fmt.Fprintf(c.Stderr, "%s\n", f.Text)
-		if !yes {
-			fmt.Fprintf(c.Stderr, "→ %s ? [y/N] ", f.Command)
-			if !answers.Scan() || !strings.HasPrefix(strings.ToLower(strings.TrimSpace(answers.Text())), "y") {
-				fmt.Fprintln(c.Stderr)
-				continue
-			}
+		if !yes && !strings.HasPrefix(c.ask(ctx, "→ "+f.Command+" ? [y/N] "), "y") {
+			continue
+		}
+		if ctx.Err() != nil {
+			return did
 		}
 		did = true
 		if err := f.Fix(ctx); err != nil {
@@ -64,10 +62,7 @@ func (c *commands) fix(ctx context.Context, yard *service.Yard, found []service.
 			fmt.Fprintf(c.Stderr, "done: %s\n", f.Command)
 		}
 	}
-	if did {
-		return yard.Doctor(ctx)
-	}
-	return found
+	return did
 }
 
 // doctorText is what "doctor" prints.
@@ -75,8 +70,25 @@ func doctorText(found []service.Finding) string {
 	if len(found) == 0 {
 		return "Nothing is wrong: Docker or the runner's own process, Model Runner and its models, the disk, Claude Code and its settings, proxies.\n"
 	}
+	text := findingsText(found)
+	if n := fixable(found); n > 0 {
+		text += fmt.Sprintf("switchyard doctor --fix can do %d of them.\n", n)
+	}
+	return text
+}
+
+func fixable(found []service.Finding) (n int) {
+	for _, f := range found {
+		if f.Fixable {
+			n++
+		}
+	}
+	return n
+}
+
+// findingsText lists findings, each with its remedy.
+func findingsText(found []service.Finding) string {
 	var b strings.Builder
-	fixable := 0
 	for _, f := range found {
 		mark := "✗"
 		if f.Severity == service.Poor {
@@ -88,12 +100,6 @@ func doctorText(found []service.Finding) string {
 			remedy += ": " + f.Command
 		}
 		fmt.Fprintf(&b, "  → %s\n", remedy)
-		if f.Fixable {
-			fixable++
-		}
-	}
-	if fixable > 0 {
-		fmt.Fprintf(&b, "switchyard doctor --fix can do %d of them.\n", fixable)
 	}
 	return b.String()
 }

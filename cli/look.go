@@ -46,33 +46,31 @@ func (c *commands) explain() *cobra.Command {
 }
 
 func (c *commands) check() *cobra.Command {
-	var model, wish string
-	var direct, departure bool
+	var r service.DepartureRequest
+	var wish string
+	var direct, departure, fix, yes bool
 	cmd := &cobra.Command{
 		Use: "check", Short: "Prove that a model works for Claude Code, without switching", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if (fix || yes) && !departure || yes && !fix {
+				return usageError{errors.New("--fix goes with --departure, and --yes with --fix")}
+			}
 			yard, err := c.open()
 			if err != nil {
 				return err
 			}
-			tokens, err := parseTokens(wish)
-			if err != nil {
+			if r.Context, err = parseTokens(wish); err != nil {
 				return err
 			}
-			proofs := []proofJSON{}
-			progress, clear := c.progress()
-			progress.Done = func(p runner.Proof) {
-				one := proofJSON{p.Name, p.OK, p.Took.Milliseconds(), p.Detail, p.Remedy}
-				proofs = append(proofs, one)
-				if !c.json {
-					clear()
-					fmt.Fprint(c.Stdout, one.text())
-				}
-			}
-			err = yard.Check(cmd.Context(), model, tokens, direct, progress)
-			clear()
+			proofs, err := c.prove(cmd.Context(), yard, r, direct)
 			if departure {
-				return c.depart(cmd.Context(), yard, proofs, err)
+				r.Folder, r.Failed = c.Folder, err
+				found := yard.Departure(cmd.Context(), &r)
+				if fix && c.fix(cmd.Context(), found, yes) {
+					proofs, r.Failed = c.prove(cmd.Context(), yard, r, direct)
+					found = yard.Departure(cmd.Context(), &r)
+				}
+				return c.card(proofs, found, r.Failed)
 			}
 			if c.json {
 				if printErr := c.print(proofs); printErr != nil {
@@ -86,18 +84,37 @@ func (c *commands) check() *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&model, "model", "", "the model (default: the chosen one)")
-	cmd.Flags().StringVar(&wish, "context", "", "the context in tokens, such as 64K (default: the model's)")
-	cmd.Flags().BoolVar(&departure, "departure", false, "also what would go wrong, or want to get out, without a network")
-	cmd.Flags().BoolVar(&direct, "direct", false, "ask Model Runner itself, not the gateway of the running Switchyard")
+	flags := cmd.Flags()
+	flags.StringVar(&r.Model, "model", "", "the model (default: the chosen one)")
+	flags.StringVar(&wish, "context", "", "the context in tokens, such as 64K (default: the model's)")
+	flags.BoolVar(&departure, "departure", false, "also what would go wrong, or want to get out, without a network")
+	flags.BoolVar(&fix, "fix", false, "with --departure: do what can be done, after asking for each")
+	flags.BoolVar(&yes, "yes", false, "with --fix: do not ask")
+	flags.BoolVar(&direct, "direct", false, "ask Model Runner itself, not the gateway of the running Switchyard")
 	_ = cmd.RegisterFlagCompletionFunc("model", c.completeModel)
 	return cmd
 }
 
-// depart adds to the proofs what a machine without a network would lack.
-func (c *commands) depart(ctx context.Context, yard *service.Yard, proofs []proofJSON, failed error) error {
-	found := yard.Departure(ctx, c.Folder)
-	ready := failed == nil && !slices.ContainsFunc(found, func(f service.Finding) bool { return f.Severity == service.Bad })
+// prove runs the proofs and prints each as it ends.
+func (c *commands) prove(ctx context.Context, yard *service.Yard, r service.DepartureRequest, direct bool) ([]proofJSON, error) {
+	proofs := []proofJSON{}
+	progress, clear := c.progress()
+	progress.Done = func(p runner.Proof) {
+		one := proofJSON{p.Name, p.OK, p.Took.Milliseconds(), p.Detail, p.Remedy}
+		proofs = append(proofs, one)
+		if !c.json {
+			clear()
+			fmt.Fprint(c.Stdout, one.text())
+		}
+	}
+	err := yard.Check(ctx, r.Model, r.Context, direct, progress)
+	clear()
+	return proofs, err
+}
+
+// card says whether a machine is ready to have no network.
+func (c *commands) card(proofs []proofJSON, found []service.Finding, failed error) error {
+	ready := service.Ready(found, failed)
 	if c.json {
 		if err := c.print(struct {
 			Ready    bool              `json:"ready"`
@@ -107,8 +124,11 @@ func (c *commands) depart(ctx context.Context, yard *service.Yard, proofs []proo
 			return err
 		}
 	} else {
-		if len(found) > 0 {
-			fmt.Fprint(c.Stdout, doctorText(found))
+		// A proof's own line says it already.
+		rest := slices.DeleteFunc(slices.Clone(found), func(f service.Finding) bool { return strings.HasPrefix(f.Code, "proof_") })
+		fmt.Fprint(c.Stdout, findingsText(rest))
+		if n := fixable(found); n > 0 {
+			fmt.Fprintf(c.Stdout, "switchyard check --departure --fix can do %d of them.\n", n)
 		}
 		switch {
 		case !ready:

@@ -169,8 +169,11 @@ func (c *commands) sure(ctx context.Context) bool {
 func (c *commands) ask(ctx context.Context, question string) string {
 	fmt.Fprint(c.Stderr, question)
 	answers := make(chan string, 1)
+	if c.answers == nil {
+		c.answers = bufio.NewReader(c.Stdin)
+	}
 	go func() { // ends with the line, or the process
-		answer, _ := bufio.NewReader(c.Stdin).ReadString('\n')
+		answer, _ := c.answers.ReadString('\n')
 		answers <- strings.ToLower(strings.TrimSpace(answer))
 	}()
 	select {

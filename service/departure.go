@@ -1,9 +1,12 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -12,6 +15,10 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"switchyard/service/claude"
+	"switchyard/service/engine"
+	"switchyard/service/runner"
 )
 
 const (
@@ -19,18 +26,84 @@ const (
 	batteryLow = 30             // per cent
 )
 
-// Departure returns what would go wrong without a network for a Claude Code in a
-// folder, the worst first: what the set-up lacks, and what would want to get out.
-// That the model answers is for Check to prove.
-func (y *Yard) Departure(ctx context.Context, folder string) []Finding {
+// DepartureRequest asks what would go wrong without a network.
+type DepartureRequest struct {
+	Folder  string // of the Claude Code that shall work there; empty: of none in particular
+	Model   string // empty: the chosen one. A fix that makes another model puts its tag here
+	Context int    // tokens that are wished for; 0: the model's own
+	Failed  error  // what Check said; nil: the proofs hold
+}
+
+// Departure returns what would go wrong without a network, the worst first: what the
+// set-up lacks, what would want to get out, and of the proofs that do not hold those
+// that can be cured. Whether they hold is for Check to say.
+func (y *Yard) Departure(ctx context.Context, r *DepartureRequest) []Finding {
 	d := &doctor{y: y}
+	d.cures(r)
 	d.setUp(ctx)
 	d.begun()
 	d.login(time.Now())
-	d.servers(folder)
-	d.hooks(folder)
+	d.servers(r.Folder)
+	d.helpers(r.Folder)
+	d.older(ctx)
+	d.tracking(ctx)
 	d.battery("/sys/class/power_supply")
 	return d.sorted()
+}
+
+// tracking names a runner that looks outwards by itself. One that Switchyard starts
+// does not (DO_NOT_TRACK=1).
+func (d *doctor) tracking(ctx context.Context) {
+	f, err := d.y.find(ctx)
+	if err != nil {
+		return
+	}
+	finding := Finding{Code: "runner_tracks", Severity: Poor}
+	switch {
+	case f.engine.Kind() == engine.Container && f.seen.Tracks:
+		finding.Text, finding.Remedy, finding.Command = "Model Runner's container tells Docker which models are used (no DO_NOT_TRACK=1)", "make it anew", "switchyard runner install"
+		finding.fix = func(ctx context.Context) error { return d.y.Install(ctx, engine.Install{}, func(string) {}) }
+	case f.engine.Kind() == engine.Desktop:
+		finding.Text, finding.Remedy = "Docker Desktop may tell Docker which models are used", `switch off "Send usage statistics" in its settings`
+	default:
+		return
+	}
+	d.add(finding)
+}
+
+// Ready tells whether nothing bad was found, and the proofs hold.
+func Ready(found []Finding, failed error) bool {
+	return failed == nil && !slices.ContainsFunc(found, func(f Finding) bool { return f.Severity == Bad })
+}
+
+// cures are what makes a proof hold that does not.
+func (d *doctor) cures(r *DepartureRequest) {
+	var unknown *runner.UnknownModelError
+	var proof *runner.ProofError
+	switch {
+	case errors.As(r.Failed, &unknown) && unknown.Name != "":
+		d.add(Finding{Code: "proof_model", Severity: Bad, Text: unknown.Why(), Remedy: "pull it", Command: "switchyard pull " + unknown.Name,
+			fix: func(ctx context.Context) error {
+				_, err := d.y.Pull(ctx, unknown.Name, func(Pull) {})
+				return err
+			}})
+	case errors.As(r.Failed, &proof) && proof.Proof.Name == "context":
+		name, tokens := cmp.Or(r.Model, d.y.chosen()), max(r.Context, runner.MinContext)
+		if name == "" {
+			return
+		}
+		d.add(Finding{Code: "proof_context", Severity: Bad, Text: "the context is too small: " + proof.Proof.Detail, Remedy: "repackage it", Command: "switchyard context " + name + " " + Tokens(tokens),
+			fix: func(ctx context.Context) error {
+				made, _, err := d.y.Resize(ctx, name, tokens)
+				if err == nil && r.Model == "" && d.y.Config.Model == "" {
+					err = d.y.Choose(made)
+				}
+				if err == nil {
+					r.Model = made
+				}
+				return err
+			}})
+	}
 }
 
 // own reads what Claude Code keeps for itself, beside its settings.
@@ -82,7 +155,8 @@ func loopbackHost(name string) bool { return !elsewhere("http://" + name) }
 // begun looks whether Claude Code's first start is over, which asks questions.
 func (d *doctor) begun() {
 	if file, known := d.y.own(); !known.Onboarded {
-		d.add(Finding{Code: "claude_new", Severity: Bad, Text: "Claude Code was never started here (" + file + "): its first start asks questions", Remedy: "start it once and answer them", Command: "claude"})
+		d.add(Finding{Code: "claude_new", Severity: Bad, Text: "Claude Code was never started here (" + file + "): its first start asks questions", Remedy: "start it once and answer them (claude), or have the first start noted as over",
+			Command: "set hasCompletedOnboarding in " + d.y.tilde(file), fix: func(context.Context) error { return claude.Onboard(file) }})
 	}
 }
 
@@ -124,29 +198,54 @@ func (d *doctor) servers(folder string) {
 	var shared struct {
 		Servers map[string]mcpServer `json:"mcpServers"`
 	}
-	project := filepath.Join(folder, ".mcp.json")
-	if data, err := os.ReadFile(project); err == nil && json.Unmarshal(data, &shared) == nil {
-		tell(project, shared.Servers)
+	for _, file := range []string{filepath.Join(folder, ".mcp.json"), filepath.Join(d.y.Scope("").ManagedDir, "managed-mcp.json")} {
+		shared.Servers = nil
+		if data, err := os.ReadFile(file); err == nil && json.Unmarshal(data, &shared) == nil {
+			tell(file, shared.Servers)
+		}
 	}
 }
 
 var networkCommand = regexp.MustCompile(`\b(curl|wget|ssh|nc|npx|uvx)\b|https?://`)
 
-// hooks lists the settings files whose hooks want the network.
-func (d *doctor) hooks(folder string) {
+// helpers lists the settings whose commands want the network: hooks, and what shows
+// the status line or fetches keys.
+func (d *doctor) helpers(folder string) {
 	for _, file := range d.y.Scope(folder).Sources() {
-		var settings struct {
-			Hooks map[string]any `json:"hooks"`
-		}
+		var settings map[string]any
 		data, err := os.ReadFile(file)
 		if err != nil || json.Unmarshal(data, &settings) != nil {
 			continue
 		}
-		for event, hooks := range settings.Hooks {
-			if text := fmt.Sprint(hooks); networkCommand.MatchString(text) {
-				d.add(Finding{Code: "hook_outward", Severity: Poor, Text: "the hook for " + event + " in " + file + " wants the network (" + networkCommand.FindString(text) + ")", Remedy: "expect it to fail, or take it out for the flight"})
+		tell := func(what string, setting any) {
+			if text := fmt.Sprint(setting); networkCommand.MatchString(text) {
+				d.add(Finding{Code: "hook_outward", Severity: Poor, Text: what + " in " + file + " wants the network (" + networkCommand.FindString(text) + ")", Remedy: "expect it to fail, or take it out for the flight"})
 			}
 		}
+		if hooks, ok := settings["hooks"].(map[string]any); ok {
+			for _, event := range slices.Sorted(maps.Keys(hooks)) {
+				tell("the hook for "+event, hooks[event])
+			}
+		}
+		for _, name := range []string{"statusLine", "apiKeyHelper", "awsAuthRefresh", "awsCredentialExport", "gcpAuthRefresh", "otelHeadersHelper"} {
+			if setting, there := settings[name]; there {
+				tell(`"`+name+`"`, setting)
+			}
+		}
+	}
+}
+
+// older lists the sessions that did not begin in the offline route.
+func (d *doctor) older(ctx context.Context) {
+	var names []string
+	for _, one := range d.y.Look(ctx).Sessions {
+		if one.Route != claude.Offline && !one.Stale {
+			names = append(names, one.Place())
+		}
+	}
+	if len(names) > 0 {
+		d.add(Finding{Code: "sessions_before", Severity: Poor, Text: Count(len(names), "session", "sessions") + " began before the switch to offline and may still look outwards: " + some(names),
+			Remedy: "after the switch end them and start them anew (claude --continue)"})
 	}
 }
 
@@ -163,4 +262,62 @@ func (d *doctor) battery(dir string) {
 			d.add(Finding{Code: "battery_low", Severity: Poor, Text: fmt.Sprintf("the battery is at %d %%: a local model takes much of it", charge), Remedy: "charge it"})
 		}
 	}
+}
+
+// CheckDeparture runs the proofs and looks what would go wrong without a network. What
+// it finds is in the State.
+func (s *Supervisor) CheckDeparture(ctx context.Context) {
+	s.checkDeparture(ctx, DepartureRequest{Model: s.present().Model})
+}
+
+func (s *Supervisor) checkDeparture(ctx context.Context, r DepartureRequest) {
+	s.fact(ctx, func(k *known) { k.busy = checking })
+	r.Failed = s.yard.Check(ctx, r.Model, r.Context, false, Progress{})
+	s.depart(ctx, &r, true)
+	s.fact(ctx, func(k *known) { k.busy = "" })
+}
+
+const checking = "Checking for the departure…"
+
+// depart puts into the State what would go wrong without a network. tell says that a
+// person shall hear of it.
+func (s *Supervisor) depart(ctx context.Context, r *DepartureRequest, tell bool) {
+	s.fact(ctx, func(k *known) { k.busy = checking })
+	found := s.yard.Departure(ctx, r)
+	d := Departure{At: time.Now().Truncate(time.Second), Ready: Ready(found, r.Failed), Findings: []Finding{}}
+	if r.Failed != nil {
+		d.Failed, d.Remedy = why(r.Failed)
+	}
+	for _, f := range found {
+		f.fix = nil // a State is compared, and functions cannot be
+		d.Findings = append(d.Findings, f)
+	}
+	s.mu.Lock()
+	s.departing, s.cures = r, found
+	s.mu.Unlock()
+	s.fact(ctx, func(k *known) {
+		if d.N = k.leaving.N; tell {
+			d.N++
+		}
+		k.leaving = d
+	})
+}
+
+// CureDeparture does what cures a finding of the last check, and checks again.
+func (s *Supervisor) CureDeparture(ctx context.Context, code string) {
+	s.mu.Lock()
+	r, cures := s.departing, s.cures
+	s.mu.Unlock()
+	i := slices.IndexFunc(cures, func(f Finding) bool { return f.Code == code && f.fix != nil })
+	if i < 0 {
+		return
+	}
+	s.fact(ctx, func(k *known) { k.busy = "Doing it: " + cures[i].Command })
+	err := cures[i].Fix(ctx)
+	s.fact(ctx, func(k *known) { k.busy = "" })
+	if err != nil {
+		s.failed(ctx, "Could not do it", err)
+		return
+	}
+	s.checkDeparture(ctx, *r)
 }

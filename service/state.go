@@ -38,6 +38,8 @@ type State struct {
 	Doubt   Warning `json:"doubt,omitzero"`   // why what is being done may fail
 	Failure Failure `json:"-"`                // the last command that failed
 
+	Departure Departure `json:"departure,omitzero"` // the last check before a departure
+
 	Locked bool `json:"locked"` // the configuration forbids the cloud
 
 	runs int // sessions that switchyard run started through the gateway
@@ -145,6 +147,17 @@ type Warning struct {
 	Code   string `json:"code"`
 	Text   string `json:"text"`
 	Remedy string `json:"remedy"`
+}
+
+// Departure is what a check before a departure found. N counts those that a
+// person shall hear of.
+type Departure struct {
+	N        int       `json:"n"`
+	At       time.Time `json:"at"`
+	Ready    bool      `json:"ready"`
+	Failed   string    `json:"failed,omitempty"` // the first proof that does not hold, in words
+	Remedy   string    `json:"remedy,omitempty"`
+	Findings []Finding `json:"findings"`
 }
 
 // Failure is a command that failed. N counts them, so that the same one twice is two.

@@ -35,6 +35,8 @@ type Supervisor struct {
 	mu          sync.Mutex
 	subscribers []chan State
 	last        State
+	departing   *DepartureRequest // the last check before a departure
+	cures       []Finding         // what it found, with what cures it
 }
 
 // known is what the loop has been told; the State follows from it.
@@ -52,6 +54,7 @@ type known struct {
 	doubt    Warning // about what is being done
 	failure  Failure
 	audit    *auditor
+	leaving  Departure
 }
 
 // judge gives the verdicts anew.
@@ -215,7 +218,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	defer due.Stop()
 	follow := func() {
 		moment := time.Now()
-		next, again := s.yard.merge(State{Runner: now.runner, Models: now.models, Gateway: now.gateway, Pulls: now.pulls, VRAM: now.vram, Warnings: now.strained, Busy: now.busy, Doubt: now.doubt, Failure: now.failure}, now.files, begun, moment)
+		next, again := s.yard.merge(State{Runner: now.runner, Models: now.models, Gateway: now.gateway, Pulls: now.pulls, VRAM: now.vram, Warnings: now.strained, Busy: now.busy, Doubt: now.doubt, Failure: now.failure, Departure: now.leaving}, now.files, begun, moment)
 		if next.Model != "" {
 			next.Contexts = now.contexts(next.Model)
 		}
@@ -316,6 +319,9 @@ func (s *Supervisor) perform(ctx, one context.Context, r Request) error {
 	// What the switch wrote is read before it counts as done.
 	f := s.yard.lookAtFiles(ctx)
 	s.yard.lookAtSessions(&f, &claude.Roster{}, &claude.Files{})
+	if r.Route == claude.Offline && (err == nil || !errors.Is(err, context.Canceled)) {
+		s.depart(ctx, &DepartureRequest{Model: r.Model, Context: r.Context, Failed: err}, err == nil) // a failure is told below
+	}
 	s.fact(ctx, func(k *known) { k.busy, k.doubt, k.files = "", Warning{}, f })
 	if err != nil && !errors.Is(err, context.Canceled) {
 		s.failed(ctx, "Could not switch to "+string(r.Route), err)

@@ -27,6 +27,7 @@ type Action struct {
 	Model   string          // for ChooseModel
 	Want    service.Control // for ControlRunner
 	Lean    bool            // for ToggleLean: what it shall be
+	Cure    string          // for CureDeparture: the finding's code
 }
 
 // Verb is a kind of action.
@@ -42,6 +43,8 @@ const (
 	ControlRunner
 	ToggleLean
 	OpenRunnerLog
+	CheckDeparture
+	CureDeparture
 	Quit // leave the settings as they are
 	CloudThenQuit
 )
@@ -75,6 +78,7 @@ func Menu(s service.State) []Row {
 		}},
 		route(s, claude.Local, "Local"),
 		route(s, claude.Offline, "Offline"),
+		{Title: departureLine(s.Departure), Rows: departure(s)},
 		{Separator: true},
 		{Title: "Model", Rows: models(s)},
 		{Title: contextLine(s), Disabled: s.Model == "", Rows: contexts(s)},
@@ -126,6 +130,55 @@ func cloud(s service.State) Row {
 		row.Title = "Cloud: forbidden by the configuration"
 	}
 	return row
+}
+
+// departureLine says how the last check before a departure went.
+func departureLine(d service.Departure) string {
+	const name = "Departure check"
+	switch {
+	case d.At.IsZero():
+		return name
+	case d.Ready && len(d.Findings) == 0:
+		return name + ": ready"
+	case d.Ready:
+		return name + ": ready, " + service.Count(len(d.Findings), "thing to know", "things to know")
+	}
+	return name + ": not ready"
+}
+
+// departure begins with the check itself; what it found follows, each with its remedy,
+// which a click does where it can be done.
+func departure(s service.State) []Row {
+	d := s.Departure
+	checked := Row{Title: "Nothing is missing for a time without a network", Disabled: true, Hidden: !d.Ready || len(d.Findings) > 0}
+	rows := []Row{{Title: "Check now", Disabled: s.Busy != "", Action: Action{Do: CheckDeparture}}, checked}
+	tell := func(mark, text, remedy string, cure *service.Finding) {
+		rows = append(rows, Row{Title: short(mark + " " + text), Disabled: true})
+		row := Row{Title: short("    → " + remedy), Disabled: true}
+		if cure != nil {
+			row = Row{Title: short("    Do it: " + cure.Command), Disabled: s.Busy != "", Action: Action{Do: CureDeparture, Cure: cure.Code}}
+		}
+		rows = append(rows, row)
+	}
+	if d.Failed != "" && !slices.ContainsFunc(d.Findings, func(f service.Finding) bool { return strings.HasPrefix(f.Code, "proof_") }) {
+		tell("✗", d.Failed, d.Remedy, nil)
+	}
+	for _, f := range d.Findings {
+		mark := "✗"
+		if f.Severity == service.Poor {
+			mark = "!"
+		}
+		var cure *service.Finding
+		if f.Fixable {
+			cure = &f
+		}
+		remedy := f.Remedy
+		if f.Command != "" && !strings.Contains(remedy, f.Command) {
+			remedy += ": " + f.Command
+		}
+		tell(mark, f.Text, remedy, cure)
+	}
+	return rows
 }
 
 // headline is route, model and context; what is being done, or a warning, takes its place.
@@ -459,6 +512,9 @@ func Notices(before, after service.State) []Notice {
 		}
 		out = append(out, Notice{tellTitle[w.Code], w.Text + "\n→ " + w.Remedy})
 	}
+	if n, ok := departureNotice(after); ok && after.Departure.N > before.Departure.N {
+		out = append(out, n)
+	}
 	if after.Doubt != (service.Warning{}) && before.Doubt != after.Doubt {
 		out = append(out, Notice{"It may not fit", after.Doubt.Text + ". It is tried all the same.\n→ " + after.Doubt.Remedy})
 	}
@@ -473,6 +529,30 @@ func Notices(before, after service.State) []Notice {
 		}
 	}
 	return out
+}
+
+// departureNotice tells what a check before a departure found. A switch that failed is
+// told by itself.
+func departureNotice(s service.State) (n Notice, ok bool) {
+	d := s.Departure
+	var lines []string
+	for _, f := range d.Findings {
+		if d.Ready || f.Severity == service.Bad {
+			lines = append(lines, f.Text)
+		}
+	}
+	if more := len(lines) - 2; more > 0 {
+		lines = append(lines[:2], fmt.Sprintf("and %d more", more))
+	}
+	switch {
+	case d.Ready && len(lines) == 0:
+		return Notice{"Ready for departure", "The model answers and calls tools; nothing is missing for a time without a network."}, true
+	case d.Ready:
+		return Notice{"Ready for departure, but", strings.Join(lines, "\n") + "\n→ see the menu: Departure check"}, true
+	case len(lines) == 0:
+		return Notice{"Not ready for departure", d.Failed + "\n→ " + d.Remedy}, true
+	}
+	return Notice{"Not ready for departure", strings.Join(lines, "\n") + "\n→ see the menu: Departure check"}, true
 }
 
 // wasOver tells whether a pull had ended before.

@@ -59,6 +59,8 @@ func TestMenu(t *testing.T) {
 ✓ Cloud
   Local
   Offline
+  Departure check
+      Check now
 ---
   Model
       Pull a model
@@ -83,6 +85,8 @@ func TestMenu(t *testing.T) {
   Cloud
 ✓ Local
   Offline
+  Departure check
+      Check now
 ---
   Model
       Pull a model
@@ -115,6 +119,8 @@ func TestMenu(t *testing.T) {
   Cloud
 ✓ Local
   Offline
+  Departure check
+      Check now
 ---
   Model
       Pull a model
@@ -141,6 +147,8 @@ func TestMenu(t *testing.T) {
   Cloud
 ✓ Local
   Offline
+  Departure check
+      Check now
 ---
   Model
       Pull a model
@@ -167,6 +175,8 @@ func TestMenu(t *testing.T) {
 ✓ Cloud
   Local
   Offline
+  Departure check
+      Check now
 ---
   Model
       Pull a model
@@ -192,6 +202,8 @@ func TestMenu(t *testing.T) {
   Cloud: forbidden by the configuration
 ✓ Local
   Offline
+  Departure check
+      Check now
 ---
   Model
       Pull a model
@@ -220,6 +232,8 @@ func TestMenu(t *testing.T) {
       End offline: Claude Code talks to Anthropic again
   Local
 ✓ Offline
+  Departure check
+      Check now
 ---
   Model
       Pull a model
@@ -246,6 +260,8 @@ func TestMenu(t *testing.T) {
 ✓ Cloud
   Local
   Offline
+  Departure check
+      Check now
 ---
   Model
       Pull a model

@@ -210,6 +210,10 @@ func (t *tray) perform(ctx context.Context, stop func(), a Action) {
 		_ = t.supervisor.Resize(ctx, a.Model, a.Context)
 	case ToggleLean:
 		_ = t.supervisor.SetLean(ctx, a.Lean)
+	case CheckDeparture:
+		t.supervisor.CheckDeparture(ctx)
+	case CureDeparture:
+		t.supervisor.CureDeparture(ctx, a.Cure)
 	case ControlRunner:
 		_ = t.supervisor.Control(ctx, a.Want)
 	case OpenRunnerLog:

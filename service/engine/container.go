@@ -151,6 +151,7 @@ func seenContainer(found container.InspectResponse) Seen {
 		}
 	}
 	seen.URL, seen.Exposed = published(found.HostConfig.PortBindings)
+	seen.Tracks = !slices.Contains(found.Config.Env, "DO_NOT_TRACK=1")
 	for _, pair := range found.Config.Env {
 		if value, ok := strings.CutPrefix(pair, "DMR_ORIGINS="); ok && slices.Contains(strings.Split(value, ","), "*") {
 			seen.OpenOrigins = true

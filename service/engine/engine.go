@@ -50,6 +50,7 @@ type Seen struct {
 
 	Exposed     string // an address that other machines reach it at
 	OpenOrigins bool   // any web page may read its answers
+	Tracks      bool   // it tells Docker what is used
 	GPU         bool   // it was given a GPU
 	Container   string // the container's name
 	Store       string // the folder that its models are in, where it is on this machine

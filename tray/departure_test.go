@@ -1,0 +1,56 @@
+package tray
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"switchyard/service"
+)
+
+// The card of a departure check, as the menu and a notification say it.
+func TestDeparture(t *testing.T) {
+	at := time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)
+	login := service.Finding{Code: "login_expired", Severity: service.Poor, Text: "the login has expired", Remedy: "renew it"}
+	first := service.Finding{Code: "claude_new", Severity: service.Bad, Text: "Claude Code was never started", Remedy: "start it", Command: "claude", Fixable: true}
+	pull := service.Finding{Code: "proof_model", Severity: service.Bad, Text: "there is no model ai/x", Remedy: "pull it", Command: "switchyard pull ai/x", Fixable: true}
+	for name, c := range map[string]struct {
+		departure          service.Departure
+		line, rows, notice string
+	}{
+		"never checked": {service.Departure{}, "Departure check", "Check now", ""},
+		"ready":         {service.Departure{N: 1, At: at, Ready: true}, "Departure check: ready", "Check now|Nothing is missing for a time without a network", "Ready for departure"},
+		"ready, but": {service.Departure{N: 1, At: at, Ready: true, Findings: []service.Finding{login}}, "Departure check: ready, 1 thing to know",
+			"Check now|! the login has expired|    → renew it", "Ready for departure, but|the login has expired\n→ see the menu: Departure check"},
+		"not ready": {service.Departure{N: 1, At: at, Findings: []service.Finding{first, login}}, "Departure check: not ready",
+			"Check now|✗ Claude Code was never started|    Do it: claude|! the login has expired|    → renew it", "Not ready for departure|Claude Code was never started\n→ see the menu: Departure check"},
+		"a proof that can be cured": {service.Departure{N: 1, At: at, Failed: "there is no model ai/x", Remedy: "pull it", Findings: []service.Finding{pull}}, "Departure check: not ready",
+			"Check now|✗ there is no model ai/x|    Do it: switchyard pull ai/x", "Not ready for departure|there is no model ai/x\n→ see the menu: Departure check"},
+		"a proof that cannot": {service.Departure{N: 1, At: at, Failed: "the model does not answer", Remedy: "choose another"}, "Departure check: not ready",
+			"Check now|✗ the model does not answer|    → choose another", "Not ready for departure|the model does not answer\n→ choose another"},
+	} {
+		s := service.State{Departure: c.departure}
+		if got := departureLine(s.Departure); got != c.line {
+			t.Errorf("%s: the row says %q", name, got)
+		}
+		var rows []string
+		for _, row := range departure(s) {
+			if !row.Hidden {
+				rows = append(rows, row.Title)
+			}
+		}
+		if got := strings.Join(rows, "|"); got != c.rows {
+			t.Errorf("%s: the rows say %q", name, got)
+		}
+		notice := ""
+		for _, n := range Notices(service.State{}, s) {
+			notice += n.Title + "|" + n.Text
+		}
+		if !strings.HasPrefix(notice, c.notice) || c.notice == "" && notice != "" {
+			t.Errorf("%s: told %q", name, notice)
+		}
+		if again := Notices(s, s); len(again) > 0 {
+			t.Errorf("%s: told again: %v", name, again)
+		}
+	}
+}
