@@ -14,7 +14,7 @@ import (
 
 // tests need a session bus; the desktop's own parts are for the end-to-end suite.
 var sets = map[string]map[string]string{
-	"test": {"dbus-daemon": "dbus-daemon", "git": "git"},
+	"test": {"dbus-daemon": "dbus-daemon", "git": "git", "ip": "iproute2", "unshare": "util-linux"},
 	"e2e": {
 		"dbus-daemon": "dbus-daemon", "git": "git", "Xvfb": "xvfb", "xfce4-panel": "xfce4-panel", "xfconf-query": "xfconf",
 		"/usr/lib/x86_64-linux-gnu/xfce4/notifyd/xfce4-notifyd": "xfce4-notifyd",
