@@ -23,6 +23,7 @@ type Config struct {
 	Notifications   *bool    `toml:"notifications"`    // nil: yes
 	GatewayPort     int      `toml:"gateway_port"`     // 0: 12480
 	Cloud           string   `toml:"cloud"`            // "never": Claude Code is not switched to the cloud; empty: it may be
+	Auto            string   `toml:"auto"`             // when the network goes or comes back: "ask" (a notification suggests the switch), "switch", "off"; empty: ask
 	Lean            *bool    `toml:"lean"`             // new local sessions have the lean profile; nil: as the menu says
 	Parallel        int      `toml:"parallel"`         // requests at a time for a model; 0: what it bears
 	StartRunner     *bool    `toml:"start_runner"`     // Switchyard may start Model Runner by itself; nil: yes
@@ -62,6 +63,7 @@ func LoadConfig(path string, getenv func(string) string) (Config, []Warning, err
 		"SWITCHYARD_NOTIFICATIONS":    func(v string) error { return setBool(&c.Notifications, v) },
 		"SWITCHYARD_START_RUNNER":     func(v string) error { return setBool(&c.StartRunner, v) },
 		"SWITCHYARD_CLOUD":            func(v string) error { c.Cloud = v; return nil },
+		"SWITCHYARD_AUTO":             func(v string) error { c.Auto = v; return nil },
 		"SWITCHYARD_LEAN":             func(v string) error { return setBool(&c.Lean, v) },
 		"SWITCHYARD_GATEWAY_PORT":     func(v string) error { return setNumber(&c.GatewayPort, v) },
 		"SWITCHYARD_PARALLEL":         func(v string) error { return setNumber(&c.Parallel, v) },
@@ -77,6 +79,9 @@ func LoadConfig(path string, getenv func(string) string) (Config, []Warning, err
 	}
 	if c.Cloud != "" && c.Cloud != never {
 		return c, warnings, &Error{Kind: Refused, What: "reading the configuration", Why: fmt.Sprintf("cloud is %q, which means nothing", c.Cloud), Remedy: `set it to "never", or leave it out: ` + path}
+	}
+	if c.Auto != "" && c.Auto != autoAsk && c.Auto != autoSwitch && c.Auto != autoOff {
+		return c, warnings, &Error{Kind: Refused, What: "reading the configuration", Why: fmt.Sprintf("auto is %q, which means nothing", c.Auto), Remedy: `set it to "ask", "switch" or "off", or leave it out: ` + path}
 	}
 	return c, warnings, nil
 }

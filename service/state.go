@@ -38,6 +38,9 @@ type State struct {
 	Doubt   Warning `json:"doubt,omitzero"`   // why what is being done may fail
 	Failure Failure `json:"-"`                // the last command that failed
 
+	Network Network `json:"network,omitzero"`
+	Advice  Advice  `json:"-"` // the last switch that the network suggested
+
 	Departure Departure `json:"departure,omitzero"` // the last check before a departure
 
 	Locked bool `json:"locked"` // the configuration forbids the cloud

@@ -55,6 +55,7 @@ type known struct {
 	failure  Failure
 	audit    *auditor
 	leaving  Departure
+	sense    *sense
 }
 
 // judge gives the verdicts anew.
@@ -205,11 +206,12 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	}
 	s.Refresh()
 
-	now := known{audit: newAuditor()}
+	now := known{audit: newAuditor(), sense: newSense(s.yard.Config.Auto)}
 	audits := make(chan []AuditLine, 16)
 	if s.serving != nil {
 		now.gateway = s.serving.state()
 		owned.Go(func() { s.writeAudit(audits) })
+		owned.Go(func() { s.watchNetwork(ctx) })
 	}
 	defer close(audits)
 	state := s.last
@@ -234,8 +236,15 @@ func (s *Supervisor) Run(ctx context.Context) error {
 			if len(lines) > 0 {
 				audits <- lines
 			}
-			if !ends.IsZero() && (again.IsZero() || ends.Before(again)) {
-				again = ends
+			to, settles := now.sense.see(next, moment)
+			next.Network, next.Advice = now.sense.settled, now.sense.advice
+			if to != "" {
+				owned.Go(func() { s.follow(ctx, to) })
+			}
+			for _, due := range []time.Time{ends, settles} {
+				if !due.IsZero() && (again.IsZero() || due.Before(again)) {
+					again = due
+				}
 			}
 		}
 		due.Stop()

@@ -512,6 +512,9 @@ func Notices(before, after service.State) []Notice {
 		}
 		out = append(out, Notice{tellTitle[w.Code], w.Text + "\n→ " + w.Remedy})
 	}
+	if after.Advice.N > before.Advice.N {
+		out = append(out, Notice{"Switch to " + title(after.Advice.Route) + "?", after.Advice.Text + "\n→ in the menu: " + title(after.Advice.Route)})
+	}
 	if n, ok := departureNotice(after); ok && after.Departure.N > before.Departure.N {
 		out = append(out, n)
 	}
