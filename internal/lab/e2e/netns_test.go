@@ -117,3 +117,71 @@ func TestFromColdWithoutANetwork(t *testing.T) {
 		t.Errorf("the settings are now\n%s", u.read())
 	}
 }
+
+// ip configures the network that the test has for itself.
+func (u *user) ip(args string) {
+	u.Helper()
+	if out, err := exec.CommandContext(u.ctx, "ip", strings.Fields(args)...).CombinedOutput(); err != nil {
+		u.Fatalf("ip %s: %v\n%s", args, err, out)
+	}
+}
+
+// A network that flaps a hundred times switches and tells nothing; one that is gone
+// leads to offline, and back when it has returned, but not while a request is under way.
+func TestANetworkThatComesAndGoes(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	u := newUser(t)
+	const settings = "{\n  \"theme\": \"dark\"\n}\n"
+	u.write(u.settings, settings)
+	u.ip("link add wire type veth peer name far")
+	u.ip("link set far up")
+	u.ip("addr add 192.0.2.2/24 dev wire")
+	u.ip("link set wire up")
+	u.ip("route add default via 192.0.2.1")
+	u.environ = append(u.environ, "SWITCHYARD_AUTO=switch", "PATH="+filepath.Dir(u.claude)+":"+os.Getenv("PATH"))
+	bus := u.live()
+	u.until("the model in the menu", func() bool { return u.hasRowOn(bus, "ai/tiny") })
+	for range 100 {
+		u.ip("link set wire down")
+		u.ip("link set wire up")
+		u.ip("route add default via 192.0.2.1")
+	}
+	if told := bus.Notifications(); u.read() != settings || len(told) != 0 {
+		t.Errorf("after a hundred times: told %v, the settings are\n%s", told, u.read())
+	}
+	u.ip("link set wire down")
+	u.until("the switch to offline", func() bool { return strings.Contains(u.must("status"), "offline") })
+	u.until("a departure check", func() bool { return len(bus.Notifications()) == 1 })
+
+	answered := make(chan error, 1)
+	go func() {
+		said, err := u.print("[[slow 40s]] hello")
+		if err == nil && !strings.Contains(said, gguf.Answer) {
+			err = fmt.Errorf("it said %q", said)
+		}
+		answered <- err
+	}()
+	u.until("the request", func() bool { return u.asked.Load() > 0 && strings.Contains(u.must("gateway"), "1 running") })
+	u.ip("link set wire up")
+	u.ip("route add default via 192.0.2.1")
+	if err := <-answered; err != nil {
+		t.Errorf("the request during which the network returned: %v", err)
+	}
+	log := func() string {
+		data, _ := os.ReadFile(filepath.Join(u.home, ".local", "state", "switchyard", "switchyard.log"))
+		return string(data)
+	}
+	if strings.Contains(log(), `msg=switch route=cloud`) {
+		t.Error("switched in mid-request")
+	}
+	u.until("the switch back", func() bool { return strings.Contains(log(), `msg=switch route=cloud`) })
+	u.until("the settings of before", func() bool { return u.read() == settings })
+	if n := strings.Count(log(), "msg=switch "); n != 2 {
+		t.Errorf("%d switches", n)
+	}
+	if told := bus.Notifications(); len(told) != 1 {
+		t.Errorf("told %v", told)
+	}
+}
