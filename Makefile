@@ -11,7 +11,7 @@ endif
 # NVIDIA's header marks calls as deprecated that its Go binding has all the same.
 export CGO_CFLAGS ?= -O2 -g -Wno-deprecated-declarations
 
-.PHONY: build demo run test e2e bench lint fmt clean help
+.PHONY: build package demo run test e2e bench lint fmt clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -20,6 +20,10 @@ build: ## build bin/switchyard, and the pinned Model Runner beside it for machin
 	$(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/switchyard .
 	@v=$$($(GO) list -C internal/lab/parts -m -f '{{.Version}}' github.com/docker/model-runner) && \
 	CGO_ENABLED=0 $(GO) build -C internal/lab/parts -trimpath -ldflags "-s -w -X main.Version=$$v" -o "$(CURDIR)/bin/model-runner$$($(GO) env GOEXE)" github.com/docker/model-runner
+
+package: ## make deb, rpm, archlinux, apk, archives, the Windows installer, checksums and an SBOM in dist/
+	@$(GO) run ./internal/lab/require package
+	$(GO) run -C packaging .
 
 demo: ## show everything on scratch parts, touching nothing of yours
 	@$(GO) run ./internal/lab/demo
@@ -43,7 +47,7 @@ bench: ## measure and print the table
 lint: ## gofmt, vet, staticcheck, govulncheck
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "not formatted: $$files"; exit 1; }
 	$(GO) vet ./... && $(GO) vet -tags e2e ./internal/lab/e2e ./service
-	$(GO) vet -C internal/lab/parts ./...
+	$(GO) vet -C internal/lab/parts ./... && $(GO) vet -C packaging ./...
 	GOOS=windows CGO_ENABLED=0 $(GO) vet ./...
 	GOOS=darwin CGO_ENABLED=0 $(GO) vet ./service/... ./cli/... ./assets/... ./gpu/...
 	$(GO) tool -modfile=internal/tools/go.mod staticcheck ./...

@@ -155,56 +155,113 @@ func drawGauge(level Gauge, x, y float64) (c color.NRGBA, gap, ok bool) {
 	return c, false, false
 }
 
+// pixel is the colour of a point, and whether there is one.
+func pixel(g Glyph, b Badge, level Gauge, x, y float64) (color.NRGBA, bool) {
+	if mark := marks[b]; mark != nil {
+		switch d := mark(x, y); {
+		case d <= 0:
+			return badges[b], true
+		case d <= outline:
+			return edge, true
+		case d <= 1.6*outline: // a gap, so that the badge does not melt into the shape
+			return color.NRGBA{}, false
+		}
+	}
+	if c, gap, ok := drawGauge(level, x, y); ok || gap {
+		return c, ok
+	}
+	switch d := glyphs[g](x, y); {
+	case d <= 0:
+		return fills[g], true
+	case d <= outline:
+		return edge, true
+	}
+	return color.NRGBA{}, false
+}
+
 // draw renders an icon at 64 × 64 pixels.
 func draw(g Glyph, b Badge, level Gauge) *image.NRGBA {
 	img := image.NewNRGBA(image.Rect(0, 0, size, size))
-	main, fill := glyphs[g], fills[g]
-	mark, badge := marks[b], badges[b]
 	for py := range size {
 		for px := range size {
-			x, y := float64(px)+0.5, float64(py)+0.5
-			if mark != nil {
-				if d := mark(x, y); d <= 0 {
-					img.SetNRGBA(px, py, badge)
-					continue
-				} else if d <= outline {
-					img.SetNRGBA(px, py, edge)
-					continue
-				} else if d <= 1.6*outline {
-					continue // a gap, so that the badge does not melt into the shape
-				}
-			}
-			if c, gap, ok := drawGauge(level, x, y); ok || gap {
-				if ok {
-					img.SetNRGBA(px, py, c)
-				}
-				continue
-			}
-			switch d := main(x, y); {
-			case d <= 0:
-				img.SetNRGBA(px, py, fill)
-			case d <= outline:
-				img.SetNRGBA(px, py, edge)
+			if c, ok := pixel(g, b, level, float64(px)+0.5, float64(py)+0.5); ok {
+				img.SetNRGBA(px, py, c)
 			}
 		}
 	}
 	return img
 }
 
-// PNG renders an icon at 64 × 64 pixels, each one opaque or empty.
-func PNG(g Glyph, b Badge, level Gauge) []byte {
+// smooth renders a picture of 64 × 64 units at another size, with soft edges.
+func smooth(pixels int, at func(x, y float64) (color.NRGBA, bool)) *image.NRGBA {
+	const samples = 4 // in each direction
+	img := image.NewNRGBA(image.Rect(0, 0, pixels, pixels))
+	step := float64(size) / float64(pixels) / samples
+	for py := range pixels {
+		for px := range pixels {
+			var r, g, b, a int
+			for sy := range samples {
+				for sx := range samples {
+					c, ok := at((float64(px*samples+sx)+0.5)*step, (float64(py*samples+sy)+0.5)*step)
+					if !ok {
+						continue
+					}
+					alpha := int(c.A)
+					r, g, b, a = r+int(c.R)*alpha, g+int(c.G)*alpha, b+int(c.B)*alpha, a+alpha
+				}
+			}
+			if a > 0 {
+				img.SetNRGBA(px, py, color.NRGBA{uint8(r / a), uint8(g / a), uint8(b / a), uint8(a / (samples * samples))})
+			}
+		}
+	}
+	return img
+}
+
+// encode writes a PNG. A picture in memory has no way to fail.
+func encode(img image.Image, level png.CompressionLevel) []byte {
 	var out bytes.Buffer
-	// A picture in memory has no way to fail.
-	_ = (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(&out, draw(g, b, level))
+	_ = (&png.Encoder{CompressionLevel: level}).Encode(&out, img)
 	return out.Bytes()
 }
 
-// ICO renders an icon as Windows wants it: the PNG with a directory of one entry.
+// PNG renders an icon at 64 × 64 pixels, each one opaque or empty.
+func PNG(g Glyph, b Badge, level Gauge) []byte { return encode(draw(g, b, level), png.BestSpeed) }
+
+// Template renders an icon as macOS wants it for its menu bar: black, with its shape in
+// the alpha channel. macOS colours it for light and dark bars.
+func Template(g Glyph, b Badge, level Gauge) []byte {
+	const pixels = 36 // 18 points at twice the density
+	return encode(smooth(pixels, func(x, y float64) (color.NRGBA, bool) {
+		c, ok := pixel(g, b, level, x, y)
+		return color.NRGBA{A: 0xff}, ok && c != edge
+	}), png.BestSpeed)
+}
+
+// icoSizes are those that Windows shows in its notification area, at 100 to 300 %.
+var icoSizes = []int{16, 20, 24, 32, 48}
+
+// ICO renders an icon as Windows wants it: PNGs of several sizes behind a directory.
 func ICO(g Glyph, b Badge, level Gauge) []byte {
-	picture := PNG(g, b, level)
-	const header = 6 + 16
-	out := []byte{0, 0, 1, 0, 1, 0, size, size, 0, 0, 1, 0, 32, 0}
-	out = binary.LittleEndian.AppendUint32(out, uint32(len(picture)))
-	out = binary.LittleEndian.AppendUint32(out, header)
-	return append(out, picture...)
+	var pictures [][]byte
+	for _, pixels := range icoSizes {
+		pictures = append(pictures, encode(smooth(pixels, func(x, y float64) (color.NRGBA, bool) { return pixel(g, b, level, x, y) }), png.BestSpeed))
+	}
+	return ico(icoSizes, pictures)
+}
+
+func ico(sizes []int, pictures [][]byte) []byte {
+	const header, entry = 6, 16
+	out := []byte{0, 0, 1, 0, byte(len(sizes)), 0}
+	offset := header + entry*len(sizes)
+	for i, pixels := range sizes {
+		out = append(out, byte(pixels), byte(pixels), 0, 0, 1, 0, 32, 0) // 256 is written as 0
+		out = binary.LittleEndian.AppendUint32(out, uint32(len(pictures[i])))
+		out = binary.LittleEndian.AppendUint32(out, uint32(offset))
+		offset += len(pictures[i])
+	}
+	for _, picture := range pictures {
+		out = append(out, picture...)
+	}
+	return out
 }

@@ -64,6 +64,9 @@ func Run(ctx context.Context, env Env, args []string) int {
 	return c.exit(root.ExecuteContext(ctx))
 }
 
+// Root is the tree of all commands, for manuals and completions.
+func Root(env Env) *cobra.Command { return (&commands{Env: env}).root() }
+
 func (c *commands) exit(err error) int {
 	if err == nil {
 		return exitDone
@@ -124,7 +127,7 @@ Without a command it starts the tray.`,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON")
-	root.AddCommand(c.status(), c.local(), c.cloud(), c.offline(), c.explain(), c.check(), c.models(), c.pull(), c.load(), c.unload(), c.rm(), c.context(), c.fit(), c.gpu(), c.runner(), c.doctor(), c.sessions(), c.run(), c.requests(), c.gateway(), c.guard(), c.fenced(), c.version())
+	root.AddCommand(c.status(), c.local(), c.cloud(), c.offline(), c.explain(), c.check(), c.models(), c.pull(), c.load(), c.unload(), c.rm(), c.context(), c.fit(), c.gpu(), c.runner(), c.doctor(), c.sessions(), c.run(), c.requests(), c.gateway(), c.autostart(), c.quit(), c.uninstall(), c.guard(), c.fenced(), c.version())
 	root.InitDefaultCompletionCmd()
 	return root
 }

@@ -21,6 +21,7 @@ type Config struct {
 	Model           string   `toml:"model"`            // for the local route; empty: the last one used, or the only one
 	Targets         []string `toml:"targets"`          // further Claude Code configuration folders
 	Notifications   *bool    `toml:"notifications"`    // nil: yes
+	Quiet           []string `toml:"quiet"`            // kinds of notifications that are not shown, see Kinds
 	GatewayPort     int      `toml:"gateway_port"`     // 0: 12480
 	Cloud           string   `toml:"cloud"`            // "never": Claude Code is not switched to the cloud; empty: it may be
 	Auto            string   `toml:"auto"`             // when the network goes or comes back: "ask" (a notification suggests the switch), "switch", "off"; empty: ask
@@ -32,6 +33,9 @@ type Config struct {
 	LlamaServer     string   `toml:"llama_server"`     // llama.cpp's server, for the process engine; empty: on the PATH
 	ManagedSettings string   `toml:"managed_settings"` // folder of the administrator's settings; empty: the system's usual one
 }
+
+// Kinds are the kinds of notifications.
+var Kinds = []string{"failures", "settings", "runner", "memory", "sessions", "pulls", "network", "departure", "updates"}
 
 // LoadConfig reads the file, which may be absent. Unknown keys are returned as
 // warnings, so that a typing error is not silent.
@@ -63,6 +67,7 @@ func LoadConfig(path string, getenv func(string) string) (Config, []Warning, err
 		"SWITCHYARD_NOTIFICATIONS":    func(v string) error { return setBool(&c.Notifications, v) },
 		"SWITCHYARD_START_RUNNER":     func(v string) error { return setBool(&c.StartRunner, v) },
 		"SWITCHYARD_CLOUD":            func(v string) error { c.Cloud = v; return nil },
+		"SWITCHYARD_QUIET":            func(v string) error { c.Quiet = strings.Split(v, ","); return nil },
 		"SWITCHYARD_AUTO":             func(v string) error { c.Auto = v; return nil },
 		"SWITCHYARD_LEAN":             func(v string) error { return setBool(&c.Lean, v) },
 		"SWITCHYARD_GATEWAY_PORT":     func(v string) error { return setNumber(&c.GatewayPort, v) },
@@ -76,6 +81,11 @@ func LoadConfig(path string, getenv func(string) string) (Config, []Warning, err
 	}
 	if c.GatewayPort < 0 || c.GatewayPort > 65535 || c.Parallel < 0 {
 		return c, warnings, &Error{Kind: Refused, What: "reading the configuration", Why: "gateway_port must be between 1 and 65535, and parallel not below 0", Remedy: "correct it in " + path}
+	}
+	for _, kind := range c.Quiet {
+		if !slices.Contains(Kinds, kind) {
+			return c, warnings, &Error{Kind: Refused, What: "reading the configuration", Why: fmt.Sprintf("quiet names %q, which is no kind of notification", kind), Remedy: "correct it in " + path + "; there are " + strings.Join(Kinds, ", ")}
+		}
 	}
 	if c.Cloud != "" && c.Cloud != never {
 		return c, warnings, &Error{Kind: Refused, What: "reading the configuration", Why: fmt.Sprintf("cloud is %q, which means nothing", c.Cloud), Remedy: `set it to "never", or leave it out: ` + path}

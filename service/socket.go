@@ -137,6 +137,11 @@ func (s *Supervised) RotateToken(ctx context.Context) error {
 	return s.ask(ctx, http.MethodPost, "/token", nil)
 }
 
+// Raise has the Switchyard that runs show that it does.
+func (s *Supervised) Raise(ctx context.Context) error {
+	return s.ask(ctx, http.MethodPost, "/raise", nil)
+}
+
 // relieve ends the guard that keeps the gateway up for a killed Switchyard, if
 // there is one, and takes its listeners over.
 func (y *Yard) relieve(ctx context.Context) (listeners []net.Listener, relieved bool) {
@@ -262,6 +267,8 @@ func (s *serving) controlHandler() http.Handler {
 	})
 	mux.HandleFunc("DELETE /pull", func(_ http.ResponseWriter, r *http.Request) { s.s.CancelPull(r.Context(), r.FormValue("ref")) })
 	mux.HandleFunc("GET /pulls", func(w http.ResponseWriter, _ *http.Request) { reply(w, list(s.s.present().Pulls)) })
+	mux.HandleFunc("POST /quit", func(http.ResponseWriter, *http.Request) { s.s.end() })
+	mux.HandleFunc("POST /raise", func(_ http.ResponseWriter, r *http.Request) { s.s.raise(r.Context()) })
 	mux.HandleFunc("POST /watched", func(_ http.ResponseWriter, r *http.Request) {
 		s.s.fact(r.Context(), func(k *known) { k.audit.watched[r.FormValue("session")] = true })
 	})

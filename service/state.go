@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"switchyard/gpu"
+	"switchyard/service/autostart"
 	"switchyard/service/claude"
 	"switchyard/service/engine"
 	"switchyard/service/gateway"
@@ -40,6 +41,9 @@ type State struct {
 
 	Network Network `json:"network,omitzero"`
 	Advice  Advice  `json:"-"` // the last switch that the network suggested
+
+	Raised    int              `json:"-"` // how often a second Switchyard was started
+	Autostart autostart.Status `json:"-"`
 
 	Departure Departure `json:"departure,omitzero"` // the last check before a departure
 

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"switchyard/service/autostart"
 	"switchyard/service/claude"
 	"switchyard/service/engine"
 	"switchyard/service/runner"
@@ -35,27 +36,30 @@ type Supervisor struct {
 	mu          sync.Mutex
 	subscribers []chan State
 	last        State
+	stop        func()            // ends Run; nil before it
 	departing   *DepartureRequest // the last check before a departure
 	cures       []Finding         // what it found, with what cures it
 }
 
 // known is what the loop has been told; the State follows from it.
 type known struct {
-	runner   Runner
-	models   []Model        // with the verdicts on them
-	listed   []Model        // as the keeper told them
-	shapes   []runner.Model // the same, with what their need is computed from
-	gateway  Gateway
-	pulls    []Pull
-	vram     VRAM
-	strained []Warning // about it
-	files    files
-	busy     string
-	doubt    Warning // about what is being done
-	failure  Failure
-	audit    *auditor
-	leaving  Departure
-	sense    *sense
+	runner    Runner
+	models    []Model        // with the verdicts on them
+	listed    []Model        // as the keeper told them
+	shapes    []runner.Model // the same, with what their need is computed from
+	gateway   Gateway
+	pulls     []Pull
+	vram      VRAM
+	strained  []Warning // about it
+	files     files
+	busy      string
+	doubt     Warning // about what is being done
+	failure   Failure
+	audit     *auditor
+	raised    int
+	autostart autostart.Status
+	leaving   Departure
+	sense     *sense
 }
 
 // judge gives the verdicts anew.
@@ -86,6 +90,20 @@ func NewSupervisor(y *Yard, log *slog.Logger) *Supervisor {
 
 // Serve makes Run serve the gateway. It is called before Run.
 func (s *Supervisor) Serve(how Serve) { s.serve = &how }
+
+// end makes Run return, as if its context had ended.
+func (s *Supervisor) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stop != nil {
+		s.stop()
+	}
+}
+
+// raise has the faces show that this Switchyard runs.
+func (s *Supervisor) raise(ctx context.Context) {
+	s.fact(ctx, func(k *known) { k.raised++ })
+}
 
 // present is the State of this moment.
 func (s *Supervisor) present() State {
@@ -178,6 +196,9 @@ func (s *Supervisor) failed(ctx context.Context, title string, err error) {
 // Run supervises until the context ends, and returns when everything it started has ended.
 func (s *Supervisor) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
+	s.mu.Lock()
+	s.stop = stop
+	s.mu.Unlock()
 	var owned sync.WaitGroup
 	defer owned.Wait()
 	defer stop()
@@ -198,6 +219,9 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		(&fileLooker{s: s, watch: watch, exits: map[int]bool{}, ended: make(chan int), owned: &owned, cache: &claude.Files{}}).run(ctx)
 	})
 	owned.Go(func() { s.keeper.run(ctx) })
+	if s.serving != nil {
+		owned.Go(func() { s.lookAtAutostart(ctx) })
+	}
 	if s.yard.Program != "" {
 		owned.Go(func() { s.watchVRAM(ctx) })
 	}
@@ -220,7 +244,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	defer due.Stop()
 	follow := func() {
 		moment := time.Now()
-		next, again := s.yard.merge(State{Runner: now.runner, Models: now.models, Gateway: now.gateway, Pulls: now.pulls, VRAM: now.vram, Warnings: now.strained, Busy: now.busy, Doubt: now.doubt, Failure: now.failure, Departure: now.leaving}, now.files, begun, moment)
+		next, again := s.yard.merge(State{Runner: now.runner, Models: now.models, Gateway: now.gateway, Pulls: now.pulls, VRAM: now.vram, Warnings: now.strained, Busy: now.busy, Doubt: now.doubt, Failure: now.failure, Departure: now.leaving, Raised: now.raised, Autostart: now.autostart}, now.files, begun, moment)
 		if next.Model != "" {
 			next.Contexts = now.contexts(next.Model)
 		}

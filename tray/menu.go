@@ -27,6 +27,7 @@ type Action struct {
 	Model   string          // for ChooseModel
 	Want    service.Control // for ControlRunner
 	Lean    bool            // for ToggleLean: what it shall be
+	On      bool            // for ToggleAutostart: what it shall be
 	Cure    string          // for CureDeparture: the finding's code
 }
 
@@ -43,6 +44,7 @@ const (
 	ControlRunner
 	ToggleLean
 	OpenRunnerLog
+	ToggleAutostart
 	CheckDeparture
 	CureDeparture
 	Quit // leave the settings as they are
@@ -87,6 +89,7 @@ func Menu(s service.State) []Row {
 		{Title: runnerLine(s.Runner), Rows: runnerRows(s.Runner)},
 		{Separator: true},
 		{Title: "Settings", Rows: []Row{
+			{Title: "Start at login", Checkable: true, Checked: s.Autostart.On, Action: Action{Do: ToggleAutostart, On: !s.Autostart.On}},
 			{Title: "Lean profile for new local sessions", Checkable: true, Checked: s.Lean, Action: Action{Do: ToggleLean, Lean: !s.Lean}},
 		}},
 		{Title: "Quit", Hidden: !inCloud, Action: Action{Do: Quit}},
@@ -496,7 +499,45 @@ func Tooltip(s service.State) string {
 }
 
 // Notice is a notification.
-type Notice struct{ Title, Text string }
+type Notice struct {
+	Title, Text string
+	Kind        Kind
+	Key         string  // what it is about: a later one with the same key takes its place
+	Offers      []Offer // what can be done about it, where the desktop shows buttons
+}
+
+// Kind is what a notification is about; each kind can be switched off. The
+// configuration knows the same names (service.Kinds).
+type Kind string
+
+const (
+	Failures  Kind = "failures"
+	Settings  Kind = "settings"
+	OfRunner  Kind = "runner"
+	Memory    Kind = "memory"
+	Sessions  Kind = "sessions"
+	Pulls     Kind = "pulls"
+	OfNetwork Kind = "network"
+	Departure Kind = "departure"
+	Updates   Kind = "updates"
+)
+
+// Offer is a notification's button.
+type Offer struct {
+	Label  string
+	Action Action
+}
+
+// withUnseen puts a notification that no desktop showed into the menu's first lines.
+func withUnseen(rows []Row, n Notice) []Row {
+	if n.Title == "" {
+		return rows
+	}
+	text, _, _ := strings.Cut(n.Text, "\n")
+	rows[0].Title = short("⚠ " + n.Title)
+	rows[1].Title, rows[1].Hidden = short(text), false
+	return rows
+}
 
 // Notices are what a person should hear of when the State changes: a switch
 // that failed, settings that somebody changed under a switch, and a session
@@ -504,22 +545,27 @@ type Notice struct{ Title, Text string }
 func Notices(before, after service.State) []Notice {
 	var out []Notice
 	if after.Failure.N > before.Failure.N {
-		out = append(out, Notice{after.Failure.Title, after.Failure.Text})
+		out = append(out, Notice{Title: after.Failure.Title, Text: after.Failure.Text, Kind: Failures, Key: "failure"})
 	}
 	for _, w := range after.Warnings {
 		if !tellAtOnce[w.Code] || has(before.Warnings, w) {
 			continue
 		}
-		out = append(out, Notice{tellTitle[w.Code], w.Text + "\n→ " + w.Remedy})
+		out = append(out, Notice{Title: tellTitle[w.Code], Text: w.Text + "\n→ " + w.Remedy, Kind: kinds[w.Code], Key: w.Code, Offers: offers(w.Code)})
+	}
+	if after.Raised > before.Raised {
+		out = append(out, Notice{Title: "Switchyard runs already", Text: "Look for its icon in the panel.", Key: "raised"})
 	}
 	if after.Advice.N > before.Advice.N {
-		out = append(out, Notice{"Switch to " + title(after.Advice.Route) + "?", after.Advice.Text + "\n→ in the menu: " + title(after.Advice.Route)})
+		name := title(after.Advice.Route)
+		out = append(out, Notice{Title: "Switch to " + name + "?", Text: after.Advice.Text + "\n→ in the menu: " + name, Kind: OfNetwork, Key: "advice",
+			Offers: []Offer{{"Switch to " + name, Action{Do: SwitchTo, Route: after.Advice.Route, Sure: true}}}})
 	}
 	if n, ok := departureNotice(after); ok && after.Departure.N > before.Departure.N {
 		out = append(out, n)
 	}
 	if after.Doubt != (service.Warning{}) && before.Doubt != after.Doubt {
-		out = append(out, Notice{"It may not fit", after.Doubt.Text + ". It is tried all the same.\n→ " + after.Doubt.Remedy})
+		out = append(out, Notice{Title: "It may not fit", Text: after.Doubt.Text + ". It is tried all the same.\n→ " + after.Doubt.Remedy, Kind: Memory, Key: "doubt"})
 	}
 	for _, p := range after.Pulls {
 		if n, ok := pullNotice(p); ok && !wasOver(before, p) {
@@ -549,13 +595,13 @@ func departureNotice(s service.State) (n Notice, ok bool) {
 	}
 	switch {
 	case d.Ready && len(lines) == 0:
-		return Notice{"Ready for departure", "The model answers and calls tools; nothing is missing for a time without a network."}, true
+		return Notice{Title: "Ready for departure", Text: "The model answers and calls tools; nothing is missing for a time without a network.", Kind: Departure, Key: "departure"}, true
 	case d.Ready:
-		return Notice{"Ready for departure, but", strings.Join(lines, "\n") + "\n→ see the menu: Departure check"}, true
+		return Notice{Title: "Ready for departure, but", Text: strings.Join(lines, "\n") + "\n→ see the menu: Departure check", Kind: Departure, Key: "departure"}, true
 	case len(lines) == 0:
-		return Notice{"Not ready for departure", d.Failed + "\n→ " + d.Remedy}, true
+		return Notice{Title: "Not ready for departure", Text: d.Failed + "\n→ " + d.Remedy, Kind: Departure, Key: "departure"}, true
 	}
-	return Notice{"Not ready for departure", strings.Join(lines, "\n") + "\n→ see the menu: Departure check"}, true
+	return Notice{Title: "Not ready for departure", Text: strings.Join(lines, "\n") + "\n→ see the menu: Departure check", Kind: Departure, Key: "departure"}, true
 }
 
 // wasOver tells whether a pull had ended before.
@@ -582,11 +628,11 @@ func pullNotice(p service.Pull) (n Notice, ok bool) {
 		if mark := fitMarks[p.Fit]; mark != "" {
 			parts = append(parts, mark)
 		}
-		return Notice{title, strings.Join(parts, " · ") + "\n→ choose it in the menu: Model"}, true
+		return Notice{Title: title, Text: strings.Join(parts, " · ") + "\n→ choose it in the menu: Model", Kind: Pulls, Key: "pull " + p.Ref, Offers: []Offer{{"Use it", Action{Do: ChooseModel, Model: runner.Full(p.Ref)}}}}, true
 	case service.Failing:
-		return Notice{"Pull failed", name + ": " + p.Why + "\n→ " + p.Remedy}, true
+		return Notice{Title: "Pull failed", Text: name + ": " + p.Why + "\n→ " + p.Remedy, Kind: Pulls, Key: "pull " + p.Ref}, true
 	case service.Cancelled:
-		return Notice{"Pull cancelled", name + ": what was loaded is kept: the next pull goes on from there."}, true
+		return Notice{Title: "Pull cancelled", Text: name + ": what was loaded is kept: the next pull goes on from there.", Kind: Pulls, Key: "pull " + p.Ref}, true
 	}
 	return Notice{}, false
 }
@@ -602,8 +648,8 @@ func nearlyFull(s service.State, g gateway.Session) Notice {
 			who = "The session in " + filepath.Base(known.CWD)
 		}
 	}
-	return Notice{"A session's context is nearly full", fmt.Sprintf("%s uses %.0f %% of its %s.\n→ /compact in it, or begin a new one",
-		who, g.ContextUsedPct, strings.TrimSpace(service.Tokens(g.Context)+" tokens"))}
+	return Notice{Title: "A session's context is nearly full", Text: fmt.Sprintf("%s uses %.0f %% of its %s.\n→ /compact in it, or begin a new one",
+		who, g.ContextUsedPct, strings.TrimSpace(service.Tokens(g.Context)+" tokens")), Kind: Sessions, Key: "full " + g.ID}
 }
 
 // tellAtOnce are the warnings that cannot wait until somebody opens the menu.
@@ -628,6 +674,23 @@ var tellTitle = map[string]string{
 	"sessions_crowded": "More sessions than the model serves",
 	"queue_long":       "Requests wait long",
 	"two_models":       "Two models are needed at once",
+}
+
+// kinds sorts the warnings that are told.
+var kinds = map[string]Kind{
+	"drift": Settings, "settings_broken": Settings, "runner_down": OfRunner, "runner_failed": OfRunner, "vram_low": Memory, "vram_out": Memory, "gpu_unused": Memory,
+	"sessions_behind": Sessions, "cloud_forbidden": Sessions, "offline_leak": Sessions, "sessions_crowded": Sessions, "queue_long": Sessions, "two_models": Sessions,
+}
+
+// offers are what can be done about a warning at once.
+func offers(code string) []Offer {
+	switch kinds[code] {
+	case OfRunner:
+		return []Offer{{"Start it", Action{Do: ControlRunner, Want: service.StartRunner}}, {"Open its log", Action{Do: OpenRunnerLog}}}
+	case Settings:
+		return []Offer{{"Back to cloud", Action{Do: SwitchTo, Route: claude.Cloud}}}
+	}
+	return nil
 }
 
 func has(warnings []service.Warning, w service.Warning) bool {

@@ -75,6 +75,7 @@ func TestMenu(t *testing.T) {
       Open its log
 ---
   Settings
+      Start at login
       Lean profile for new local sessions
   Quit
 `},
@@ -105,6 +106,7 @@ func TestMenu(t *testing.T) {
       Open its log
 ---
   Settings
+      Start at login
       Lean profile for new local sessions
   Quit…
       Back to cloud, then quit
@@ -135,6 +137,7 @@ func TestMenu(t *testing.T) {
       Open its log
 ---
   Settings
+      Start at login
       Lean profile for new local sessions
   Quit…
       Back to cloud, then quit
@@ -163,6 +166,7 @@ func TestMenu(t *testing.T) {
       Open its log
 ---
   Settings
+      Start at login
       Lean profile for new local sessions
   Quit…
       Back to cloud, then quit
@@ -192,6 +196,7 @@ func TestMenu(t *testing.T) {
       Open its log
 ---
   Settings
+      Start at login
       Lean profile for new local sessions
   Quit
 `},
@@ -220,6 +225,7 @@ func TestMenu(t *testing.T) {
       Open its log
 ---
   Settings
+      Start at login
       Lean profile for new local sessions
   Quit…
       Quit and stay local
@@ -248,6 +254,7 @@ func TestMenu(t *testing.T) {
       Open its log
 ---
   Settings
+      Start at login
       Lean profile for new local sessions
   Quit…
       Back to cloud, then quit
@@ -276,6 +283,7 @@ func TestMenu(t *testing.T) {
       Open its log
 ---
   Settings
+      Start at login
       Lean profile for new local sessions
   Quit
 `},
@@ -496,6 +504,6 @@ func TestNotices(t *testing.T) {
 	}
 	told := Notices(session(84, false), session(86.4, true))
 	if want := "The session in shop uses 86 % of its 64K tokens.\n→ /compact in it, or begin a new one"; len(told) != 1 || told[0].Text != want {
-		t.Errorf("told %q, want %q", told, want)
+		t.Errorf("told %v, want %q", told, want)
 	}
 }

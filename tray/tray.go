@@ -32,6 +32,9 @@ func Run(ctx context.Context, yard *service.Yard) error {
 		return err
 	}
 	if unlock == nil {
+		if running, err := yard.Supervised(ctx); err == nil {
+			_ = running.Raise(ctx) // its notification; what is said below is enough
+		}
 		fmt.Fprintln(os.Stderr, "switchyard: it runs already; look for its icon in the panel, or use switchyard status")
 		return nil
 	}
@@ -45,8 +48,8 @@ func Run(ctx context.Context, yard *service.Yard) error {
 	defer stop()
 	t := &tray{
 		log: logger, supervisor: service.NewSupervisor(yard, logger),
-		notices: make(chan told, 16),
-		quiet:   yard.Config.Notifications != nil && !*yard.Config.Notifications,
+		notices: make(chan told, 16), missed: make(chan Notice), clicked: make(chan Action), seen: make(chan struct{}, 1),
+		mute: yard.Config.Notifications != nil && !*yard.Config.Notifications, muted: yard.Config.Quiet,
 	}
 	t.supervisor.Serve(service.Serve{Program: service.Executable()})
 	beeep.AppName = "Switchyard"
@@ -80,24 +83,23 @@ func Run(ctx context.Context, yard *service.Yard) error {
 	return result
 }
 
-// told is a notification with the icon that it is shown with.
-type told struct {
-	Notice
-	icon []byte
-}
-
 type tray struct {
 	log        *slog.Logger
 	supervisor *service.Supervisor
 	notices    chan told
-	quiet      bool // the user wants no notifications
+	missed     chan Notice   // that no desktop showed
+	clicked    chan Action   // in the menu, or a notification's button
+	seen       chan struct{} // somebody looked at the menu
+	mute       bool          // the user wants no notifications
+	muted      []string      // kinds of which the user wants none
 
-	menu  *applier
-	glyph assets.Glyph
-	badge assets.Badge
-	gauge assets.Gauge
-	drawn bool
-	tip   string
+	unseen Notice // stands in the menu until something is clicked
+	menu   *applier
+	glyph  assets.Glyph
+	badge  assets.Badge
+	gauge  assets.Gauge
+	drawn  bool
+	tip    string
 }
 
 // follow draws every State and tells what changed.
@@ -109,6 +111,11 @@ func (t *tray) follow(ctx context.Context, states <-chan service.State) {
 			return
 		case <-systray.TrayOpenedCh:
 			t.supervisor.Refresh()
+		case t.unseen = <-t.missed:
+			t.show(before)
+		case <-t.seen:
+			t.unseen = Notice{}
+			t.show(before)
 		case s := <-states:
 			t.show(s)
 			for _, n := range Notices(before, s) {
@@ -124,7 +131,7 @@ func (t *tray) follow(ctx context.Context, states <-chan service.State) {
 }
 
 func (t *tray) show(s service.State) {
-	t.menu.draw(Menu(s))
+	t.menu.draw(withUnseen(Menu(s), t.unseen))
 	t.paint(s)
 }
 
@@ -133,9 +140,12 @@ func (t *tray) paint(s service.State) {
 	gauge := Gauge(s)
 	if !t.drawn || glyph != t.glyph || badge != t.badge || gauge != t.gauge {
 		t.glyph, t.badge, t.gauge, t.drawn = glyph, badge, gauge, true
-		if runtime.GOOS == "windows" {
+		switch runtime.GOOS {
+		case "windows":
 			systray.SetIcon(assets.ICO(glyph, badge, gauge))
-		} else {
+		case "darwin":
+			systray.SetTemplateIcon(assets.Template(glyph, badge, gauge), assets.PNG(glyph, badge, gauge))
+		default:
 			systray.SetIcon(assets.PNG(glyph, badge, gauge))
 		}
 	}
@@ -145,52 +155,23 @@ func (t *tray) paint(s service.State) {
 	}
 }
 
-// markup is what notification servers would take for formatting.
-var markup = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
-
-// notify shows the notifications, apart from the menu: a desktop's daemon may hang.
-func (t *tray) notify(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case n := <-t.notices:
-			t.log.Info("notice", "title", n.Title)
-			if t.quiet {
-				continue
-			}
-			text := n.Text
-			if runtime.GOOS == "linux" {
-				text = markup.Replace(text)
-			}
-			shown := make(chan error, 1)
-			go func() { shown <- beeep.Notify(n.Title, text, n.icon) }() // cannot be cancelled; a hung one ends with the process
-			select {
-			case <-ctx.Done():
-				return
-			case err := <-shown:
-				if err != nil {
-					t.log.Warn("notification", "error", err) // the menu's first line says it too
-				}
-			}
-		}
-	}
-}
-
 // clicks performs what is clicked, one goroutine for each, so that the menu stays alive.
 func (t *tray) clicks(ctx context.Context, stop func(), owned *sync.WaitGroup) chan<- Action {
-	clicks := make(chan Action)
 	owned.Go(func() {
 		for {
 			select {
 			case <-ctx.Done():
 				return
-			case a := <-clicks:
+			case a := <-t.clicked:
+				select {
+				case t.seen <- struct{}{}:
+				default:
+				}
 				owned.Go(func() { t.perform(ctx, stop, a) })
 			}
 		}
 	})
-	return clicks
+	return t.clicked
 }
 
 func (t *tray) perform(ctx context.Context, stop func(), a Action) {
@@ -210,6 +191,8 @@ func (t *tray) perform(ctx context.Context, stop func(), a Action) {
 		_ = t.supervisor.Resize(ctx, a.Model, a.Context)
 	case ToggleLean:
 		_ = t.supervisor.SetLean(ctx, a.Lean)
+	case ToggleAutostart:
+		t.supervisor.SetAutostart(ctx, a.On)
 	case CheckDeparture:
 		t.supervisor.CheckDeparture(ctx)
 	case CureDeparture:

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -19,18 +21,23 @@ import (
 type Bus struct {
 	Address string
 
-	stop func()
-	conn *dbus.Conn
-	mu   sync.Mutex
-	more chan struct{} // closed and replaced when something was recorded
-	item string        // the registered icon's bus name
-	told []Notification
-	hang bool
-	sigs map[string]int
+	stop  func()
+	conn  *dbus.Conn
+	mu    sync.Mutex
+	more  chan struct{} // closed and replaced when something was recorded
+	item  string        // the registered icon's bus name
+	told  []Notification
+	count uint32 // of notifications
+	hang  bool
+	sigs  map[string]int
 }
 
 // Notification is what an application asked to show.
-type Notification struct{ App, Title, Text string }
+type Notification struct {
+	App, Title, Text string
+	ID               uint32
+	Buttons          []string // their labels
+}
 
 // Row is one line of an application's menu, as a tray host gets it.
 type Row struct {
@@ -130,20 +137,42 @@ func (w *watcher) RegisterStatusNotifierItem(_ string, sender dbus.Sender) *dbus
 type daemon struct{ b *Bus }
 
 // Notify is the notification daemon's method.
-func (d *daemon) Notify(app string, _ uint32, _, title, text string, _ []string, _ map[string]dbus.Variant, _ int32) (uint32, *dbus.Error) {
+func (d *daemon) Notify(app string, replaces uint32, _, title, text string, actions []string, _ map[string]dbus.Variant, _ int32) (uint32, *dbus.Error) {
 	hang := false
+	n := Notification{App: app, Title: title, Text: text, ID: replaces}
+	for i := 1; i < len(actions); i += 2 {
+		n.Buttons = append(n.Buttons, actions[i])
+	}
 	d.b.record(func() {
-		d.b.told = append(d.b.told, Notification{app, title, text})
+		if d.b.count++; n.ID == 0 {
+			n.ID = d.b.count
+		}
+		d.b.told = append(d.b.told, n)
 		hang = d.b.hang
 	})
 	if hang {
 		select {}
 	}
-	return 1, nil
+	return n.ID, nil
+}
+
+// Silence takes the notification daemon's double away.
+func (b *Bus) Silence() error {
+	_, err := b.conn.ReleaseName("org.freedesktop.Notifications")
+	return err
+}
+
+// Press clicks a button of a notification that is shown.
+func (b *Bus) Press(n Notification, label string) error {
+	i := slices.Index(n.Buttons, label)
+	if i < 0 {
+		return fmt.Errorf("%q has no button %q: %q", n.Title, label, n.Buttons)
+	}
+	return b.conn.Emit("/org/freedesktop/Notifications", "org.freedesktop.Notifications.ActionInvoked", n.ID, strconv.Itoa(i))
 }
 
 // GetCapabilities is the notification daemon's method.
-func (d *daemon) GetCapabilities() ([]string, *dbus.Error) { return []string{"body"}, nil }
+func (d *daemon) GetCapabilities() ([]string, *dbus.Error) { return []string{"body", "actions"}, nil }
 
 // GetServerInformation is the notification daemon's method.
 func (d *daemon) GetServerInformation() (name, vendor, version, spec string, err *dbus.Error) {

@@ -100,6 +100,28 @@ func (l *Ledger) Switch(ctx context.Context, t Target, route Route, to Destinati
 	return f.apply(ctx, next, nil)
 }
 
+// Restore puts a target back as it was without Switchyard, at once: running sessions
+// that saw another route keep what they have until they end.
+func (l *Ledger) Restore(ctx context.Context, t Target) (Outcome, error) {
+	f := l.folder(t)
+	if missing(f.path) {
+		return Outcome{}, nil
+	}
+	if err := l.Look(t); err != nil {
+		return Outcome{}, err
+	}
+	unlock, err := f.begin(ctx, f.wait)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer unlock()
+	force, err := f.read("entry.json")
+	if err != nil || force == nil {
+		return Outcome{}, err
+	}
+	return f.apply(ctx, entry{Version: entryVersion, Target: t, Route: Cloud}, nil)
+}
+
 // extra are the variables besides the route's own that the last switch to a local
 // route set. What they hide is not seen any more, so the next one sets them too.
 func (e *entry) extra() map[string]string {

@@ -230,8 +230,11 @@ func (s Search) program() (path string, args []string) {
 		if real, err := filepath.EvalSymlinks(self); err == nil {
 			self = real
 		}
-		if beside := filepath.Join(filepath.Dir(self), "model-runner"+suffix); exists(beside) {
-			return beside, nil
+		dir := filepath.Dir(self)
+		for _, beside := range []string{filepath.Join(dir, "model-runner"+suffix), filepath.Join(dir, "..", "libexec", "switchyard", "model-runner"+suffix)} {
+			if exists(beside) {
+				return beside, nil
+			}
 		}
 	}
 	for _, name := range []string{"model-runner", "dmr"} {

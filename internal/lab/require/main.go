@@ -1,7 +1,7 @@
 // Command require sees to it that the programs a set of tests needs are there:
 // it installs Debian's packages when it may, and else names what is missing.
 //
-//	require test|e2e
+//	require test|e2e|package
 package main
 
 import (
@@ -14,7 +14,8 @@ import (
 
 // tests need a session bus; the desktop's own parts are for the end-to-end suite.
 var sets = map[string]map[string]string{
-	"test": {"dbus-daemon": "dbus-daemon", "git": "git", "ip": "iproute2", "unshare": "util-linux"},
+	"test":    {"dbus-daemon": "dbus-daemon", "git": "git", "ip": "iproute2", "unshare": "util-linux"},
+	"package": {"git": "git", "makensis": "nsis"},
 	"e2e": {
 		"dbus-daemon": "dbus-daemon", "git": "git", "Xvfb": "xvfb", "xfce4-panel": "xfce4-panel", "xfconf-query": "xfconf",
 		"/usr/lib/x86_64-linux-gnu/xfce4/notifyd/xfce4-notifyd": "xfce4-notifyd",
@@ -26,7 +27,7 @@ var sets = map[string]map[string]string{
 
 func main() {
 	if len(os.Args) != 2 || sets[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "require: want one of: test, e2e")
+		fmt.Fprintln(os.Stderr, "require: want one of: test, e2e, package")
 		os.Exit(2)
 	}
 	packages := missing(sets[os.Args[1]])

@@ -1,0 +1,111 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"switchyard/service"
+)
+
+func (c *commands) autostart() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "autostart", Short: "Start Switchyard at login: on, off, status", Args: noArgs,
+		RunE: func(*cobra.Command, []string) error { return c.showAutostart() },
+	}
+	set := func(name, short string, on bool) *cobra.Command {
+		return &cobra.Command{Use: name, Short: short, Args: noArgs, RunE: func(*cobra.Command, []string) error {
+			yard, err := c.open()
+			if err != nil {
+				return err
+			}
+			if err := yard.SetAutostart(on); err != nil {
+				return err
+			}
+			return c.showAutostart()
+		}}
+	}
+	cmd.AddCommand(set("on", "Start it at login", true), set("off", "Do not", false),
+		&cobra.Command{Use: "status", Short: "Say whether it starts, as the system has it", Args: noArgs, RunE: cmd.RunE})
+	return cmd
+}
+
+func (c *commands) showAutostart() error {
+	yard, err := c.open()
+	if err != nil {
+		return err
+	}
+	status, err := yard.Autostart()
+	if err != nil {
+		return err
+	}
+	if c.json {
+		return c.print(status)
+	}
+	text := "Switchyard does not start at login."
+	switch {
+	case status.On:
+		text = "Switchyard starts at login: " + status.Program
+	case status.ByUser:
+		text = "Switchyard does not start at login: you switched it off in the desktop's settings. switchyard autostart on switches it on again."
+	}
+	_, err = fmt.Fprintf(c.Stdout, "%s\n  record: %s\n", text, tilde(status.Where, c.Home))
+	return err
+}
+
+func (c *commands) quit() *cobra.Command {
+	return &cobra.Command{
+		Use: "quit", Short: "End the Switchyard that runs, leaving the route as it is", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			yard, err := c.open()
+			if yard == nil {
+				return err
+			}
+			ran, err := yard.Quit(cmd.Context())
+			if err == nil && !ran {
+				_, err = fmt.Fprintln(c.Stdout, "no Switchyard is running")
+			}
+			return err
+		},
+	}
+}
+
+func (c *commands) uninstall() *cobra.Command {
+	var r service.UninstallRequest
+	var yes bool
+	cmd := &cobra.Command{
+		Use: "uninstall", Short: "Restore all settings, then remove what Switchyard keeps of you", Args: noArgs,
+		Long: `Uninstall ends the Switchyard that runs, puts Claude Code's settings back as they
+were, removes the start at login, the ledger, the log, the audit file and the
+configuration. Models stay; the program is for your package manager to remove.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			yard, err := c.open()
+			if yard == nil {
+				return err // a broken configuration is no obstacle
+			}
+			if !yes && (!c.Interactive || !strings.HasPrefix(c.ask(cmd.Context(), "Restore all settings and remove what Switchyard keeps? [y/N] "), "y")) {
+				return &service.Error{Kind: service.Refused, What: "uninstalling", Why: "nobody agreed", Remedy: "confirm it: switchyard uninstall --yes"}
+			}
+			done, err := yard.Uninstall(cmd.Context(), r)
+			if c.json && err == nil {
+				return c.print(done)
+			}
+			for _, file := range done.Restored {
+				fmt.Fprintf(c.Stdout, "restored %s\n", tilde(file, c.Home))
+			}
+			for _, name := range done.Kept {
+				fmt.Fprintf(c.Stdout, "kept %s, which somebody else had changed\n", name)
+			}
+			for _, file := range done.Removed {
+				fmt.Fprintf(c.Stdout, "removed %s\n", tilde(file, c.Home))
+			}
+			return err
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&r.KeepConfig, "keep-config", false, "leave the configuration")
+	flags.BoolVar(&r.Force, "force", false, "also while sessions run that asked a local model")
+	flags.BoolVarP(&yes, "yes", "y", false, "do not ask")
+	return cmd
+}

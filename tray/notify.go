@@ -1,0 +1,86 @@
+package tray
+
+import (
+	"context"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/gen2brain/beeep"
+)
+
+// told is a notification with the icon that it is shown with.
+type told struct {
+	Notice
+	icon []byte
+}
+
+// notifier shows notifications on one desktop. It is used by one goroutine at a time.
+type notifier interface {
+	// show returns when the desktop took the notification. One with the key of an
+	// earlier one takes its place, where the desktop can do that.
+	show(n told) error
+	close()
+}
+
+// notify shows the notifications, apart from the menu: a desktop's daemon may hang.
+func (t *tray) notify(ctx context.Context) {
+	desktop := newNotifier(func(a Action) {
+		select {
+		case t.clicked <- a:
+		case <-ctx.Done():
+		}
+	})
+	defer desktop.close()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case n := <-t.notices:
+			t.log.Info("notice", "title", n.Title)
+			if t.quiet(n.Kind) {
+				continue
+			}
+			shown := make(chan error, 1)
+			go func() { shown <- desktop.show(n) }() // cannot be cancelled; a hung one ends with the process
+			select {
+			case <-ctx.Done():
+				return
+			case err := <-shown:
+				if err != nil {
+					t.log.Warn("notification", "error", err)
+					t.miss(ctx, n.Notice)
+				}
+			}
+		}
+	}
+}
+
+// quiet tells whether the user wants no notifications of a kind.
+func (t *tray) quiet(kind Kind) bool {
+	return t.mute || slices.Contains(t.muted, string(kind))
+}
+
+// miss puts a notification that nobody showed into the menu's first lines.
+func (t *tray) miss(ctx context.Context, n Notice) {
+	select {
+	case t.missed <- n:
+	case <-ctx.Done():
+	}
+}
+
+// markup is what notification servers would take for formatting.
+var markup = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
+
+// plain shows notifications by the means that every system has.
+type plain struct{}
+
+func (plain) show(n told) error {
+	text := n.Text
+	if runtime.GOOS == "linux" {
+		text = markup.Replace(text)
+	}
+	return beeep.Notify(n.Title, text, n.icon)
+}
+
+func (plain) close() {}

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package tray
+
+func newNotifier(func(Action)) notifier { return plain{} }
