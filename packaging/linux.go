@@ -46,7 +46,7 @@ func (m *maker) linux() error {
 		return err
 	}
 	for _, kind := range []string{"deb", "rpm", "archlinux", "apk"} {
-		environ := []string{"ARCH=" + runtime.GOARCH, "VERSION=" + m.version, "STAGE=" + stage, "MAINTAINER=The Switchyard authors <switchyard@localhost>", fmt.Sprintf("SOURCE_DATE_EPOCH=%d", m.date.Unix())}
+		environ := []string{"ARCH=" + runtime.GOARCH, "VERSION=" + m.version, "STAGE=" + stage, "MAINTAINER=The Switchyard authors <authors@switchyard.dev>", fmt.Sprintf("SOURCE_DATE_EPOCH=%d", m.date.Unix())}
 		if err := m.tool(m.root, environ, "nfpm", "package", "--config", "packaging/nfpm.yaml", "--packager", kind, "--target", m.dist); err != nil {
 			return err
 		}
@@ -152,7 +152,7 @@ Copyright: %d The Switchyard authors
 License: Apache-2.0
  On Debian systems the text is in /usr/share/common-licenses/Apache-2.0.
 `, m.date.Year())
-	debian := fmt.Sprintf("switchyard (%s-1) unstable; urgency=medium\n\n  * See changelog.gz.\n\n -- The Switchyard authors <switchyard@localhost>  %s\n", m.version, m.date.Format("Mon, 02 Jan 2006 15:04:05 -0700"))
+	debian := fmt.Sprintf("switchyard (%s-1) unstable; urgency=medium\n\n  * See changelog.gz.\n\n -- The Switchyard authors <authors@switchyard.dev>  %s\n", m.version, m.date.Format("Mon, 02 Jan 2006 15:04:05 -0700"))
 	return errors.Join(
 		write(filepath.Join(docs, "copyright"), []byte(copyright)),
 		write(filepath.Join(docs, "NOTICES.gz"), zipped(notices)),

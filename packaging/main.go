@@ -52,9 +52,6 @@ func run(ctx context.Context, version string, systems []string) error {
 	if err := errors.Join(os.RemoveAll(m.dist), os.MkdirAll(m.work, 0o755)); err != nil {
 		return err
 	}
-	if m.version, err = m.number(version); err != nil {
-		return err
-	}
 	seconds, err := m.output(root, "git", "log", "-1", "--format=%ct")
 	if err != nil {
 		return err
@@ -64,6 +61,9 @@ func run(ctx context.Context, version string, systems []string) error {
 		return err
 	}
 	m.date = time.Unix(unix, 0).UTC()
+	if m.version, err = m.number(version); err != nil {
+		return err
+	}
 	if err := m.notices(); err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (m *maker) number(given string) (string, error) {
 	if found := released.FindStringSubmatch(given); found != nil {
 		return found[1], nil
 	}
-	return "0.0.0~" + strings.ReplaceAll(strings.TrimPrefix(given, "v"), "-", "."), nil
+	return "0.0.0~" + m.date.Format("20060102150405") + "." + strings.ReplaceAll(strings.TrimPrefix(given, "v"), "-", "."), nil
 }
 
 // build compiles a program of the repository.

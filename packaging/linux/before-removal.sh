@@ -11,7 +11,7 @@ getent passwd | while IFS=: read -r user _ uid _ _ home _; do
 	[ -d "$state" ] || [ -e "$record" ] || continue
 	# As that user, with nothing of ours in the environment.
 	if ! setpriv --reuid="$uid" --regid="$(id -g "$user")" --init-groups --reset-env \
-		env HOME="$home" XDG_RUNTIME_DIR="/run/user/$uid" /usr/bin/switchyard uninstall --yes --force --keep-config; then
+		env HOME="$home" XDG_RUNTIME_DIR="/run/user/$uid" switchyard uninstall --yes --force --keep-config; then
 		echo "switchyard: the settings of $user were not put back; as $user: switchyard cloud" >&2
 	fi
 done
