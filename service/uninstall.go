@@ -76,6 +76,8 @@ func (y *Yard) Uninstall(ctx context.Context, r UninstallRequest) (done Removed,
 		}
 		done.Removed = append(done.Removed, dir)
 	}
+	above := filepath.Dir(y.Paths.State)
+	_, _ = os.Remove(above), os.Remove(filepath.Dir(above)) // ~/.local/state and ~/.local, when they are empty
 	return done, nil
 }
 
