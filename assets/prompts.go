@@ -7,3 +7,8 @@ import _ "embed"
 //
 //go:embed prompts/lean.md
 var LeanAgent []byte
+
+// Config is a configuration file in which every key is a comment.
+//
+//go:embed config.toml
+var Config []byte

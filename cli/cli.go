@@ -150,7 +150,7 @@ func atMostOne(_ *cobra.Command, args []string) error {
 func (c *commands) open() (*service.Yard, error) {
 	yard, err := service.Open(c.Paths, c.Home, c.Environ)
 	if yard != nil {
-		yard.Program = c.Program
+		yard.Program, yard.Version = c.Program, c.number()
 	}
 	return yard, err
 }

@@ -22,6 +22,7 @@ type Config struct {
 	Targets         []string `toml:"targets"`          // further Claude Code configuration folders
 	Notifications   *bool    `toml:"notifications"`    // nil: yes
 	Quiet           []string `toml:"quiet"`            // kinds of notifications that are not shown, see Kinds
+	Releases        string   `toml:"releases"`         // URL that names the latest release; empty: nobody is asked
 	GatewayPort     int      `toml:"gateway_port"`     // 0: 12480
 	Cloud           string   `toml:"cloud"`            // "never": Claude Code is not switched to the cloud; empty: it may be
 	Auto            string   `toml:"auto"`             // when the network goes or comes back: "ask" (a notification suggests the switch), "switch", "off"; empty: ask
@@ -68,6 +69,7 @@ func LoadConfig(path string, getenv func(string) string) (Config, []Warning, err
 		"SWITCHYARD_START_RUNNER":     func(v string) error { return setBool(&c.StartRunner, v) },
 		"SWITCHYARD_CLOUD":            func(v string) error { c.Cloud = v; return nil },
 		"SWITCHYARD_QUIET":            func(v string) error { c.Quiet = strings.Split(v, ","); return nil },
+		"SWITCHYARD_RELEASES":         func(v string) error { c.Releases = v; return nil },
 		"SWITCHYARD_AUTO":             func(v string) error { c.Auto = v; return nil },
 		"SWITCHYARD_LEAN":             func(v string) error { return setBool(&c.Lean, v) },
 		"SWITCHYARD_GATEWAY_PORT":     func(v string) error { return setNumber(&c.GatewayPort, v) },
@@ -141,6 +143,9 @@ func (p Paths) stopped() string { return filepath.Join(p.State, "runner-stopped"
 
 // lean marks that new local sessions have the lean profile.
 func (p Paths) lean() string { return filepath.Join(p.State, "lean") }
+
+// quiet marks that no notifications are shown.
+func (p Paths) quiet() string { return filepath.Join(p.State, "quiet") }
 
 func (p Paths) lastModel() string { return filepath.Join(p.State, "model") }
 

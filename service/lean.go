@@ -31,8 +31,13 @@ func (y *Yard) SetLean(on bool) error {
 	if y.Config.Lean != nil && *y.Config.Lean != on {
 		return &Error{Kind: Refused, What: "the lean profile", Why: "the configuration says whether new sessions have it", Remedy: `change "lean" in ` + y.Paths.Config}
 	}
+	return y.mark(y.Paths.lean(), on)
+}
+
+// mark makes an empty file that remembers something, or removes it.
+func (y *Yard) mark(file string, on bool) error {
 	if !on {
-		if err := os.Remove(y.Paths.lean()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		return nil
@@ -40,7 +45,7 @@ func (y *Yard) SetLean(on bool) error {
 	if err := os.MkdirAll(y.Paths.State, 0o700); err != nil {
 		return err
 	}
-	return os.WriteFile(y.Paths.lean(), nil, 0o600)
+	return os.WriteFile(file, nil, 0o600)
 }
 
 // agentFor is the agent file that a switch installs; nil without the lean profile.

@@ -13,6 +13,7 @@ import (
 	"switchyard/service/claude"
 	"switchyard/service/engine"
 	"switchyard/service/gateway"
+	"switchyard/service/release"
 	"switchyard/service/runner"
 )
 
@@ -42,8 +43,11 @@ type State struct {
 	Network Network `json:"network,omitzero"`
 	Advice  Advice  `json:"-"` // the last switch that the network suggested
 
+	Version   string           `json:"-"`
+	Quiet     bool             `json:"-"` // no notifications are shown
 	Raised    int              `json:"-"` // how often a second Switchyard was started
 	Autostart autostart.Status `json:"-"`
+	Update    release.Release  `json:"-"` // a newer version
 
 	Departure Departure `json:"departure,omitzero"` // the last check before a departure
 

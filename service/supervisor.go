@@ -13,6 +13,7 @@ import (
 	"switchyard/service/autostart"
 	"switchyard/service/claude"
 	"switchyard/service/engine"
+	"switchyard/service/release"
 	"switchyard/service/runner"
 )
 
@@ -57,6 +58,7 @@ type known struct {
 	failure   Failure
 	audit     *auditor
 	raised    int
+	update    release.Release
 	autostart autostart.Status
 	leaving   Departure
 	sense     *sense
@@ -221,6 +223,9 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	owned.Go(func() { s.keeper.run(ctx) })
 	if s.serving != nil {
 		owned.Go(func() { s.lookAtAutostart(ctx) })
+		if s.yard.Config.Releases != "" {
+			owned.Go(func() { s.watchReleases(ctx) })
+		}
 	}
 	if s.yard.Program != "" {
 		owned.Go(func() { s.watchVRAM(ctx) })
@@ -244,7 +249,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	defer due.Stop()
 	follow := func() {
 		moment := time.Now()
-		next, again := s.yard.merge(State{Runner: now.runner, Models: now.models, Gateway: now.gateway, Pulls: now.pulls, VRAM: now.vram, Warnings: now.strained, Busy: now.busy, Doubt: now.doubt, Failure: now.failure, Departure: now.leaving, Raised: now.raised, Autostart: now.autostart}, now.files, begun, moment)
+		next, again := s.yard.merge(State{Runner: now.runner, Models: now.models, Gateway: now.gateway, Pulls: now.pulls, VRAM: now.vram, Warnings: now.strained, Busy: now.busy, Doubt: now.doubt, Failure: now.failure, Departure: now.leaving, Raised: now.raised, Update: now.update, Autostart: now.autostart}, now.files, begun, moment)
 		if next.Model != "" {
 			next.Contexts = now.contexts(next.Model)
 		}

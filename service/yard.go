@@ -25,6 +25,7 @@ type Yard struct {
 	Home     string
 	Environ  []string // NAME=value, as the shell gave it
 
+	Version string // of this program
 	Program string // this program, for what is done in a process of its own; empty: it is left undone
 
 	ledger   *claude.Ledger
@@ -108,6 +109,7 @@ type files struct {
 	sessions []sessionFacts
 	places   []place // of what switchyard run started
 	lean     bool
+	quiet    bool // no notifications
 	warnings []Warning
 	baseURL  string
 	context  int
@@ -124,7 +126,7 @@ type targetStatus struct {
 // lookAtFiles reads every target, and first ends what was left open. Its sessions
 // are looked at apart.
 func (y *Yard) lookAtFiles(ctx context.Context) files {
-	f := files{chosen: y.chosen(), lean: y.Lean()}
+	f := files{chosen: y.chosen(), lean: y.Lean(), quiet: y.Quiet()}
 	warn := func(code, text, remedy string) { f.warnings = append(f.warnings, Warning{code, text, remedy}) }
 	var err error
 	if f.waiting, err = y.ledger.Tidy(ctx); err != nil {
@@ -269,6 +271,7 @@ func (y *Yard) lookAtGateway(ctx context.Context) Gateway {
 // not zero, is when time alone may change it.
 func (y *Yard) merge(s State, f files, begun episodes, now time.Time) (_ State, again time.Time) {
 	s.Targets, s.Chosen, s.Lean, s.runs, s.Locked = list(f.targets), f.chosen, f.lean, f.runs(), y.Config.Cloud == never
+	s.Version, s.Quiet = y.Version, f.quiet
 	s.Sessions, _, again = world{f.status, s.Gateway, s.Runner.URL, now}.sessionsOf(f.sessions)
 	s.Models, s.Pulls = list(s.Models), list(s.Pulls)
 	s.BaseURL, s.Context = plainURL(f.baseURL), f.context

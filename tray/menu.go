@@ -27,7 +27,8 @@ type Action struct {
 	Model   string          // for ChooseModel
 	Want    service.Control // for ControlRunner
 	Lean    bool            // for ToggleLean: what it shall be
-	On      bool            // for ToggleAutostart: what it shall be
+	On      bool            // for ToggleAutostart and ToggleNotifications: what it shall be
+	Page    string          // for OpenRelease
 	Cure    string          // for CureDeparture: the finding's code
 }
 
@@ -45,6 +46,9 @@ const (
 	ToggleLean
 	OpenRunnerLog
 	ToggleAutostart
+	OpenConfig
+	OpenRelease
+	ToggleNotifications
 	CheckDeparture
 	CureDeparture
 	Quit // leave the settings as they are
@@ -90,8 +94,12 @@ func Menu(s service.State) []Row {
 		{Separator: true},
 		{Title: "Settings", Rows: []Row{
 			{Title: "Start at login", Checkable: true, Checked: s.Autostart.On, Action: Action{Do: ToggleAutostart, On: !s.Autostart.On}},
+			{Title: "Notifications", Checkable: true, Checked: !s.Quiet, Action: Action{Do: ToggleNotifications, On: s.Quiet}},
 			{Title: "Lean profile for new local sessions", Checkable: true, Checked: s.Lean, Action: Action{Do: ToggleLean, Lean: !s.Lean}},
+			{Title: "Open the configuration", Action: Action{Do: OpenConfig}},
 		}},
+		{Title: short("Switchyard " + s.Update.Version + " is there"), Hidden: s.Update.Version == "", Action: Action{Do: OpenRelease, Page: s.Update.Page}},
+		{Title: short(about(s)), Disabled: true},
 		{Title: "Quit", Hidden: !inCloud, Action: Action{Do: Quit}},
 		{Title: "Quit…", Hidden: inCloud, Rows: []Row{
 			{Title: "Back to cloud, then quit", Hidden: s.Locked, Action: Action{Do: CloudThenQuit}},
@@ -99,6 +107,9 @@ func Menu(s service.State) []Row {
 		}},
 	}
 }
+
+// about names the program and its version.
+func about(s service.State) string { return strings.TrimSpace("Switchyard " + s.Version) }
 
 // stay says what quitting without a switch means.
 func stay(s service.State) string {
@@ -555,6 +566,10 @@ func Notices(before, after service.State) []Notice {
 	}
 	if after.Raised > before.Raised {
 		out = append(out, Notice{Title: "Switchyard runs already", Text: "Look for its icon in the panel.", Key: "raised"})
+	}
+	if v := after.Update.Version; v != "" && v != before.Update.Version {
+		out = append(out, Notice{Title: "Switchyard " + v + " is there", Text: "→ the menu has a row that opens its page", Kind: Updates, Key: "update",
+			Offers: []Offer{{"Open its page", Action{Do: OpenRelease, Page: after.Update.Page}}}})
 	}
 	if after.Advice.N > before.Advice.N {
 		name := title(after.Advice.Route)

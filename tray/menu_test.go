@@ -76,7 +76,10 @@ func TestMenu(t *testing.T) {
 ---
   Settings
       Start at login
+    ✓ Notifications
       Lean profile for new local sessions
+      Open the configuration
+  Switchyard
   Quit
 `},
 		{"local", service.State{Route: claude.Local, Model: coder.Tag, Context: 65536, Runner: up, Models: []service.Model{gptOSS, coder}, Sessions: []service.Session{shop, behind}}, `
@@ -107,7 +110,10 @@ func TestMenu(t *testing.T) {
 ---
   Settings
       Start at login
+    ✓ Notifications
       Lean profile for new local sessions
+      Open the configuration
+  Switchyard
   Quit…
       Back to cloud, then quit
       Quit and stay local
@@ -138,7 +144,10 @@ func TestMenu(t *testing.T) {
 ---
   Settings
       Start at login
+    ✓ Notifications
       Lean profile for new local sessions
+      Open the configuration
+  Switchyard
   Quit…
       Back to cloud, then quit
       Quit and stay local, without the gateway
@@ -167,7 +176,10 @@ func TestMenu(t *testing.T) {
 ---
   Settings
       Start at login
+    ✓ Notifications
       Lean profile for new local sessions
+      Open the configuration
+  Switchyard
   Quit…
       Back to cloud, then quit
 `},
@@ -197,7 +209,10 @@ func TestMenu(t *testing.T) {
 ---
   Settings
       Start at login
+    ✓ Notifications
       Lean profile for new local sessions
+      Open the configuration
+  Switchyard
   Quit
 `},
 		{"the configuration forbids the cloud", service.State{Route: claude.Local, Locked: true, Runner: down, Sessions: []service.Session{{CWD: "/home/me/api", Route: claude.Cloud, Forbidden: true, Reason: "somebody forbids it", Remedy: "end it"}}}, `
@@ -226,7 +241,10 @@ func TestMenu(t *testing.T) {
 ---
   Settings
       Start at login
+    ✓ Notifications
       Lean profile for new local sessions
+      Open the configuration
+  Switchyard
   Quit…
       Quit and stay local
 `},
@@ -255,7 +273,10 @@ func TestMenu(t *testing.T) {
 ---
   Settings
       Start at login
+    ✓ Notifications
       Lean profile for new local sessions
+      Open the configuration
+  Switchyard
   Quit…
       Back to cloud, then quit
       Quit and stay offline
@@ -284,7 +305,10 @@ func TestMenu(t *testing.T) {
 ---
   Settings
       Start at login
+    ✓ Notifications
       Lean profile for new local sessions
+      Open the configuration
+  Switchyard
   Quit
 `},
 	}

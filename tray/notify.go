@@ -3,7 +3,6 @@ package tray
 import (
 	"context"
 	"runtime"
-	"slices"
 	"strings"
 
 	"github.com/gen2brain/beeep"
@@ -12,7 +11,8 @@ import (
 // told is a notification with the icon that it is shown with.
 type told struct {
 	Notice
-	icon []byte
+	icon  []byte
+	quiet bool // it is only logged
 }
 
 // notifier shows notifications on one desktop. It is used by one goroutine at a time.
@@ -38,7 +38,7 @@ func (t *tray) notify(ctx context.Context) {
 			return
 		case n := <-t.notices:
 			t.log.Info("notice", "title", n.Title)
-			if t.quiet(n.Kind) {
+			if n.quiet {
 				continue
 			}
 			shown := make(chan error, 1)
@@ -54,11 +54,6 @@ func (t *tray) notify(ctx context.Context) {
 			}
 		}
 	}
-}
-
-// quiet tells whether the user wants no notifications of a kind.
-func (t *tray) quiet(kind Kind) bool {
-	return t.mute || slices.Contains(t.muted, string(kind))
 }
 
 // miss puts a notification that nobody showed into the menu's first lines.

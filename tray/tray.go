@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
@@ -49,7 +50,7 @@ func Run(ctx context.Context, yard *service.Yard) error {
 	t := &tray{
 		log: logger, supervisor: service.NewSupervisor(yard, logger),
 		notices: make(chan told, 16), missed: make(chan Notice), clicked: make(chan Action), seen: make(chan struct{}, 1),
-		mute: yard.Config.Notifications != nil && !*yard.Config.Notifications, muted: yard.Config.Quiet,
+		muted: yard.Config.Quiet,
 	}
 	t.supervisor.Serve(service.Serve{Program: service.Executable()})
 	beeep.AppName = "Switchyard"
@@ -120,7 +121,7 @@ func (t *tray) follow(ctx context.Context, states <-chan service.State) {
 			t.show(s)
 			for _, n := range Notices(before, s) {
 				select {
-				case t.notices <- told{n, assets.PNG(t.glyph, t.badge, 0)}:
+				case t.notices <- told{n, assets.PNG(t.glyph, t.badge, 0), s.Quiet || slices.Contains(t.muted, string(n.Kind))}:
 				default:
 					t.log.Warn("a notification was dropped: the desktop takes none", "title", n.Title)
 				}
@@ -193,6 +194,12 @@ func (t *tray) perform(ctx context.Context, stop func(), a Action) {
 		_ = t.supervisor.SetLean(ctx, a.Lean)
 	case ToggleAutostart:
 		t.supervisor.SetAutostart(ctx, a.On)
+	case ToggleNotifications:
+		t.supervisor.SetQuiet(ctx, !a.On)
+	case OpenConfig:
+		t.supervisor.OpenConfig(ctx, open)
+	case OpenRelease:
+		_ = open(ctx, a.Page) // its version stands in the menu
 	case CheckDeparture:
 		t.supervisor.CheckDeparture(ctx)
 	case CureDeparture:
@@ -217,7 +224,9 @@ func open(ctx context.Context, file string) error {
 	case "windows":
 		name, args = "rundll32", []string{"url.dll,FileProtocolHandler", file}
 	case "darwin":
-		name, args = "open", []string{"-t", file}
+		if name, args = "open", []string{"-t", file}; strings.HasPrefix(file, "https://") {
+			args = []string{file}
+		}
 	}
 	return exec.CommandContext(ctx, name, args...).Run()
 }

@@ -1,0 +1,42 @@
+package service
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+
+	"switchyard/assets"
+)
+
+// Every key of the configuration stands in the one that the menu makes, and each line is
+// right once its # is taken away.
+func TestTheConfigurationThatTheMenuMakes(t *testing.T) {
+	key := regexp.MustCompile(`(?m)^# (\w+ = )`)
+	file := filepath.Join(t.TempDir(), "config.toml")
+	if err := os.WriteFile(file, key.ReplaceAll(assets.Config, []byte("$1")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, warnings, err := LoadConfig(file, func(string) string { return "" })
+	if err != nil || len(warnings) > 0 {
+		t.Fatal(err, warnings)
+	}
+	for i := range reflect.TypeOf(c).NumField() {
+		if field := reflect.TypeOf(c).Field(i); reflect.ValueOf(c).Field(i).IsZero() {
+			t.Errorf("it lacks %s", field.Tag.Get("toml"))
+		}
+	}
+	if err := os.WriteFile(file, assets.Config, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c, _, err := LoadConfig(file, func(string) string { return "" }); err != nil || !reflect.ValueOf(c).IsZero() {
+		t.Errorf("as it is, it says something: %+v, %v", c, err)
+	}
+	for _, kind := range Kinds {
+		if !strings.Contains(string(assets.Config), kind) {
+			t.Errorf("it lacks the kind %s", kind)
+		}
+	}
+}
