@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"switchyard/service/autostart"
+	"switchyard/service/words"
 )
 
 const whatAutostart = "starting at login"
@@ -51,7 +52,7 @@ func (s *Supervisor) lookAtAutostart(ctx context.Context) {
 // SetAutostart has the desktop start Switchyard at login, or not.
 func (s *Supervisor) SetAutostart(ctx context.Context, on bool) {
 	if err := s.yard.SetAutostart(on); err != nil {
-		s.failed(ctx, "Could not change the start at login", err)
+		s.failed(ctx, words.Key("Could not change the start at login"), err)
 	}
 	s.lookAtAutostart(ctx)
 }

@@ -19,6 +19,7 @@ import (
 	"switchyard/service/claude"
 	"switchyard/service/engine"
 	"switchyard/service/runner"
+	"switchyard/service/words"
 )
 
 const (
@@ -277,7 +278,7 @@ func (s *Supervisor) checkDeparture(ctx context.Context, r DepartureRequest) {
 	s.fact(ctx, func(k *known) { k.busy = "" })
 }
 
-const checking = "Checking for the departure…"
+var checking = words.Key("Checking for the departure…")
 
 // depart puts into the State what would go wrong without a network. tell says that a
 // person shall hear of it.
@@ -312,11 +313,11 @@ func (s *Supervisor) CureDeparture(ctx context.Context, code string) {
 	if i < 0 {
 		return
 	}
-	s.fact(ctx, func(k *known) { k.busy = "Doing it: " + cures[i].Command })
+	s.fact(ctx, func(k *known) { k.busy = words.T("Doing it: %s", cures[i].Command) })
 	err := cures[i].Fix(ctx)
 	s.fact(ctx, func(k *known) { k.busy = "" })
 	if err != nil {
-		s.failed(ctx, "Could not do it", err)
+		s.failed(ctx, words.Key("Could not do it"), err)
 		return
 	}
 	s.checkDeparture(ctx, *r)

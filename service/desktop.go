@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"switchyard/assets"
+	"switchyard/service/words"
 )
 
 // Quiet tells whether no notifications shall be shown.
@@ -26,7 +27,7 @@ func (s *Supervisor) SetQuiet(ctx context.Context, quiet bool) {
 		err = s.yard.mark(s.yard.Paths.quiet(), quiet)
 	}
 	if err != nil {
-		s.failed(ctx, "Could not change the notifications", err)
+		s.failed(ctx, words.Key("Could not change the notifications"), err)
 	}
 	wish(s.lookFiles)
 }
@@ -45,6 +46,6 @@ func (s *Supervisor) OpenConfig(ctx context.Context, open func(context.Context, 
 		err = open(ctx, file)
 	}
 	if err != nil {
-		s.failed(ctx, "Could not open the configuration", &Error{Kind: Failed, Why: err.Error(), Remedy: "open it yourself: " + file, Err: err})
+		s.failed(ctx, words.Key("Could not open the configuration"), &Error{Kind: Failed, Why: err.Error(), Remedy: "open it yourself: " + file, Err: err})
 	}
 }

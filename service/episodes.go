@@ -1,7 +1,6 @@
 package service
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -9,6 +8,7 @@ import (
 	"switchyard/service/claude"
 	"switchyard/service/gateway"
 	"switchyard/service/runner"
+	"switchyard/service/words"
 )
 
 // condition is something that a person is warned of while it lasts.
@@ -80,10 +80,10 @@ func (s State) left() condition {
 	}
 	switch {
 	case len(names) == 1:
-		w.Text = "the session in " + names[0] + " did not follow: " + first.Reason
+		w.Text = words.T("the session in %s did not follow: %s", names[0], first.Reason)
 	case len(names) > 1:
-		w.Text = fmt.Sprintf("%d sessions did not follow: %s", len(names), some(names))
-		w.Remedy = "switchyard sessions says of each why, and what to do"
+		w.Text = words.T("%d sessions did not follow: %s", len(names), some(names))
+		w.Remedy = words.T("switchyard sessions says of each why, and what to do")
 	}
 	return condition{episode: "behind", warning: w, reached: len(names) > 0}
 }
@@ -103,9 +103,9 @@ func (s State) forbidden() condition {
 	w := Warning{Code: "cloud_forbidden", Remedy: first.Remedy}
 	switch {
 	case len(names) == 1:
-		w.Text = "the session in " + names[0] + " is in the cloud, which is forbidden there"
+		w.Text = words.T("the session in %s is in the cloud, which is forbidden there", names[0])
 	case len(names) > 1:
-		w.Text = fmt.Sprintf("%d sessions are in the cloud, which is forbidden there: %s", len(names), some(names))
+		w.Text = words.T("%d sessions are in the cloud, which is forbidden there: %s", len(names), some(names))
 	}
 	return condition{episode: "forbidden", warning: w, reached: len(names) > 0}
 }
@@ -141,14 +141,14 @@ func (s State) crowd(load gateway.Load, now time.Time) condition {
 		}
 	}
 	name := runner.Short(load.Model)
-	remedy := "end some, or raise parallel in the configuration"
+	remedy := words.T("end some, or raise parallel in the configuration")
 	if load.Model == s.Model && s.Context > 0 && s.Context/runner.MinContext <= load.Slots {
-		remedy = "end some, or take a larger context: switchyard context " + name + " " + Tokens(n*runner.MinContext)
+		remedy = words.T("end some, or take a larger context: switchyard context %s %s", name, Tokens(n*runner.MinContext))
 	}
 	return condition{
 		episode: "crowded " + load.Model,
 		warning: Warning{Code: "sessions_crowded", Remedy: remedy,
-			Text: fmt.Sprintf("%d sessions use %s, which serves %d at a time: they wait for each other", n, name, load.Slots)},
+			Text: words.T("%d sessions use %s, which serves %d at a time: they wait for each other", n, name, load.Slots)},
 		reached: load.Slots > 0 && n > load.Slots,
 		held:    n > 1 && n >= load.Slots,
 		again:   ends,
@@ -159,8 +159,8 @@ func (s State) crowd(load gateway.Load, now time.Time) condition {
 func (s State) wait(load gateway.Load, now time.Time) condition {
 	c := condition{
 		episode: "queue " + load.Model,
-		warning: Warning{Code: "queue_long", Remedy: "end a session, or take a smaller model for the small jobs",
-			Text: fmt.Sprintf("%s for %s, the first for more than %d s", Count(load.Waiting, "request waits", "requests wait"), runner.Short(load.Model), int(longWait.Seconds()))},
+		warning: Warning{Code: "queue_long", Remedy: words.T("end a session, or take a smaller model for the small jobs"),
+			Text: words.T("%s for %s, the first for more than %d s", Count(load.Waiting, "request waits", "requests wait"), runner.Short(load.Model), int(longWait.Seconds()))},
 		held: load.Waiting > 0,
 	}
 	if load.Waiting == 0 {
@@ -180,8 +180,8 @@ func (s State) full(one Session) condition {
 		return condition{episode: "full " + one.SessionID}
 	}
 	g := s.Gateway.Sessions[i]
-	return condition{episode: "full " + one.SessionID, reached: true, warning: Warning{Code: "context_full", Remedy: "/compact in it, or begin a new one",
-		Text: fmt.Sprintf("the session in %s uses %.0f %% of its %s tokens", one.Place(), g.ContextUsedPct, Tokens(g.Context))}}
+	return condition{episode: "full " + one.SessionID, reached: true, warning: Warning{Code: "context_full", Remedy: words.T("/compact in it, or begin a new one"),
+		Text: words.T("the session in %s uses %.0f %% of its %s tokens", one.Place(), g.ContextUsedPct, Tokens(g.Context))}}
 }
 
 // twoModels are sessions that need different models, which are not in memory together.
@@ -198,8 +198,8 @@ func (s State) twoModels(now time.Time) condition {
 	}
 	return condition{
 		episode: "two models",
-		warning: Warning{Code: "two_models", Remedy: "give them the same model (/model opus in a session means the chosen one), or choose smaller ones",
-			Text: "sessions need " + strings.Join(names, " and ") + ", which are not in memory together: each change loads one anew"},
+		warning: Warning{Code: "two_models", Remedy: words.T("give them the same model (/model opus in a session means the chosen one), or choose smaller ones"),
+			Text: words.T("sessions need %s, which are not in memory together: each change loads one anew", strings.Join(names, words.T(" and ")))},
 		reached: len(names) > 1 && !together,
 		held:    len(names) > 1,
 		again:   ends,

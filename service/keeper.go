@@ -16,6 +16,7 @@ import (
 	"switchyard/service/engine"
 	"switchyard/service/gateway"
 	"switchyard/service/runner"
+	"switchyard/service/words"
 )
 
 // keeper watches the runner and keeps it as it is wanted. Its one goroutine
@@ -478,7 +479,7 @@ func (k *keeper) begin(ctx context.Context, v verb) {
 
 var gerund = map[verb]string{start: "starting Model Runner", restart: "restarting Model Runner", stop: "stopping Model Runner"}
 
-var doingRunner = map[verb]string{start: "starting…", restart: "restarting…", stop: "stopping…"}
+var doingRunner = map[verb]string{start: words.Key("starting…"), restart: words.Key("restarting…"), stop: words.Key("stopping…")}
 
 // untilHealthy waits until a runner that was started answers. Nothing announces that.
 func (y *Yard) untilHealthy(ctx context.Context, e engine.Engine) error {

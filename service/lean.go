@@ -12,6 +12,7 @@ import (
 
 	"switchyard/assets"
 	"switchyard/service/claude"
+	"switchyard/service/words"
 )
 
 // LeanAgent is the name of the lean profile's agent.
@@ -66,7 +67,7 @@ func (y *Yard) agentFor(r Request) (*claude.Agent, error) {
 func (s *Supervisor) SetLean(ctx context.Context, on bool) error {
 	err := s.yard.SetLean(on)
 	if err != nil {
-		s.failed(ctx, "Could not change the lean profile", err)
+		s.failed(ctx, words.Key("Could not change the lean profile"), err)
 		return err
 	}
 	defer wish(s.lookFiles)

@@ -11,6 +11,7 @@ import (
 
 	"switchyard/service/claude"
 	"switchyard/service/runner"
+	"switchyard/service/words"
 )
 
 // Pull begins a pull, or joins the one that runs, and returns what it hears of it,
@@ -124,7 +125,7 @@ func (s *Supervised) pull(ctx context.Context, ref string, each func(Pull)) (las
 // PullAndTell begins a pull; how it ends is in the State.
 func (s *Supervisor) PullAndTell(ctx context.Context, ref string) {
 	if _, err := s.Pull(ctx, ref); err != nil && ctx.Err() == nil {
-		s.failed(ctx, "Could not pull "+ref, err)
+		s.failed(ctx, words.T("Could not pull %s", ref), err)
 	}
 }
 

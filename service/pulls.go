@@ -16,6 +16,7 @@ import (
 
 	"switchyard/gpu"
 	"switchyard/service/runner"
+	"switchyard/service/words"
 )
 
 // PullState is how a pull is.
@@ -375,16 +376,16 @@ func (p Pull) Text() string {
 	parts := []string{runner.Short(runner.Full(p.Ref))}
 	switch {
 	case p.State == Queued:
-		parts = append(parts, "queued")
+		parts = append(parts, words.T("queued"))
 	case p.State == Waiting:
-		parts = append(parts, "waits: "+p.Why)
+		parts = append(parts, words.T("waits: %s", p.Why))
 	case p.Total > 0:
 		parts = append(parts, fmt.Sprintf("%d %%", 100*p.Done/p.Total))
 	case p.Done > 0:
 		parts = append(parts, Size(p.Done))
 	}
 	if p.Left > 0 {
-		parts = append(parts, Duration(p.Left)+" left")
+		parts = append(parts, words.T("%s left", Duration(p.Left)))
 	}
 	return strings.Join(parts, "  ")
 }

@@ -12,6 +12,7 @@ import (
 
 	"switchyard/gpu"
 	"switchyard/service/engine"
+	"switchyard/service/words"
 )
 
 // Control is what a person may want of the runner.
@@ -28,7 +29,7 @@ const (
 func (s *Supervisor) Control(ctx context.Context, c Control) error {
 	err := s.keeper.do(ctx, c, true)
 	if err != nil && !errors.Is(err, context.Canceled) {
-		s.failed(ctx, "Could not "+string(c)+" Model Runner", err)
+		s.failed(ctx, words.Key("Could not do that with Model Runner"), err)
 	}
 	return err
 }
@@ -164,7 +165,7 @@ func (s *Supervisor) OpenRunnerLog(ctx context.Context, show func(context.Contex
 		if !errors.As(err, &ours) {
 			err = &Error{Kind: Failed, What: "opening the log", Why: err.Error(), Remedy: "see it at a terminal: switchyard runner logs", Err: err}
 		}
-		s.failed(ctx, "Could not open Model Runner's log", err)
+		s.failed(ctx, words.Key("Could not open Model Runner's log"), err)
 	}
 }
 

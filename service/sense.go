@@ -3,12 +3,12 @@ package service
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"time"
 
 	"switchyard/service/claude"
 	"switchyard/service/network"
 	"switchyard/service/runner"
+	"switchyard/service/words"
 )
 
 // What "auto" in the configuration may say.
@@ -119,13 +119,12 @@ func (n *sense) turned(s State, now time.Time) {
 	case n.auto == autoOff || n.settled.Reach == network.Unknown:
 		return
 	case !online && s.Route == claude.Cloud && s.usable():
-		to, text = claude.Offline, "The network is gone"
+		to, text = claude.Offline, words.T("The network is gone, and Claude Code is pointed to the cloud. In the offline route it works on, on %s.", s.fallback())
 		if n.settled.Reach == network.Portal {
-			text = "This network wants a login first"
+			text = words.T("This network wants a login first, and Claude Code is pointed to the cloud. In the offline route it works on, on %s.", s.fallback())
 		}
-		text += fmt.Sprintf(", and Claude Code is pointed to the cloud. In the offline route it works on, on %s.", s.fallback())
 	case online && s.Route == claude.Offline && n.lost && !s.Locked:
-		to, text = cmp.Or(n.from, n.before, claude.Cloud), "The network is back, and Claude Code is offline."
+		to, text = cmp.Or(n.from, n.before, claude.Cloud), words.T("The network is back, and Claude Code is offline.")
 	default:
 		return
 	}
@@ -148,7 +147,7 @@ func (s State) fallback() string {
 	if s.Chosen != "" {
 		return runner.Short(s.Chosen)
 	}
-	return "a model of this machine"
+	return words.T("a model of this machine")
 }
 
 // watchNetwork hears of the network, where the system tells.

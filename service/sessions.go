@@ -14,6 +14,7 @@ import (
 	"switchyard/service/claude"
 	"switchyard/service/gateway"
 	"switchyard/service/runner"
+	"switchyard/service/words"
 )
 
 // Unknown is the route of a session of which nothing says where its requests go.
@@ -49,7 +50,7 @@ type Session struct {
 // Place names a session by its folder.
 func (s Session) Place() string {
 	if s.CWD == "" {
-		return fmt.Sprintf("process %d", s.PID)
+		return words.T("process %d", s.PID)
 	}
 	return filepath.Base(s.CWD)
 }
@@ -169,7 +170,7 @@ func (w world) judge(f sessionFacts) (s Session, again time.Time) {
 	s = Session{PID: f.PID, SessionID: f.SessionID, CWD: f.CWD, Kind: kind(f.Session), Version: f.Version, Started: f.Started(), Status: f.Status,
 		Route: Unknown, PinnedBy: f.pin, Stale: f.stale}
 	if f.stale {
-		s.Reason = "its process ended without removing its record"
+		s.Reason = words.T("its process ended without removing its record")
 		return s, again
 	}
 	var use gateway.Session
@@ -204,8 +205,8 @@ func (w world) judge(f sessionFacts) (s Session, again time.Time) {
 			again = limit
 			break
 		}
-		s.Route, s.Reason = Unknown, "it is busy, and no request of it has come through the gateway since the switch"
-		s.Remedy = "if it is trying the address of before again (for up to 3 minutes): press Esc in it, and send the prompt once more"
+		s.Route, s.Reason = Unknown, words.T("it is busy, and no request of it has come through the gateway since the switch")
+		s.Remedy = words.T("if it is trying the address of before again (for up to 3 minutes): press Esc in it, and send the prompt once more")
 	}
 	s.Model = w.model(f, s, use, target)
 	s.Lean = strings.HasPrefix(f.word.Agent, LeanAgent) && (target.Agent != f.word.Agent || !f.Started().Before(target.AgentSince))
@@ -216,7 +217,7 @@ func (w world) judge(f sessionFacts) (s Session, again time.Time) {
 		s.PinnedBy = f.word.ModelBy
 	}
 	if s.Route == claude.Cloud && f.lock != "" {
-		s.Forbidden, s.Reason, s.Remedy = true, f.lock+" keeps Claude Code from the cloud, and it is there", "end it, and start it anew when the route is local: switchyard local"
+		s.Forbidden, s.Reason, s.Remedy = true, words.T("%s keeps Claude Code from the cloud, and it is there", f.lock), words.T("end it, and start it anew when the route is local: switchyard local")
 		return s, again
 	}
 	if limit := target.Since.Add(follows); w.now.Before(limit) {
@@ -233,7 +234,7 @@ func (w world) judge(f sessionFacts) (s Session, again time.Time) {
 func (w world) says(word claude.Word) (route claude.Route, reason string) {
 	switch {
 	case !word.Known:
-		return Unknown, "the system does not tell how it was started"
+		return Unknown, words.T("the system does not tell how it was started")
 	case word.Provider != "":
 		return claude.Cloud, ""
 	case w.local(word.BaseURL):
@@ -241,7 +242,7 @@ func (w world) says(word claude.Word) (route claude.Route, reason string) {
 	case elsewhere(word.BaseURL):
 		return claude.Cloud, ""
 	}
-	return Unknown, "its requests go to " + plainURL(word.BaseURL) + ", which is not Switchyard's"
+	return Unknown, words.T("its requests go to %s, which is not Switchyard's", plainURL(word.BaseURL))
 }
 
 // local tells whether an address is the gateway, the runner, or what a switch wrote.
@@ -291,27 +292,27 @@ func (s *Session) behind(f sessionFacts, target claude.Status) {
 	switch {
 	case s.PinnedBy == "switchyard run":
 	case here && s.Route == claude.Cloud && f.pin == "--settings":
-		say("its command line pins it (--settings)", "end it, and start it without --settings")
+		say(words.T("its command line pins it (--settings)"), words.T("end it, and start it without --settings"))
 	case here && s.Route == claude.Cloud && f.word.Provider != "":
-		say(f.word.Provider+" sends it to another vendor", "end it, and start it without that variable")
+		say(words.T("%s sends it to another vendor", f.word.Provider), words.T("end it, and start it without that variable"))
 	case here && s.Route == claude.Cloud && f.pin != "":
-		say(f.pin+" decides for it", "switch its project alone: switchyard local --project "+f.CWD)
+		say(words.T("%s decides for it", f.pin), words.T("switch its project alone: switchyard local --project %s", f.CWD))
 	case here && s.Route == claude.Cloud:
-		say("it does not read the settings that were switched", "end it, and start it anew")
+		say(words.T("it does not read the settings that were switched"), words.T("end it, and start it anew"))
 	case !here && s.Route != claude.Cloud && s.Route != Unknown && f.pin != "" && old:
-		say(f.pin+" keeps it on the local model", "end it, and start it anew")
+		say(words.T("%s keeps it on the local model", f.pin), words.T("end it, and start it anew"))
 	case !here && s.Route == claude.Local && f.pin == "" && old:
-		say("it goes on asking the local model", "if it is trying again (for up to 3 minutes): press Esc in it, and send the prompt once more")
+		say(words.T("it goes on asking the local model"), words.T("if it is trying again (for up to 3 minutes): press Esc in it, and send the prompt once more"))
 	case s.Route == Unknown && s.Remedy != "" && here:
 		s.Behind = true
 	case target.Route == claude.Offline && s.Route == claude.Local && f.pin == "":
-		say("it began before the switch to offline: Claude Code itself may still contact others in it", "start it anew: /exit, then claude --continue")
+		say(words.T("it began before the switch to offline: Claude Code itself may still contact others in it"), words.T("start it anew: /exit, then claude --continue"))
 	case here && target.Way != claude.Gateway && s.Route == claude.Local && f.word.ModelBy != "" && cloudName(f.word.Model):
-		say(f.word.ModelBy+" makes it ask for "+f.word.Model+", which Model Runner does not have", "choose /model opus in it, which means the local model")
+		say(words.T("%s makes it ask for %s, which Model Runner does not have", f.word.ModelBy, f.word.Model), words.T("choose /model opus in it, which means the local model"))
 	case here && s.Route != claude.Cloud && f.word.ModelBy != "" && !cloudName(f.word.Model) && runner.Full(f.word.Model) != target.Model:
-		say(f.word.ModelBy+" makes it ask for "+f.word.Model, "choose /model opus in it, which means the chosen model")
+		say(words.T("%s makes it ask for %s", f.word.ModelBy, f.word.Model), words.T("choose /model opus in it, which means the chosen model"))
 	case !here && s.Route == claude.Cloud && f.word.ModelBy != "" && strings.Contains(f.word.Model, "/") && old:
-		say(f.word.ModelBy+" makes it ask the cloud for "+f.word.Model, "choose another one with /model in it")
+		say(words.T("%s makes it ask the cloud for %s", f.word.ModelBy, f.word.Model), words.T("choose another one with /model in it"))
 	}
 }
 

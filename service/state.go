@@ -15,6 +15,7 @@ import (
 	"switchyard/service/gateway"
 	"switchyard/service/release"
 	"switchyard/service/runner"
+	"switchyard/service/words"
 )
 
 // State is everything the faces show. It is a value: what it holds is replaced, never changed in place.
@@ -103,16 +104,16 @@ func (r Runner) warning() (w Warning, ok bool) {
 	if r.Reason != "" {
 		because = ": " + r.Reason
 	}
-	remedy := cmp.Or(r.Remedy, "start it: switchyard runner start")
+	remedy := words.T("%s; or go back: switchyard cloud", cmp.Or(r.Remedy, words.T("start it: switchyard runner start")))
 	switch {
 	case r.State == Stopped && r.ByPerson:
-		return Warning{"runner_stopped", "Claude Code is pointed to Model Runner, which you stopped", remedy + "; or go back: switchyard cloud"}, true
+		return Warning{"runner_stopped", words.T("Claude Code is pointed to Model Runner, which you stopped"), remedy}, true
 	case r.State == Stopped && !r.Controlled && r.URL != "":
-		return Warning{"runner_down", "Claude Code is pointed to Model Runner, which does not answer at " + r.URL, remedy + "; or go back: switchyard cloud"}, true
+		return Warning{"runner_down", words.T("Claude Code is pointed to Model Runner, which does not answer at %s", r.URL), remedy}, true
 	case r.State == Stopped || r.State == Absent:
-		return Warning{"runner_down", "Claude Code is pointed to Model Runner, which does not run" + because, remedy + "; or go back: switchyard cloud"}, true
+		return Warning{"runner_down", words.T("Claude Code is pointed to Model Runner, which does not run") + because, remedy}, true
 	case r.State == Broken:
-		return Warning{"runner_failed", "Model Runner does not work" + because, remedy + "; or go back: switchyard cloud"}, true
+		return Warning{"runner_failed", words.T("Model Runner does not work") + because, remedy}, true
 	}
 	return Warning{}, false
 }
@@ -121,12 +122,12 @@ func (r Runner) warning() (w Warning, ok bool) {
 func (r Runner) exposure() (warnings []Warning) {
 	switch {
 	case r.exposed != "" && r.Engine == engine.Remote:
-		warnings = append(warnings, Warning{"runner_plain_http", "prompts travel to " + r.exposed + " unencrypted", "use https, or a tunnel: ssh -L 12434:127.0.0.1:12434 HOST and MODEL_RUNNER_HOST=http://127.0.0.1:12434"})
+		warnings = append(warnings, Warning{"runner_plain_http", words.T("prompts travel to %s unencrypted", r.exposed), words.T("use https, or a tunnel: ssh -L 12434:127.0.0.1:12434 HOST and MODEL_RUNNER_HOST=http://127.0.0.1:12434")})
 	case r.exposed != "":
-		warnings = append(warnings, Warning{"runner_exposed", "Model Runner is open to your network at " + r.exposed + ": anybody there can use it and read prompts", "close it: switchyard runner install --host 127.0.0.1"})
+		warnings = append(warnings, Warning{"runner_exposed", words.T("Model Runner is open to your network at %s: anybody there can use it and read prompts", r.exposed), words.T("close it: switchyard runner install --host 127.0.0.1")})
 	}
 	if r.openOrigins {
-		warnings = append(warnings, Warning{"runner_open_origins", "Model Runner lets every web page read prompts (DMR_ORIGINS=*)", "install it without DMR_ORIGINS: docker model reinstall-runner"})
+		warnings = append(warnings, Warning{"runner_open_origins", words.T("Model Runner lets every web page read prompts (DMR_ORIGINS=*)"), words.T("install it without DMR_ORIGINS: docker model reinstall-runner")})
 	}
 	return warnings
 }
@@ -205,8 +206,8 @@ func (s State) derive(warnings []Warning) State {
 		s.Route, s.Model = s.Targets[0].Route, s.Targets[0].Model
 	}
 	if s.gatewayInUse() && s.Gateway.URL == "" {
-		s.Warnings = append(s.Warnings, Warning{"gateway_down", "Claude Code is pointed to Switchyard's gateway, which does not run",
-			"start Switchyard (switchyard), or go without it: switchyard local --direct"})
+		s.Warnings = append(s.Warnings, Warning{"gateway_down", words.T("Claude Code is pointed to Switchyard's gateway, which does not run"),
+			words.T("start Switchyard (switchyard), or go without it: switchyard local --direct")})
 	}
 	if s.Route != claude.Cloud || s.runs > 0 {
 		if w, ok := s.Runner.warning(); ok {
@@ -214,8 +215,8 @@ func (s State) derive(warnings []Warning) State {
 		}
 		s.Warnings = append(s.Warnings, s.Runner.exposure()...)
 		if s.Runner.State == Running && s.Model != "" && !slices.ContainsFunc(s.Models, func(m Model) bool { return m.Tag == s.Model || m.ID == s.Model }) {
-			s.Warnings = append(s.Warnings, Warning{"model_missing", "Model Runner no longer has " + runner.Short(s.Model),
-				"pull it (switchyard pull " + runner.Short(s.Model) + ") or choose another model"})
+			s.Warnings = append(s.Warnings, Warning{"model_missing", words.T("Model Runner no longer has %s", runner.Short(s.Model)),
+				words.T("pull it (switchyard pull %s) or choose another model", runner.Short(s.Model))})
 		}
 	}
 	return s

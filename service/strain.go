@@ -1,11 +1,11 @@
 package service
 
 import (
-	"fmt"
 	"strings"
 
 	"switchyard/gpu"
 	"switchyard/service/runner"
+	"switchyard/service/words"
 )
 
 // Strain is how short the graphics memory is.
@@ -74,13 +74,13 @@ func (s *strain) warning(v VRAM, models []Model) (Warning, bool) {
 	}
 	free, total := gpu.Free(v.Devices), gpu.Total(v.Devices)
 	if s.text == "" {
-		s.text = "the GPU's memory is short: " + Size(max(free, 1)) + " of " + Size(total) + " are free" + holders(total-free, models)
+		s.text = words.T("the GPU's memory is short: %s of %s are free", Size(max(free, 1)), Size(total)) + holders(total-free, models)
 	}
 	code := "vram_low"
 	if s.level == Red {
 		code = "vram_out"
 	}
-	return Warning{code, s.text, "unload a model (switchyard unload), take a smaller context (switchyard context MODEL 32K), or end other programs that use the GPU"}, true
+	return Warning{code, s.text, words.T("unload a model (switchyard unload), take a smaller context (switchyard context MODEL 32K), or end other programs that use the GPU")}, true
 }
 
 // holders names who holds the memory.
@@ -89,12 +89,12 @@ func holders(used int64, models []Model) string {
 	var parts []string
 	for _, m := range models {
 		if m.Loaded {
-			parts = append(parts, fmt.Sprintf("%s holds about %s", runner.Short(m.Tag), Size(m.Need)))
+			parts = append(parts, words.T("%s holds about %s", runner.Short(m.Tag), Size(m.Need)))
 			used -= m.Need
 		}
 	}
 	if used > worth {
-		parts = append(parts, "other programs hold about "+Size(used))
+		parts = append(parts, words.T("other programs hold about %s", Size(used)))
 	}
 	if len(parts) == 0 {
 		return ""

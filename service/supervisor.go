@@ -15,6 +15,7 @@ import (
 	"switchyard/service/engine"
 	"switchyard/service/release"
 	"switchyard/service/runner"
+	"switchyard/service/words"
 )
 
 // Supervisor owns the State: one goroutine changes it, everybody else gets copies.
@@ -168,19 +169,19 @@ func (s *Supervisor) Choose(ctx context.Context, tag string) error {
 		err = s.yard.Choose(tag)
 	}
 	if err != nil {
-		s.failed(ctx, "Could not choose the model", err)
+		s.failed(ctx, words.Key("Could not choose the model"), err)
 	}
 	return err
 }
 
 // Resize gives the model in use another context, in tokens, and switches to it.
 func (s *Supervisor) Resize(ctx context.Context, tag string, tokens int) error {
-	s.fact(ctx, func(k *known) { k.busy = "Repackaging the model…" })
+	s.fact(ctx, func(k *known) { k.busy = words.Key("Repackaging the model…") })
 	made, current, err := s.yard.Resize(ctx, tag, tokens)
 	s.fact(ctx, func(k *known) { k.busy = "" })
 	wish(s.lookRunner)
 	if err != nil {
-		s.failed(ctx, "Could not change the context", err)
+		s.failed(ctx, words.Key("Could not change the context"), err)
 		return err
 	}
 	if !current {
@@ -362,7 +363,7 @@ func (s *Supervisor) perform(ctx, one context.Context, r Request) error {
 	}
 	s.fact(ctx, func(k *known) { k.busy, k.doubt, k.files = "", Warning{}, f })
 	if err != nil && !errors.Is(err, context.Canceled) {
-		s.failed(ctx, "Could not switch to "+string(r.Route), err)
+		s.failed(ctx, words.T("Could not switch to %s", words.T(string(r.Route))), err)
 	}
 	s.Refresh()
 	return err
@@ -377,11 +378,11 @@ func reasonAndRemedy(err error) string {
 func busy(proof string) string {
 	switch proof {
 	case "message":
-		return "Loading the model…"
+		return words.Key("Loading the model…")
 	case "system_message", "tool_call":
-		return "Trying the model…"
+		return words.Key("Trying the model…")
 	}
-	return "Switching…"
+	return words.Key("Switching…")
 }
 
 func (s *Supervisor) publish(state State) {

@@ -339,7 +339,7 @@ func commandError(what string, err error) error {
 	case errors.As(err, &failed) && failed.Unreachable():
 		e.Kind, e.Why, e.Remedy = Unreachable, "Model Runner at "+failed.Endpoint.String()+": "+failed.Why, failed.Remedy
 	case errors.As(err, &proof):
-		e.Kind, e.Why, e.Remedy = Refused, words[proof.Proof.Name]+": "+proof.Proof.Detail, proof.Proof.Remedy
+		e.Kind, e.Why, e.Remedy = Refused, proofWords[proof.Proof.Name]+": "+proof.Proof.Detail, proof.Proof.Remedy
 	case errors.As(err, &failed):
 		e.Kind, e.Why, e.Remedy = Unreachable, "Model Runner at "+failed.Endpoint.String()+": "+failed.Why, failed.Remedy
 	}
@@ -347,8 +347,8 @@ func commandError(what string, err error) error {
 	return e
 }
 
-// words say in a sentence what a proof is about.
-var words = map[string]string{
+// proofWords say in a sentence what a proof is about.
+var proofWords = map[string]string{
 	"runner":         "Model Runner does not work",
 	"model":          "the model is not there",
 	"context":        "the context is too small",

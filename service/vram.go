@@ -9,6 +9,7 @@ import (
 
 	"switchyard/gpu"
 	"switchyard/service/runner"
+	"switchyard/service/words"
 )
 
 // VRAM is the graphics memory of this machine.
@@ -161,18 +162,18 @@ func (l load) warning() (Warning, bool) {
 	if verdict != gpu.TooBig && verdict != gpu.Tight {
 		return Warning{}, false
 	}
-	code, word := "model_tight", "is tight for"
+	about := []any{runner.Short(l.tag), Size(l.need.Total), Tokens(l.model.Context), Size(max(l.available, 1))}
+	code, text := "model_tight", words.T("%s is tight for the GPU: it needs about %s with a context of %s, and %s can be had", about...)
 	if verdict == gpu.TooBig {
-		code, word = "model_too_big", "is too big for"
+		code, text = "model_too_big", words.T("%s is too big for the GPU: it needs about %s with a context of %s, and %s can be had", about...)
 	}
-	return Warning{code, runner.Short(l.tag) + " " + word + " the GPU: it needs about " + Size(l.need.Total) + " with a context of " + Tokens(l.model.Context) + ", and " + Size(max(l.available, 1)) + " can be had",
-		l.remedy()}, true
+	return Warning{code, text, l.remedy()}, true
 }
 
 // remedy is what can be done about it.
 func (l load) remedy() string {
 	if l.largest >= runner.MinContext {
-		return "a smaller context fits: switchyard context " + runner.Short(l.tag) + " " + Tokens(l.largest)
+		return words.T("a smaller context fits: switchyard context %s %s", runner.Short(l.tag), Tokens(l.largest))
 	}
 	quantised := gpu.Setting{Context: l.model.Context, Parallel: l.model.Slots, KV: "q8_0"}
 	if l.model.Cache == "" && gpu.Judge(gpu.Needs(shape(l.model), quantised).Total, l.available) != gpu.TooBig {
@@ -294,8 +295,8 @@ func (s *Supervisor) watchVRAM(ctx context.Context) {
 				warnings = append(warnings, w)
 			}
 			if m, ok := onCPU(v, now.Models); ok {
-				warnings = append(warnings, Warning{"gpu_unused", runner.Short(m.Tag) + " is loaded, and the GPU holds next to nothing: the engine computes on the CPU, and is slow",
-					"see what is missing: switchyard doctor"})
+				warnings = append(warnings, Warning{"gpu_unused", words.T("%s is loaded, and the GPU holds next to nothing: the engine computes on the CPU, and is slow", runner.Short(m.Tag)),
+					words.T("see what is missing: switchyard doctor")})
 			}
 		} else {
 			short = strain{}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"switchyard/service/words"
 )
 
 // Tokens writes a context size as people say it, 64K; nothing for an unknown one.
@@ -30,15 +32,15 @@ func Size(bytes int64) string {
 		}
 		value, suffix = value/unit, next
 	}
-	return strconv.FormatFloat(value, 'f', 1, 64) + " " + suffix
+	return words.Decimal(value, 1) + " " + suffix
 }
 
 // Count writes a number with its noun: 1 session, 2 sessions.
 func Count(n int, one, many string) string {
 	if n == 1 {
-		return "1 " + one
+		return "1 " + words.T(one)
 	}
-	return fmt.Sprintf("%d %s", n, many)
+	return fmt.Sprintf("%d %s", n, words.T(many))
 }
 
 // Duration writes a number of seconds as people estimate: 40 s, 4 min, 2 h 10 min.
@@ -59,13 +61,13 @@ func Since(t, now time.Time) string {
 	if t.YearDay() == now.YearDay() && t.Year() == now.Year() {
 		return t.Format("15:04")
 	}
-	return t.Format("2 Jan 15:04")
+	return t.Format(words.T("2 Jan 15:04"))
 }
 
 // Speed writes how fast a model writes: 41 tok/s.
 func Speed(tokensPerS float64) string {
 	if tokensPerS < 10 {
-		return strconv.FormatFloat(tokensPerS, 'f', 1, 64) + " tok/s"
+		return words.Decimal(tokensPerS, 1) + " tok/s"
 	}
 	return strconv.FormatFloat(tokensPerS, 'f', 0, 64) + " tok/s"
 }

@@ -15,6 +15,7 @@ import (
 
 	"switchyard/service/claude"
 	"switchyard/service/runner"
+	"switchyard/service/words"
 )
 
 // Yard is one user's machine: what the command line and the tray both work on.
@@ -131,12 +132,12 @@ func (y *Yard) lookAtFiles(ctx context.Context) files {
 	var err error
 	if f.waiting, err = y.ledger.Tidy(ctx); err != nil {
 		what, remedy := why(err)
-		warn("ledger", "a switch of before could not be ended: "+what, remedy)
+		warn("ledger", words.T("a switch of before could not be ended: %s", what), remedy)
 	}
 	main := y.Targets()
 	switched, err := y.ledger.Switched()
 	if err != nil {
-		warn("ledger", "the ledger cannot be read: "+err.Error(), "see "+y.Paths.Ledger()+"; the copies named before-… in it are the settings of before")
+		warn("ledger", words.T("the ledger cannot be read: %v", err), words.T("see %s; the copies named before-… in it are the settings of before", y.Paths.Ledger()))
 	}
 	for i, t := range unique(append(main, switched...)) {
 		status, err := y.ledger.Inspect(t)
@@ -154,7 +155,7 @@ func (y *Yard) lookAtFiles(ctx context.Context) files {
 			f.warnings = append(f.warnings, w)
 		}
 		if i >= len(main) && status.Route != claude.Cloud {
-			warn("other_target", t.File+" is "+string(status.Route)+" too", "switchyard cloud "+flagFor(t))
+			warn("other_target", words.T("%s is %s too", t.File, status.Route), "switchyard cloud "+flagFor(t))
 		}
 	}
 	if stronger := y.Scope("").Stronger(main[0]); stronger != nil {
@@ -177,22 +178,22 @@ func flagFor(t claude.Target) string {
 func warnings(t claude.Target, s claude.Status) []Warning {
 	var out []Warning
 	if s.Broken != nil {
-		out = append(out, Warning{"settings_broken", s.Broken.Where() + ": " + s.Broken.Why + ", so Claude Code ignores the file", s.Broken.Remedy})
+		out = append(out, Warning{"settings_broken", words.T("%s: %s, so Claude Code ignores the file", s.Broken.Where(), s.Broken.Why), s.Broken.Remedy})
 	}
 	if len(s.Drift) > 0 {
-		out = append(out, Warning{"drift", t.File + ": somebody changed " + some(s.Drift) + " after the switch",
-			"switch again to set it, or leave it: going back to cloud keeps the change"})
+		out = append(out, Warning{"drift", words.T("%s: somebody changed %s after the switch", t.File, some(s.Drift)),
+			words.T("switch again to set it, or leave it: going back to cloud keeps the change")})
 	}
 	if s.Pinned != nil {
 		where := fmt.Sprintf("%s:%d", s.Pinned.File, s.Pinned.Line)
 		cloudName := strings.HasPrefix(s.Pinned.Value, "claude-")
 		switch {
 		case s.Route != claude.Cloud && s.Pinned.Value != s.Model:
-			out = append(out, Warning{"model_pinned", where + `: "model" names ` + s.Pinned.Value + ", which new sessions will ask the local runner for",
-				"remove the line, or start claude with --model opus, which means the local model"})
+			out = append(out, Warning{"model_pinned", words.T("%s: \"model\" names %s, which new sessions will ask the local runner for", where, s.Pinned.Value),
+				words.T("remove the line, or start claude with --model opus, which means the local model")})
 		case s.Route == claude.Cloud && !cloudName && strings.Contains(s.Pinned.Value, "/"):
-			out = append(out, Warning{"model_local", where + `: "model" names ` + s.Pinned.Value + ", which the cloud does not have",
-				"choose another one with /model in claude, or remove the line"})
+			out = append(out, Warning{"model_local", words.T("%s: \"model\" names %s, which the cloud does not have", where, s.Pinned.Value),
+				words.T("choose another one with /model in claude, or remove the line")})
 		}
 	}
 	return out
@@ -204,7 +205,7 @@ func some(names []string) string {
 	if len(names) <= few {
 		return strings.Join(names, ", ")
 	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:few], ", "), len(names)-few)
+	return words.T("%s and %d more", strings.Join(names[:few], ", "), len(names)-few)
 }
 
 // chosen is the model that a switch takes when none is named.
@@ -291,8 +292,8 @@ func (y *Yard) merge(s State, f files, begun episodes, now time.Time) (_ State, 
 			s.Targets = slices.Clone(s.Targets)
 			s.Targets[0].Route = claude.Local
 		}
-		s.Warnings = append(s.Warnings, Warning{"set_by_hand", "ANTHROPIC_BASE_URL points to Model Runner, but Switchyard did not set it",
-			"switchyard explain shows where it is set; switchyard local sets all that Claude Code needs there"})
+		s.Warnings = append(s.Warnings, Warning{"set_by_hand", words.T("ANTHROPIC_BASE_URL points to Model Runner, but Switchyard did not set it"),
+			words.T("switchyard explain shows where it is set; switchyard local sets all that Claude Code needs there")})
 	}
 	return s, again
 }

@@ -16,6 +16,7 @@ import (
 	"switchyard/service/claude"
 	"switchyard/service/gateway"
 	"switchyard/service/runner"
+	"switchyard/service/words"
 )
 
 // Action is what a click on a row asks for.
@@ -79,30 +80,30 @@ func Menu(s service.State) []Row {
 		{Title: secondLine(s), Disabled: true, Hidden: secondLine(s) == ""},
 		{Separator: true},
 		cloud(s),
-		{Title: "Cloud…", Hidden: s.Route != claude.Offline || s.Locked, Rows: []Row{
-			{Title: "End offline: Claude Code talks to Anthropic again", Action: Action{Do: SwitchTo, Route: claude.Cloud, Sure: true}},
+		{Title: words.T("Cloud…"), Hidden: s.Route != claude.Offline || s.Locked, Rows: []Row{
+			{Title: words.T("End offline: Claude Code talks to Anthropic again"), Action: Action{Do: SwitchTo, Route: claude.Cloud, Sure: true}},
 		}},
-		route(s, claude.Local, "Local"),
-		route(s, claude.Offline, "Offline"),
+		route(s, claude.Local),
+		route(s, claude.Offline),
 		{Title: departureLine(s.Departure), Rows: departure(s)},
 		{Separator: true},
-		{Title: "Model", Rows: models(s)},
+		{Title: words.T("Model"), Rows: models(s)},
 		{Title: contextLine(s), Disabled: s.Model == "", Rows: contexts(s)},
 		{Title: sessionsLine(s), Rows: sessions(s)},
 		{Title: pullsLine(s), Hidden: len(active(s)) == 0, Rows: pulls(s)},
 		{Title: runnerLine(s.Runner), Rows: runnerRows(s.Runner)},
 		{Separator: true},
-		{Title: "Settings", Rows: []Row{
-			{Title: "Start at login", Checkable: true, Checked: s.Autostart.On, Action: Action{Do: ToggleAutostart, On: !s.Autostart.On}},
-			{Title: "Notifications", Checkable: true, Checked: !s.Quiet, Action: Action{Do: ToggleNotifications, On: s.Quiet}},
-			{Title: "Lean profile for new local sessions", Checkable: true, Checked: s.Lean, Action: Action{Do: ToggleLean, Lean: !s.Lean}},
-			{Title: "Open the configuration", Action: Action{Do: OpenConfig}},
+		{Title: words.T("Settings"), Rows: []Row{
+			{Title: words.T("Start at login"), Checkable: true, Checked: s.Autostart.On, Action: Action{Do: ToggleAutostart, On: !s.Autostart.On}},
+			{Title: words.T("Notifications"), Checkable: true, Checked: !s.Quiet, Action: Action{Do: ToggleNotifications, On: s.Quiet}},
+			{Title: words.T("Lean profile for new local sessions"), Checkable: true, Checked: s.Lean, Action: Action{Do: ToggleLean, Lean: !s.Lean}},
+			{Title: words.T("Open the configuration"), Action: Action{Do: OpenConfig}},
 		}},
-		{Title: short("Switchyard " + s.Update.Version + " is there"), Hidden: s.Update.Version == "", Action: Action{Do: OpenRelease, Page: s.Update.Page}},
+		{Title: short(words.T("Switchyard %s is there", s.Update.Version)), Hidden: s.Update.Version == "", Action: Action{Do: OpenRelease, Page: s.Update.Page}},
 		{Title: short(about(s)), Disabled: true},
-		{Title: "Quit", Hidden: !inCloud, Action: Action{Do: Quit}},
-		{Title: "Quit…", Hidden: inCloud, Rows: []Row{
-			{Title: "Back to cloud, then quit", Hidden: s.Locked, Action: Action{Do: CloudThenQuit}},
+		{Title: words.T("Quit"), Hidden: !inCloud, Action: Action{Do: Quit}},
+		{Title: words.T("Quit…"), Hidden: inCloud, Rows: []Row{
+			{Title: words.T("Back to cloud, then quit"), Hidden: s.Locked, Action: Action{Do: CloudThenQuit}},
 			{Title: stay(s), Hidden: !canStay(s), Action: Action{Do: Quit}},
 		}},
 	}
@@ -113,10 +114,10 @@ func about(s service.State) string { return strings.TrimSpace("Switchyard " + s.
 
 // stay says what quitting without a switch means.
 func stay(s service.State) string {
-	text := "Quit and stay " + string(s.Route)
+	text := words.T("Quit and stay %s", routeName(s.Route))
 	for _, t := range s.Targets {
 		if t.Way == claude.Gateway {
-			return text + ", without the gateway"
+			return text + words.T(", without the gateway")
 		}
 	}
 	return text
@@ -132,45 +133,45 @@ func canStay(s service.State) bool {
 	return true
 }
 
-func route(s service.State, r claude.Route, title string) Row {
-	return Row{Title: title, Checkable: true, Checked: s.Route == r, Action: Action{Do: SwitchTo, Route: r}}
+func route(s service.State, r claude.Route) Row {
+	return Row{Title: title(r), Checkable: true, Checked: s.Route == r, Action: Action{Do: SwitchTo, Route: r}}
 }
 
 // cloud is the row of the cloud route. From offline there is another one, which asks.
 func cloud(s service.State) Row {
-	row := route(s, claude.Cloud, "Cloud")
+	row := route(s, claude.Cloud)
 	row.Hidden, row.Disabled = s.Route == claude.Offline && !s.Locked, s.Locked
 	if s.Locked {
-		row.Title = "Cloud: forbidden by the configuration"
+		row.Title = words.T("Cloud: forbidden by the configuration")
 	}
 	return row
 }
 
 // departureLine says how the last check before a departure went.
 func departureLine(d service.Departure) string {
-	const name = "Departure check"
+	name := words.T("Departure check")
 	switch {
 	case d.At.IsZero():
 		return name
 	case d.Ready && len(d.Findings) == 0:
-		return name + ": ready"
+		return words.T("%s: ready", name)
 	case d.Ready:
-		return name + ": ready, " + service.Count(len(d.Findings), "thing to know", "things to know")
+		return words.T("%s: ready, %s", name, service.Count(len(d.Findings), "thing to know", "things to know"))
 	}
-	return name + ": not ready"
+	return words.T("%s: not ready", name)
 }
 
 // departure begins with the check itself; what it found follows, each with its remedy,
 // which a click does where it can be done.
 func departure(s service.State) []Row {
 	d := s.Departure
-	checked := Row{Title: "Nothing is missing for a time without a network", Disabled: true, Hidden: !d.Ready || len(d.Findings) > 0}
-	rows := []Row{{Title: "Check now", Disabled: s.Busy != "", Action: Action{Do: CheckDeparture}}, checked}
+	checked := Row{Title: words.T("Nothing is missing for a time without a network"), Disabled: true, Hidden: !d.Ready || len(d.Findings) > 0}
+	rows := []Row{{Title: words.T("Check now"), Disabled: s.Busy != "", Action: Action{Do: CheckDeparture}}, checked}
 	tell := func(mark, text, remedy string, cure *service.Finding) {
 		rows = append(rows, Row{Title: short(mark + " " + text), Disabled: true})
 		row := Row{Title: short("    → " + remedy), Disabled: true}
 		if cure != nil {
-			row = Row{Title: short("    Do it: " + cure.Command), Disabled: s.Busy != "", Action: Action{Do: CureDeparture, Cure: cure.Code}}
+			row = Row{Title: short("    " + words.T("Do it: %s", cure.Command)), Disabled: s.Busy != "", Action: Action{Do: CureDeparture, Cure: cure.Code}}
 		}
 		rows = append(rows, row)
 	}
@@ -199,7 +200,7 @@ func departure(s service.State) []Row {
 func headline(s service.State) string {
 	switch {
 	case s.Busy != "":
-		return s.Busy
+		return words.T(s.Busy)
 	case len(s.Warnings) > 0:
 		return short("⚠ " + s.Warnings[0].Text)
 	}
@@ -226,7 +227,7 @@ func secondLine(s service.State) string {
 		waiting += t.Waiting
 	}
 	if waiting > 0 {
-		return fmt.Sprintf("settings are restored when %s", service.Count(waiting, "session ends", "sessions end"))
+		return words.T("settings are restored when %s", service.Count(waiting, "session ends", "sessions end"))
 	}
 	var parts []string
 	if line := gpuLine(s.VRAM); line != "" {
@@ -242,7 +243,7 @@ func secondLine(s service.State) string {
 		parts = append(parts, service.Count(s.Gateway.Waiting, "request waits", "requests wait"))
 	}
 	if len(parts) == 0 && s.Route != claude.Cloud {
-		return "no sessions" // the row stays: an open menu does not grow when a request comes
+		return words.T("no sessions") // the row stays: an open menu does not grow when a request comes
 	}
 	return strings.Join(parts, "  ·  ")
 }
@@ -254,19 +255,19 @@ func gpuLine(v service.VRAM) string {
 		return ""
 	}
 	const gib = 1 << 30
-	return fmt.Sprintf("GPU %.1f / %.0f GiB", float64(total-free)/gib, float64(total)/gib)
+	return words.T("GPU %s / %s GiB", words.Decimal(float64(total-free)/gib, 1), words.Decimal(float64(total)/gib, 0))
 }
 
 // fitMarks are the verdicts in the menu.
-var fitMarks = map[gpu.Verdict]string{gpu.Fits: "fits", gpu.Tight: "tight", gpu.TooBig: "too big"}
+var fitMarks = map[gpu.Verdict]string{gpu.Fits: words.Key("fits"), gpu.Tight: words.Key("tight"), gpu.TooBig: words.Key("too big")}
 
 // models begins with the rows that are not models: a row cannot become checkable later.
 func models(s service.State) []Row {
-	none := "no models yet"
+	none := words.T("no models yet")
 	if s.Runner.State != service.Running {
-		none = "Model Runner does not run"
+		none = words.T("Model Runner does not run")
 	}
-	rows := []Row{{Title: "Pull a model", Rows: suggestions(s)}, {Title: none, Disabled: true, Hidden: len(s.Models) > 0}}
+	rows := []Row{{Title: words.T("Pull a model"), Rows: suggestions(s)}, {Title: none, Disabled: true, Hidden: len(s.Models) > 0}}
 	current := s.Model
 	if current == "" {
 		current = s.Chosen
@@ -280,13 +281,13 @@ func models(s service.State) []Row {
 			parts = append(parts, service.Tokens(m.Context))
 		}
 		if mark := fitMarks[m.Fit]; mark != "" && !m.Loaded {
-			parts = append(parts, mark)
+			parts = append(parts, words.T(mark))
 		}
 		if m.Tools != nil && !*m.Tools {
-			parts = append(parts, "no tools")
+			parts = append(parts, words.T("no tools"))
 		}
 		if m.Loaded {
-			parts = append(parts, "loaded")
+			parts = append(parts, words.T("loaded"))
 		}
 		rows = append(rows, Row{Title: short(strings.Join(parts, " · ")), Checkable: true, Checked: isModel(m, current, len(s.Models)),
 			Action: Action{Do: ChooseModel, Model: m.Tag}})
@@ -301,9 +302,9 @@ func suggestions(s service.State) []Row {
 		tag := runner.Full(one.Ref)
 		there := slices.ContainsFunc(s.Models, func(m service.Model) bool { return m.Tag == tag }) ||
 			slices.ContainsFunc(active(s), func(p service.Pull) bool { return runner.Full(p.Ref) == tag })
-		rows = append(rows, Row{Title: short(fmt.Sprintf("%s · %s · %s", one.Ref, service.Size(one.Size), one.About)), Disabled: there, Action: Action{Do: PullModel, Model: one.Ref}})
+		rows = append(rows, Row{Title: short(fmt.Sprintf("%s · %s · %s", one.Ref, service.Size(one.Size), words.T(one.About))), Disabled: there, Action: Action{Do: PullModel, Model: one.Ref}})
 	}
-	return append(rows, Row{Title: "others at a terminal: switchyard pull MODEL", Disabled: true})
+	return append(rows, Row{Title: words.T("others at a terminal: switchyard pull MODEL"), Disabled: true})
 }
 
 // active are the pulls that are not over.
@@ -317,22 +318,22 @@ func active(s service.State) []service.Pull {
 func pullsLine(s service.State) string {
 	all := active(s)
 	if len(all) == 0 {
-		return "Pulling"
+		return words.T("Pulling")
 	}
-	text := "Pulling " + all[0].Text()
+	text := words.T("Pulling %s", all[0].Text())
 	if more := len(all) - 1; more > 0 {
-		text += fmt.Sprintf("  and %d more", more)
+		text += "  " + words.T("and %d more", more)
 	}
 	return short(text)
 }
 
 // pulls are the rows that cancel them.
 func pulls(s service.State) []Row {
-	rows := []Row{{Title: "a click cancels; the next pull goes on from there", Disabled: true}}
+	rows := []Row{{Title: words.T("a click cancels; the next pull goes on from there"), Disabled: true}}
 	for _, p := range active(s) {
 		title := "✕ " + p.Text()
 		if p.Others {
-			title = p.Text() + "  (not by Switchyard)"
+			title = p.Text() + "  " + words.T("(not by Switchyard)")
 		}
 		rows = append(rows, Row{Title: short(title), Disabled: p.Others, Action: Action{Do: CancelPull, Model: p.Ref}})
 	}
@@ -341,9 +342,9 @@ func pulls(s service.State) []Row {
 
 func contextLine(s service.State) string {
 	if s.Model == "" || s.Context == 0 {
-		return "Context"
+		return words.T("Context")
 	}
-	return "Context: " + service.Tokens(s.Context)
+	return words.T("Context: %s", service.Tokens(s.Context))
 }
 
 // contexts are the sizes that the model in use bears, with what each needs.
@@ -357,7 +358,7 @@ func contexts(s service.State) []Row {
 		c, bears := judged[size]
 		parts := []string{service.Tokens(size)}
 		if mark := fitMarks[c.Fit]; mark != "" {
-			parts = append(parts, service.Size(c.Need), mark)
+			parts = append(parts, service.Size(c.Need), words.T(mark))
 		}
 		rows = append(rows, Row{Title: strings.Join(parts, " · "), Checkable: true, Checked: s.Model != "" && s.Context == size, Hidden: len(s.Contexts) > 0 && !bears,
 			Disabled: s.Model == "", Action: Action{Do: ResizeModel, Model: s.Model, Context: size}})
@@ -385,34 +386,34 @@ func sessionsLine(s service.State) string {
 		}
 	}
 	if len(s.Sessions) == 0 {
-		return "Sessions"
+		return words.T("Sessions")
 	}
 	var parts []string
 	for _, r := range []claude.Route{claude.Cloud, claude.Local, claude.Offline, service.Unknown} {
 		if counts[r] > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", counts[r], r))
+			parts = append(parts, fmt.Sprintf("%d %s", counts[r], routeName(r)))
 		}
 	}
-	return "Sessions: " + strings.Join(parts, ", ") + behind
+	return words.T("Sessions: %s", strings.Join(parts, ", ")) + behind
 }
 
 // sessions are the running Claude Codes; one that did not follow a switch is followed
 // by what to do.
 func sessions(s service.State) []Row {
-	rows := []Row{{Title: "no Claude Code is running", Disabled: true, Hidden: len(s.Sessions) > 0}}
+	rows := []Row{{Title: words.T("no Claude Code is running"), Disabled: true, Hidden: len(s.Sessions) > 0}}
 	for _, one := range s.Sessions {
-		parts := []string{one.Place(), string(one.Route)}
+		parts := []string{one.Place(), routeName(one.Route)}
 		if one.Model != "" && one.Route != claude.Cloud {
 			parts = append(parts, runner.Short(one.Model))
 		}
 		if one.Lean {
-			parts = append(parts, "lean")
+			parts = append(parts, words.T("lean"))
 		}
 		if one.ContextUsedPct > 0 {
-			parts = append(parts, fmt.Sprintf("context %.0f %%", one.ContextUsedPct))
+			parts = append(parts, words.T("context %.0f %%", one.ContextUsedPct))
 		}
 		if !one.Started.IsZero() {
-			parts = append(parts, "since "+service.Since(one.Started, time.Now()))
+			parts = append(parts, words.T("since %s", service.Since(one.Started, time.Now())))
 		}
 		text := strings.Join(parts, " · ")
 		if one.Behind || one.Forbidden {
@@ -435,23 +436,23 @@ func runnerLine(r service.Runner) string {
 	const name = "Model Runner: "
 	switch {
 	case r.Doing != "":
-		return name + r.Doing
+		return name + words.T(r.Doing)
 	case r.State == service.Running && !r.Since.IsZero():
-		return short(name + "running since " + service.Since(r.Since, time.Now()) + place(r.URL))
+		return short(name + words.T("running since %s", service.Since(r.Since, time.Now())) + place(r.URL))
 	case r.State == service.Running:
-		return short(name + "running" + place(r.URL))
+		return short(name + words.T("running") + place(r.URL))
 	case r.State == service.Starting:
-		return name + "starting…"
+		return name + words.T("starting…")
 	case r.ByPerson:
-		return name + "stopped by you"
+		return name + words.T("stopped by you")
 	case r.State == service.Stopped:
-		return name + "stopped"
+		return name + words.T("stopped")
 	case r.State == service.Broken:
-		return name + "does not work"
+		return name + words.T("does not work")
 	case r.State == service.Absent:
-		return name + "not found"
+		return name + words.T("not found")
 	}
-	return name + "looking…"
+	return name + words.T("looking…")
 }
 
 // place is the port, or nothing for a runner on a socket.
@@ -461,7 +462,7 @@ func place(url string) string {
 		return ""
 	}
 	if port, local := strings.CutPrefix(host, "127.0.0.1:"); local {
-		return " · port " + port
+		return " · " + words.T("port %s", port)
 	}
 	return " · " + host
 }
@@ -472,10 +473,10 @@ func runnerRows(r service.Runner) []Row {
 	up := r.State == service.Running || r.State == service.Broken || r.State == service.Starting
 	return []Row{
 		{Title: short(r.Reason), Disabled: true, Hidden: r.Reason == ""},
-		{Title: "Start", Disabled: !r.Controlled || r.Doing != "" || r.State == service.Running || r.State == service.Starting, Action: Action{Do: ControlRunner, Want: service.StartRunner}},
-		{Title: "Stop", Disabled: !r.Controlled || !up, Action: Action{Do: ControlRunner, Want: service.StopRunner}},
-		{Title: "Restart", Disabled: !r.Controlled || !up, Action: Action{Do: ControlRunner, Want: service.RestartRunner}},
-		{Title: "Open its log", Disabled: r.State == service.Absent || r.State == "", Action: Action{Do: OpenRunnerLog}},
+		{Title: words.T("Start"), Disabled: !r.Controlled || r.Doing != "" || r.State == service.Running || r.State == service.Starting, Action: Action{Do: ControlRunner, Want: service.StartRunner}},
+		{Title: words.T("Stop"), Disabled: !r.Controlled || !up, Action: Action{Do: ControlRunner, Want: service.StopRunner}},
+		{Title: words.T("Restart"), Disabled: !r.Controlled || !up, Action: Action{Do: ControlRunner, Want: service.RestartRunner}},
+		{Title: words.T("Open its log"), Disabled: r.State == service.Absent || r.State == "", Action: Action{Do: OpenRunnerLog}},
 	}
 }
 
@@ -556,31 +557,31 @@ func withUnseen(rows []Row, n Notice) []Row {
 func Notices(before, after service.State) []Notice {
 	var out []Notice
 	if after.Failure.N > before.Failure.N {
-		out = append(out, Notice{Title: after.Failure.Title, Text: after.Failure.Text, Kind: Failures, Key: "failure"})
+		out = append(out, Notice{Title: words.T(after.Failure.Title), Text: after.Failure.Text, Kind: Failures, Key: "failure"})
 	}
 	for _, w := range after.Warnings {
 		if !tellAtOnce[w.Code] || has(before.Warnings, w) {
 			continue
 		}
-		out = append(out, Notice{Title: tellTitle[w.Code], Text: w.Text + "\n→ " + w.Remedy, Kind: kinds[w.Code], Key: w.Code, Offers: offers(w.Code)})
+		out = append(out, Notice{Title: words.T(tellTitle[w.Code]), Text: w.Text + "\n→ " + w.Remedy, Kind: kinds[w.Code], Key: w.Code, Offers: offers(w.Code)})
 	}
 	if after.Raised > before.Raised {
-		out = append(out, Notice{Title: "Switchyard runs already", Text: "Look for its icon in the panel.", Key: "raised"})
+		out = append(out, Notice{Title: words.T("Switchyard runs already"), Text: words.T("Look for its icon in the panel."), Key: "raised"})
 	}
 	if v := after.Update.Version; v != "" && v != before.Update.Version {
-		out = append(out, Notice{Title: "Switchyard " + v + " is there", Text: "→ the menu has a row that opens its page", Kind: Updates, Key: "update",
-			Offers: []Offer{{"Open its page", Action{Do: OpenRelease, Page: after.Update.Page}}}})
+		out = append(out, Notice{Title: words.T("Switchyard %s is there", v), Text: words.T("→ the menu has a row that opens its page"), Kind: Updates, Key: "update",
+			Offers: []Offer{{words.T("Open its page"), Action{Do: OpenRelease, Page: after.Update.Page}}}})
 	}
 	if after.Advice.N > before.Advice.N {
 		name := title(after.Advice.Route)
-		out = append(out, Notice{Title: "Switch to " + name + "?", Text: after.Advice.Text + "\n→ in the menu: " + name, Kind: OfNetwork, Key: "advice",
-			Offers: []Offer{{"Switch to " + name, Action{Do: SwitchTo, Route: after.Advice.Route, Sure: true}}}})
+		out = append(out, Notice{Title: words.T("Switch to %s?", name), Text: after.Advice.Text + "\n" + words.T("→ in the menu: %s", name), Kind: OfNetwork, Key: "advice",
+			Offers: []Offer{{words.T("Switch to %s", name), Action{Do: SwitchTo, Route: after.Advice.Route, Sure: true}}}})
 	}
 	if n, ok := departureNotice(after); ok && after.Departure.N > before.Departure.N {
 		out = append(out, n)
 	}
 	if after.Doubt != (service.Warning{}) && before.Doubt != after.Doubt {
-		out = append(out, Notice{Title: "It may not fit", Text: after.Doubt.Text + ". It is tried all the same.\n→ " + after.Doubt.Remedy, Kind: Memory, Key: "doubt"})
+		out = append(out, Notice{Title: words.T("It may not fit"), Text: words.T("%s. It is tried all the same.\n→ %s", after.Doubt.Text, after.Doubt.Remedy), Kind: Memory, Key: "doubt"})
 	}
 	for _, p := range after.Pulls {
 		if n, ok := pullNotice(p); ok && !wasOver(before, p) {
@@ -606,17 +607,17 @@ func departureNotice(s service.State) (n Notice, ok bool) {
 		}
 	}
 	if more := len(lines) - 2; more > 0 {
-		lines = append(lines[:2], fmt.Sprintf("and %d more", more))
+		lines = append(lines[:2], words.T("and %d more", more))
 	}
 	switch {
 	case d.Ready && len(lines) == 0:
-		return Notice{Title: "Ready for departure", Text: "The model answers and calls tools; nothing is missing for a time without a network.", Kind: Departure, Key: "departure"}, true
+		return Notice{Title: words.T("Ready for departure"), Text: words.T("The model answers and calls tools; nothing is missing for a time without a network."), Kind: Departure, Key: "departure"}, true
 	case d.Ready:
-		return Notice{Title: "Ready for departure, but", Text: strings.Join(lines, "\n") + "\n→ see the menu: Departure check", Kind: Departure, Key: "departure"}, true
+		return Notice{Title: words.T("Ready for departure, but"), Text: strings.Join(lines, "\n") + "\n" + words.T("→ see the menu: Departure check"), Kind: Departure, Key: "departure"}, true
 	case len(lines) == 0:
-		return Notice{Title: "Not ready for departure", Text: d.Failed + "\n→ " + d.Remedy, Kind: Departure, Key: "departure"}, true
+		return Notice{Title: words.T("Not ready for departure"), Text: d.Failed + "\n→ " + d.Remedy, Kind: Departure, Key: "departure"}, true
 	}
-	return Notice{Title: "Not ready for departure", Text: strings.Join(lines, "\n") + "\n→ see the menu: Departure check", Kind: Departure, Key: "departure"}, true
+	return Notice{Title: words.T("Not ready for departure"), Text: strings.Join(lines, "\n") + "\n" + words.T("→ see the menu: Departure check"), Kind: Departure, Key: "departure"}, true
 }
 
 // wasOver tells whether a pull had ended before.
@@ -629,25 +630,25 @@ func pullNotice(p service.Pull) (n Notice, ok bool) {
 	name := runner.Short(runner.Full(p.Ref))
 	switch p.State {
 	case service.Pulled:
-		title := "Model ready" // its name may be long, and titles are cut
+		title := words.T("Model ready") // its name may be long, and titles are cut
 		if p.Updated {
-			title = "Model updated"
+			title = words.T("Model updated")
 		}
 		parts := []string{name}
 		if p.Size > 0 {
 			parts = append(parts, service.Size(p.Size))
 		}
 		if p.Context > 0 {
-			parts = append(parts, "context "+service.Tokens(p.Context))
+			parts = append(parts, words.T("context %s", service.Tokens(p.Context)))
 		}
 		if mark := fitMarks[p.Fit]; mark != "" {
-			parts = append(parts, mark)
+			parts = append(parts, words.T(mark))
 		}
-		return Notice{Title: title, Text: strings.Join(parts, " · ") + "\n→ choose it in the menu: Model", Kind: Pulls, Key: "pull " + p.Ref, Offers: []Offer{{"Use it", Action{Do: ChooseModel, Model: runner.Full(p.Ref)}}}}, true
+		return Notice{Title: title, Text: strings.Join(parts, " · ") + "\n" + words.T("→ choose it in the menu: Model"), Kind: Pulls, Key: "pull " + p.Ref, Offers: []Offer{{words.T("Use it"), Action{Do: ChooseModel, Model: runner.Full(p.Ref)}}}}, true
 	case service.Failing:
-		return Notice{Title: "Pull failed", Text: name + ": " + p.Why + "\n→ " + p.Remedy, Kind: Pulls, Key: "pull " + p.Ref}, true
+		return Notice{Title: words.T("Pull failed"), Text: name + ": " + p.Why + "\n→ " + p.Remedy, Kind: Pulls, Key: "pull " + p.Ref}, true
 	case service.Cancelled:
-		return Notice{Title: "Pull cancelled", Text: name + ": what was loaded is kept: the next pull goes on from there.", Kind: Pulls, Key: "pull " + p.Ref}, true
+		return Notice{Title: words.T("Pull cancelled"), Text: words.T("%s: what was loaded is kept: the next pull goes on from there.", name), Kind: Pulls, Key: "pull " + p.Ref}, true
 	}
 	return Notice{}, false
 }
@@ -657,14 +658,14 @@ func wasNearlyFull(s service.State, id string) bool {
 }
 
 func nearlyFull(s service.State, g gateway.Session) Notice {
-	who := "A session"
+	who := words.T("A session")
 	for _, known := range s.Sessions {
 		if known.SessionID == g.ID && known.CWD != "" {
-			who = "The session in " + filepath.Base(known.CWD)
+			who = words.T("The session in %s", filepath.Base(known.CWD))
 		}
 	}
-	return Notice{Title: "A session's context is nearly full", Text: fmt.Sprintf("%s uses %.0f %% of its %s.\n→ /compact in it, or begin a new one",
-		who, g.ContextUsedPct, strings.TrimSpace(service.Tokens(g.Context)+" tokens")), Kind: Sessions, Key: "full " + g.ID}
+	return Notice{Title: words.T("A session's context is nearly full"), Text: words.T("%s uses %.0f %% of its %s.\n→ /compact in it, or begin a new one",
+		who, g.ContextUsedPct, strings.TrimSpace(words.T("%s tokens", service.Tokens(g.Context)))), Kind: Sessions, Key: "full " + g.ID}
 }
 
 // tellAtOnce are the warnings that cannot wait until somebody opens the menu.
@@ -675,20 +676,20 @@ var tellAtOnce = map[string]bool{"drift": true, "runner_down": true, "runner_fai
 var lasting = map[string]bool{"sessions_behind": true, "offline_leak": true, "cloud_forbidden": true, "sessions_crowded": true, "queue_long": true, "two_models": true, "context_full": true}
 
 var tellTitle = map[string]string{
-	"drift":           "Settings were changed",
-	"runner_down":     "Model Runner is down",
-	"runner_failed":   "Model Runner fails",
-	"settings_broken": "Settings are ignored",
-	"vram_low":        "The GPU's memory is short",
-	"vram_out":        "The GPU's memory is full",
-	"gpu_unused":      "The GPU is not used",
+	"drift":           words.Key("Settings were changed"),
+	"runner_down":     words.Key("Model Runner is down"),
+	"runner_failed":   words.Key("Model Runner fails"),
+	"settings_broken": words.Key("Settings are ignored"),
+	"vram_low":        words.Key("The GPU's memory is short"),
+	"vram_out":        words.Key("The GPU's memory is full"),
+	"gpu_unused":      words.Key("The GPU is not used"),
 
-	"sessions_behind":  "Not every session followed",
-	"cloud_forbidden":  "A session is in the cloud",
-	"offline_leak":     "Not every session is offline",
-	"sessions_crowded": "More sessions than the model serves",
-	"queue_long":       "Requests wait long",
-	"two_models":       "Two models are needed at once",
+	"sessions_behind":  words.Key("Not every session followed"),
+	"cloud_forbidden":  words.Key("A session is in the cloud"),
+	"offline_leak":     words.Key("Not every session is offline"),
+	"sessions_crowded": words.Key("More sessions than the model serves"),
+	"queue_long":       words.Key("Requests wait long"),
+	"two_models":       words.Key("Two models are needed at once"),
 }
 
 // kinds sorts the warnings that are told.
@@ -701,9 +702,9 @@ var kinds = map[string]Kind{
 func offers(code string) []Offer {
 	switch kinds[code] {
 	case OfRunner:
-		return []Offer{{"Start it", Action{Do: ControlRunner, Want: service.StartRunner}}, {"Open its log", Action{Do: OpenRunnerLog}}}
+		return []Offer{{words.T("Start it"), Action{Do: ControlRunner, Want: service.StartRunner}}, {words.T("Open its log"), Action{Do: OpenRunnerLog}}}
 	case Settings:
-		return []Offer{{"Back to cloud", Action{Do: SwitchTo, Route: claude.Cloud}}}
+		return []Offer{{words.T("Back to cloud"), Action{Do: SwitchTo, Route: claude.Cloud}}}
 	}
 	return nil
 }
@@ -717,13 +718,15 @@ func has(warnings []service.Warning, w service.Warning) bool {
 	return false
 }
 
-func title(r claude.Route) string {
-	name := string(r)
-	if name == "" {
-		return ""
-	}
-	return strings.ToUpper(name[:1]) + name[1:]
-}
+// routeNames are the routes in the middle of a sentence, titles at its beginning.
+var (
+	routeNames = map[claude.Route]string{claude.Cloud: words.Key("cloud"), claude.Local: words.Key("local"), claude.Offline: words.Key("offline"), service.Unknown: words.Key("unknown")}
+	titles     = map[claude.Route]string{claude.Cloud: words.Key("Cloud"), claude.Local: words.Key("Local"), claude.Offline: words.Key("Offline")}
+)
+
+func routeName(r claude.Route) string { return words.T(routeNames[r]) }
+
+func title(r claude.Route) string { return words.T(titles[r]) }
 
 func short(text string) string {
 	runes := []rune(text)

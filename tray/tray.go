@@ -20,6 +20,7 @@ import (
 	"switchyard/assets"
 	"switchyard/service"
 	"switchyard/service/claude"
+	"switchyard/service/words"
 )
 
 // id names the icon, so that panels remember its place.
@@ -40,6 +41,7 @@ func Run(ctx context.Context, yard *service.Yard) error {
 		return nil
 	}
 	defer unlock()
+	words.Use(words.System(os.Getenv))
 	logger, closeLog := service.OpenLog(yard.Paths)
 	defer closeLog()
 	for _, w := range yard.Warnings {
