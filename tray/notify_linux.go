@@ -78,7 +78,7 @@ func (s *server) close() {
 func (s *server) show(n told) error {
 	conn, buttons, err := s.connected()
 	if err != nil {
-		return err
+		return plain{}.show(n)
 	}
 	note := notify.Notification{AppName: "Switchyard", Summary: n.Title, Body: markup.Replace(n.Text), ExpireTimeout: notify.ExpireTimeoutSetByNotificationServer}
 	if picture, err := rgba(n.icon); err == nil {

@@ -93,7 +93,6 @@ type tray struct {
 	missed     chan Notice   // that no desktop showed
 	clicked    chan Action   // in the menu, or a notification's button
 	seen       chan struct{} // somebody looked at the menu
-	mute       bool          // the user wants no notifications
 	muted      []string      // kinds of which the user wants none
 
 	unseen Notice // stands in the menu until something is clicked

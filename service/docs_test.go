@@ -1,0 +1,84 @@
+package service
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// Every code that a warning or a finding can have is explained.
+func TestEveryCodeIsExplained(t *testing.T) {
+	docs, err := os.ReadFile("../docs/troubleshooting.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	code := regexp.MustCompile(`^[a-z]+_[a-z_]+$`)
+	seen := 0
+	explain := func(e ast.Expr) {
+		lit, ok := e.(*ast.BasicLit)
+		if !ok || lit.Kind != token.STRING {
+			return
+		}
+		text, err := strconv.Unquote(lit.Value)
+		if err != nil || !code.MatchString(text) {
+			return
+		}
+		if seen++; !strings.Contains(string(docs), "`"+text+"`") {
+			t.Errorf("docs/troubleshooting.md lacks %s", text)
+		}
+	}
+	for _, name := range append(files, "engine/engine.go") {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.CompositeLit: // Warning{"code", …}, Finding{Code: "code", …}
+				if id, ok := n.Type.(*ast.Ident); !ok || id.Name != "Warning" && id.Name != "Finding" || len(n.Elts) == 0 {
+					return true
+				}
+				for i, e := range n.Elts {
+					if kv, ok := e.(*ast.KeyValueExpr); ok {
+						if key, ok := kv.Key.(*ast.Ident); ok && key.Name == "Code" {
+							explain(kv.Value)
+						}
+					} else if i == 0 {
+						explain(e)
+					}
+				}
+			case *ast.AssignStmt: // code, … = "code", …
+				if id, ok := n.Lhs[0].(*ast.Ident); ok && id.Name == "code" {
+					explain(n.Rhs[0])
+				}
+			case *ast.CallExpr: // warn("code", …)
+				if id, ok := n.Fun.(*ast.Ident); ok && id.Name == "warn" {
+					explain(n.Args[0])
+				}
+			case *ast.ValueSpec: // the engine's codes
+				if name == "engine/engine.go" || n.Names[0].Name == "code" {
+					for _, v := range n.Values {
+						explain(v)
+					}
+				}
+			}
+			return true
+		})
+	}
+	if seen < 50 {
+		t.Errorf("only %d codes were found", seen)
+	}
+}
