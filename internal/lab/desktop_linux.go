@@ -18,17 +18,38 @@ import (
 	"time"
 )
 
-// Desktop is a real one: an X server, xfce4-panel with a tray, a notification daemon.
+// Panel is a desktop's panel with a tray.
+type Panel struct {
+	desktop string   // its name, as XDG_CURRENT_DESKTOP has it
+	command []string // starts it
+	plugin  string   // the program whose windows are the tray and its menus
+	button  string   // of the mouse: opens the menu
+}
+
+// The panels that Debian has: of Xfce and of MATE, the latter in its own layout.
+var (
+	XFCE = Panel{"XFCE", []string{"xfce4-panel", "--disable-wm-check"}, "wrapper-2.0", "1"}
+	MATE = Panel{"MATE", []string{"mate-panel"}, "notification-area-applet", "3"}
+)
+
+// Desktop is a real one: an X server, a panel with a tray, a notification daemon.
 type Desktop struct {
+	Panel
 	Bus     *Bus
 	Display string // such as ":7"
 	Environ []string
 
-	stops []func() // in the order of their start
+	stops     []func() // in the order of their start
+	panelStop func()
 }
 
 // StartDesktop starts a desktop with its settings in home.
-func StartDesktop(ctx context.Context, home string) (_ *Desktop, err error) {
+func StartDesktop(ctx context.Context, home string) (*Desktop, error) {
+	return StartDesktopOf(ctx, home, XFCE)
+}
+
+// StartDesktopOf starts one with a certain panel.
+func StartDesktopOf(ctx context.Context, home string, panel Panel) (_ *Desktop, err error) {
 	if err := writePanel(home); err != nil {
 		return nil, err
 	}
@@ -36,13 +57,13 @@ func StartDesktop(ctx context.Context, home string) (_ *Desktop, err error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Desktop{Display: display, stops: []func(){stop}}
+	d := &Desktop{Panel: panel, Display: display, stops: []func(){stop}}
 	defer func() {
 		if err != nil {
 			d.Close()
 		}
 	}()
-	environ := append(Environ(home, ""), "DISPLAY="+display, "XDG_CURRENT_DESKTOP=XFCE", "GDK_BACKEND=x11", "NO_AT_BRIDGE=1")
+	environ := append(Environ(home, ""), "DISPLAY="+display, "XDG_CURRENT_DESKTOP="+panel.desktop, "GSETTINGS_BACKEND=keyfile", "GDK_BACKEND=x11", "NO_AT_BRIDGE=1")
 	bus, err := StartBus(filepath.Join(home, "run"), environ, false)
 	if err != nil {
 		return nil, err
@@ -52,7 +73,6 @@ func StartDesktop(ctx context.Context, home string) (_ *Desktop, err error) {
 	for _, command := range [][]string{
 		{"xsetroot", "-solid", "#34506b"},
 		{"/usr/lib/x86_64-linux-gnu/xfce4/notifyd/xfce4-notifyd"},
-		{"xfce4-panel", "--disable-wm-check"},
 	} {
 		cmd := exec.Command(command[0], command[1:]...)
 		cmd.Env = d.Environ
@@ -62,13 +82,38 @@ func StartDesktop(ctx context.Context, home string) (_ *Desktop, err error) {
 		}
 		d.stops = append(d.stops, stop)
 	}
+	return d, d.StartPanel(ctx)
+}
+
+const watcherName = "org.kde.StatusNotifierWatcher"
+
+// StartPanel starts the panel, again after StopPanel.
+func (d *Desktop) StartPanel(ctx context.Context) error {
+	cmd := exec.Command(d.command[0], d.command[1:]...)
+	cmd.Env = d.Environ
+	stop, err := start(cmd)
+	if err != nil {
+		return err
+	}
+	d.panelStop = stop
 	wait, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	return d, bus.Until(wait, "the panel", func() bool { return bus.HasName("org.kde.StatusNotifierWatcher") })
+	return d.Bus.Until(wait, "the panel", func() bool { return d.Bus.HasName(watcherName) })
+}
+
+// StopPanel ends the panel as a crash would, and waits until the tray is gone.
+func (d *Desktop) StopPanel(ctx context.Context) error {
+	d.panelStop()
+	wait, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	return d.Bus.Until(wait, "the end of the panel", func() bool { return !d.Bus.HasName(watcherName) })
 }
 
 // Close ends the desktop, what started last first.
 func (d *Desktop) Close() {
+	if d.panelStop != nil {
+		d.panelStop()
+	}
 	for _, stop := range slices.Backward(d.stops) {
 		stop()
 	}
@@ -143,14 +188,23 @@ func (d *Desktop) Point(ctx context.Context, p image.Point) error {
 
 // ClickAt moves the mouse there and presses its first button.
 func (d *Desktop) ClickAt(ctx context.Context, p image.Point) error {
-	_, err := d.run(ctx, "xdotool", "mousemove", strconv.Itoa(p.X), strconv.Itoa(p.Y), "click", "1")
+	return d.clickWith(ctx, p, "1")
+}
+
+// ClickIcon opens the icon's menu.
+func (d *Desktop) ClickIcon(ctx context.Context, icon image.Rectangle) error {
+	return d.clickWith(ctx, image.Pt((icon.Min.X+icon.Max.X)/2, (icon.Min.Y+icon.Max.Y)/2), d.button)
+}
+
+func (d *Desktop) clickWith(ctx context.Context, p image.Point, button string) error {
+	_, err := d.run(ctx, "xdotool", "mousemove", strconv.Itoa(p.X), strconv.Itoa(p.Y), "click", button)
 	return err
 }
 
 // Submenu finds the open submenu, beside the menu at popup.
 func (d *Desktop) Submenu(ctx context.Context, popup image.Rectangle) (image.Rectangle, bool) {
-	for _, w := range d.windows(ctx, trayPlugin) {
-		if w.Dx() > 60 && w.Dy() > 60 && w != popup {
+	for _, w := range d.windows(ctx, d.plugin) {
+		if w.Dx() > 60 && w.Dy() > 40 && w != popup {
 			return w, true
 		}
 	}
@@ -179,12 +233,9 @@ func (d *Desktop) windows(ctx context.Context, program string) []image.Rectangle
 	return out
 }
 
-// trayPlugin is the program whose windows are the panel's tray and its menus.
-const trayPlugin = "wrapper-2.0"
-
 // Icon finds the tray's first icon: the plugin's window within the panel.
 func (d *Desktop) Icon(ctx context.Context) (image.Rectangle, bool) {
-	for _, w := range d.windows(ctx, trayPlugin) {
+	for _, w := range d.windows(ctx, d.plugin) {
 		if w.Min.Y == 0 && w.Dx() > 20 && w.Dy() > 20 {
 			return w, true
 		}
@@ -194,7 +245,7 @@ func (d *Desktop) Icon(ctx context.Context) (image.Rectangle, bool) {
 
 // Popup finds the open menu.
 func (d *Desktop) Popup(ctx context.Context) (image.Rectangle, bool) {
-	for _, w := range d.windows(ctx, trayPlugin) {
+	for _, w := range d.windows(ctx, d.plugin) {
 		if w.Dx() > 100 && w.Dy() > 100 {
 			return w, true
 		}

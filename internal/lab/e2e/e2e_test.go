@@ -332,8 +332,7 @@ func (u *user) clickRow(d *lab.Desktop, icon image.Rectangle, label, picture str
 // openMenu opens the menu with the mouse and finds a row in it.
 func (u *user) openMenu(d *lab.Desktop, icon image.Rectangle, label string) (popup image.Rectangle, at image.Point) {
 	u.Helper()
-	middle := image.Pt((icon.Min.X+icon.Max.X)/2, (icon.Min.Y+icon.Max.Y)/2)
-	if err := d.ClickAt(u.ctx, middle); err != nil {
+	if err := d.ClickIcon(u.ctx, icon); err != nil {
 		u.Fatal(err)
 	}
 	var was image.Rectangle

@@ -1,0 +1,74 @@
+//go:build e2e && linux
+
+package e2e
+
+import (
+	"image"
+	"strings"
+	"testing"
+	"time"
+
+	"switchyard/internal/lab"
+)
+
+// Two panels: the icon, its text, the menu and a submenu; an open menu stays open while
+// the State changes ten times a second; a panel that crashes gets its icon back.
+func TestPanels(t *testing.T) {
+	for name, panel := range map[string]lab.Panel{"xfce": lab.XFCE, "mate": lab.MATE} {
+		t.Run(name, func(t *testing.T) {
+			u := newUser(t)
+			u.write(u.settings, "{}\n")
+			d, err := lab.StartDesktopOf(u.ctx, u.home, panel)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(d.Close)
+			u.tray(d.Environ)
+			var icon image.Rectangle
+			find := func() {
+				t.Helper()
+				u.until("the icon in the panel", func() (ok bool) { icon, ok = d.Icon(u.ctx); return ok })
+				if err := d.Bus.UseIcon(u.ctx); err != nil {
+					t.Fatal(err)
+				}
+				u.until("the models in the menu", func() bool { return u.hasRow(d, "ai/tiny") })
+			}
+			find()
+			if tip, err := d.Bus.Property("ToolTip"); err != nil || !strings.Contains(tip.String(), "Switchyard: Cloud") {
+				t.Errorf("its text is %v, %v", tip, err)
+			}
+			u.openSubmenu(d, icon, "Model", "panel-"+name)
+
+			// The submenu and the menu stay where they are.
+			layouts := d.Bus.Signals("LayoutUpdated")
+			tick := time.NewTicker(100 * time.Millisecond)
+			defer tick.Stop()
+			for i := range 40 {
+				<-tick.C
+				text := "{}\n"
+				if i%2 == 0 {
+					text = "{"
+				}
+				u.write(u.settings, text)
+				if _, open := d.Popup(u.ctx); !open {
+					t.Fatalf("the menu was closed after %d changes", i)
+				}
+			}
+			if n := d.Bus.Signals("LayoutUpdated") - layouts; n > 0 {
+				t.Errorf("the menu was laid out anew %d times", n)
+			}
+			u.picture(d, "panel-"+name+"-changed", image.Rect(0, 0, 800, 480))
+			u.write(u.settings, "{}\n")
+
+			if err := d.StopPanel(u.ctx); err != nil {
+				t.Fatal(err)
+			}
+			if err := d.StartPanel(u.ctx); err != nil {
+				t.Fatal(err)
+			}
+			find()
+			u.clickRow(d, icon, "Local", "")
+			u.until("local settings", func() bool { return strings.Contains(u.read(), `"ANTHROPIC_BASE_URL"`) })
+		})
+	}
+}
