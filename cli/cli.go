@@ -106,6 +106,7 @@ type commands struct {
 }
 
 func (c *commands) root() *cobra.Command {
+	cobra.MousetrapHelpText = "" // on Windows it is started by a double click, too
 	root := &cobra.Command{
 		Use:   "switchyard",
 		Short: "Move Claude Code between the cloud and a model on this machine",

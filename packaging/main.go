@@ -19,6 +19,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"switchyard/assets"
 )
 
 // maker makes the packages of one version.
@@ -34,7 +36,15 @@ type maker struct {
 func main() {
 	version := flag.String("version", "", "the version (default: as git describes it)")
 	only := flag.String("only", "linux,windows", "the systems, separated by commas")
+	icons := flag.String("icons", "", "only write the icons of a macOS iconset into this folder")
 	flag.Parse()
+	if *icons != "" {
+		if err := iconset(*icons); err != nil {
+			fmt.Fprintln(os.Stderr, "packaging:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, *version, strings.Split(*only, ",")); err != nil {
@@ -130,6 +140,16 @@ func (m *maker) output(dir, name string, args ...string) (string, error) {
 	cmd.Dir, cmd.Stderr = dir, os.Stderr
 	out, err := cmd.Output()
 	return strings.TrimSpace(string(out)), err
+}
+
+// iconset writes the program's icon as macOS' iconutil wants it.
+func iconset(dir string) error {
+	var all []error
+	for _, size := range []int{16, 32, 128, 256, 512} {
+		all = append(all, write(filepath.Join(dir, fmt.Sprintf("icon_%dx%d.png", size, size)), assets.App(size)),
+			write(filepath.Join(dir, fmt.Sprintf("icon_%dx%d@2x.png", size, size)), assets.App(2*size)))
+	}
+	return errors.Join(all...)
 }
 
 // checksums writes the digests of all that was made.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"sync"
 	"time"
@@ -259,8 +260,8 @@ func (y *Yard) number(variable string) int {
 
 // Executable is the program that runs, also when its file was replaced or removed meanwhile.
 func Executable() string {
-	const self = "/proc/self/exe"
-	if _, err := os.Stat(self); err == nil {
+	const self = "/proc/self/exe" // this very file, also when another one has taken its place
+	if _, err := os.Stat(self); err == nil && runtime.GOOS == "linux" {
 		return self
 	}
 	path, _ := os.Executable()

@@ -700,10 +700,10 @@ var kinds = map[string]Kind{
 
 // offers are what can be done about a warning at once.
 func offers(code string) []Offer {
-	switch kinds[code] {
-	case OfRunner:
+	switch code {
+	case "runner_down", "runner_failed":
 		return []Offer{{words.T("Start it"), Action{Do: ControlRunner, Want: service.StartRunner}}, {words.T("Open its log"), Action{Do: OpenRunnerLog}}}
-	case Settings:
+	case "drift":
 		return []Offer{{words.T("Back to cloud"), Action{Do: SwitchTo, Route: claude.Cloud}}}
 	}
 	return nil
