@@ -36,16 +36,10 @@ func (s *server) connected() (conn *dbus.Conn, buttons bool, err error) {
 	if conn != nil && conn.Connected() {
 		return conn, buttons, nil
 	}
-	if conn, err = dbus.SessionBusPrivateNoAutoStartup(); err != nil {
+	if conn, err = connectBus(); err != nil {
 		return nil, false, err
 	}
-	if err = conn.Auth(nil); err == nil {
-		err = conn.Hello()
-	}
-	if err == nil {
-		err = conn.AddMatchSignal(dbus.WithMatchObjectPath("/org/freedesktop/Notifications"), dbus.WithMatchInterface(notifications))
-	}
-	if err != nil {
+	if err := conn.AddMatchSignal(dbus.WithMatchObjectPath("/org/freedesktop/Notifications"), dbus.WithMatchInterface(notifications)); err != nil {
 		_ = conn.Close()
 		return nil, false, err
 	}

@@ -109,3 +109,18 @@ func TestStartAtLogin(t *testing.T) {
 		t.Error("it is still there")
 	}
 }
+
+// Another session bus: the icon comes back on it, and what was local stays so.
+func TestAnotherSessionBus(t *testing.T) {
+	d := newDesk(t, true)
+	d.start()
+	d.until("the icon", d.bus.Registered)
+	d.click("Local")
+	d.untilRow("● Local", there)
+	if err := d.bus.Restart(d.environ); err != nil {
+		t.Fatal(err)
+	}
+	d.until("the icon on the new bus", d.bus.Registered)
+	d.untilRow("● Local", there)
+	d.until("its gateway", func() bool { return d.baseURL() != "" && d.baseURL() != d.runner.URL+"/anthropic" })
+}

@@ -70,6 +70,7 @@ func Run(ctx context.Context, yard *service.Yard) error {
 	}
 	var result error
 	var owned sync.WaitGroup
+	anew := false
 	systray.Run(func() {
 		t.menu = &applier{ctx: ctx, owned: &owned, clicks: t.clicks(ctx, stop, &owned), actions: map[*item]Action{}}
 		t.show(service.State{Route: claude.Cloud})
@@ -80,9 +81,19 @@ func Run(ctx context.Context, yard *service.Yard) error {
 		})
 		owned.Go(func() { t.follow(ctx, states) })
 		owned.Go(func() { t.notify(ctx) })
+		owned.Go(func() {
+			if anew = awaitNewBus(ctx); anew {
+				logger.Info("the session bus is another one: starting anew, for the icon")
+				stop()
+			}
+		})
 	}, nil)
 	stop()
 	owned.Wait()
+	if anew && result == nil {
+		unlock()
+		return again()
+	}
 	return result
 }
 

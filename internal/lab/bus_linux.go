@@ -89,6 +89,22 @@ func (b *Bus) Close() {
 	b.stop()
 }
 
+// Restart ends the bus, and starts another one with its doubles at the same address.
+func (b *Bus) Restart(environ []string) error {
+	_ = b.conn.Close()
+	b.stop()
+	dir := filepath.Dir(strings.TrimPrefix(strings.Split(b.Address, ",")[0], "unix:path="))
+	next, err := StartBus(dir, environ, true)
+	if err != nil {
+		return err
+	}
+	b.record(func() {
+		b.conn, b.stop, b.item = next.conn, next.stop, ""
+	})
+	// Its doubles report to the bus that the test knows.
+	return b.TakeNames()
+}
+
 // TakeNames brings the doubles of a tray host and a notification daemon up.
 func (b *Bus) TakeNames() error {
 	for name, export := range map[string]struct {
