@@ -106,6 +106,7 @@ type tray struct {
 	seen       chan struct{} // somebody looked at the menu
 	muted      []string      // kinds of which the user wants none
 
+	lost   bool   // the desktop is gone
 	unseen Notice // stands in the menu until something is clicked
 	menu   *applier
 	glyph  assets.Glyph
@@ -144,6 +145,17 @@ func (t *tray) follow(ctx context.Context, states <-chan service.State) {
 }
 
 func (t *tray) show(s service.State) {
+	if t.lost {
+		return
+	}
+	defer func() {
+		// The library panics when the session bus is gone. There is nobody to draw for
+		// then; the supervisor goes on, and another bus gets another icon.
+		if r := recover(); r != nil {
+			t.lost = true
+			t.log.Warn("the desktop is gone", "error", r)
+		}
+	}()
 	t.menu.draw(withUnseen(Menu(s), t.unseen))
 	t.paint(s)
 }
