@@ -128,7 +128,7 @@ func switchText(r service.Result, s service.State, home string) string {
 		fmt.Fprintf(&b, "Not proven: %s.\n", strings.Join(r.Unproven, ", "))
 	}
 	if r.Route == claude.Offline {
-		b.WriteString("Sessions started from now on contact nobody by themselves. What their tools do (Bash, WebFetch, MCP servers) is not prevented.\n")
+		b.WriteString("Sessions started from now on contact nobody by themselves. What their tools do (Bash, WebFetch, MCP servers) is not prevented.\nBefore a flight: switchyard check --departure. That nothing gets out shows: switchyard offline --verify.\n")
 	}
 	b.WriteString(warningText(s.Warnings))
 	return b.String()

@@ -87,9 +87,7 @@ func (m *maker) manual(share string) error {
 		return err
 	}
 	for _, c := range all(root) {
-		c.DisableAutoGenTag = true
-		// Without it the page would be about "Use", flags and all.
-		if c.Use = strings.Fields(c.Use)[0]; c.Long == "" {
+		if c.DisableAutoGenTag = true; c.Long == "" {
 			c.Long = c.Short + "."
 		}
 	}
@@ -116,6 +114,7 @@ func (m *maker) manual(share string) error {
 	return errors.Join(
 		write(filepath.Join(share, "bash-completion", "completions", "switchyard"), bash.Bytes()),
 		write(filepath.Join(share, "zsh", "site-functions", "_switchyard"), zsh.Bytes()),
+		write(filepath.Join(share, "zsh", "vendor-completions", "_switchyard"), zsh.Bytes()), // Debian's
 		write(filepath.Join(share, "fish", "vendor_completions.d", "switchyard.fish"), fish.Bytes()),
 	)
 }

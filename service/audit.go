@@ -59,6 +59,7 @@ const sessionOver = 5 * time.Second
 
 // auditor gathers the audit lines from State after State. It belongs to the loop.
 type auditor struct {
+	begun   bool // it has seen a State: before the first one nothing was served
 	offline bool
 	base    map[string]gateway.Session // what a session had used when its line began
 	open    map[string]AuditLine
@@ -73,13 +74,13 @@ func newAuditor() *auditor {
 // time alone ends one.
 func (a *auditor) see(s State, now time.Time) (lines []AuditLine, again time.Time) {
 	offline := s.Route == claude.Offline
-	if offline && !a.offline {
+	if offline && !a.offline && a.begun {
 		for _, g := range s.Gateway.Sessions {
 			a.base[g.ID] = g
 		}
 	}
 	left := a.offline && !offline
-	a.offline = offline
+	a.begun, a.offline = true, offline
 	for _, g := range s.Gateway.Sessions {
 		i := slices.IndexFunc(s.Sessions, func(one Session) bool { return one.SessionID == g.ID })
 		before := a.base[g.ID]

@@ -245,7 +245,7 @@ func (d *doctor) older(ctx context.Context) {
 		}
 	}
 	if len(names) > 0 {
-		d.add(Finding{Code: "sessions_before", Severity: Poor, Text: Count(len(names), "session", "sessions") + " began before the switch to offline and may still look outwards: " + some(names),
+		d.add(Finding{Code: "sessions_before", Severity: Poor, Text: Count(len(names), "session", "sessions") + " did not begin in the offline route and may look outwards: " + some(names),
 			Remedy: "after the switch end them and start them anew (claude --continue)"})
 	}
 }
@@ -274,17 +274,20 @@ func (s *Supervisor) CheckDeparture(ctx context.Context) {
 func (s *Supervisor) checkDeparture(ctx context.Context, r DepartureRequest) {
 	s.fact(ctx, func(k *known) { k.busy = checking })
 	r.Failed = s.yard.Check(ctx, r.Model, r.Context, false, Progress{})
-	s.depart(ctx, &r, true)
+	s.depart(ctx, ctx, &r, true)
 	s.fact(ctx, func(k *known) { k.busy = "" })
 }
 
 var checking = words.Key("Checking for the departure…")
 
 // depart puts into the State what would go wrong without a network. tell says that a
-// person shall hear of it.
-func (s *Supervisor) depart(ctx context.Context, r *DepartureRequest, tell bool) {
+// person shall hear of it; one is the context of what it is part of.
+func (s *Supervisor) depart(ctx, one context.Context, r *DepartureRequest, tell bool) {
 	s.fact(ctx, func(k *known) { k.busy = checking })
-	found := s.yard.Departure(ctx, r)
+	found := s.yard.Departure(one, r)
+	if one.Err() != nil {
+		return // somebody wants something else
+	}
 	d := Departure{At: time.Now().Truncate(time.Second), Ready: Ready(found, r.Failed), Findings: []Finding{}}
 	if r.Failed != nil {
 		d.Failed, d.Remedy = why(r.Failed)

@@ -359,7 +359,7 @@ func (s *Supervisor) perform(ctx, one context.Context, r Request) error {
 	f := s.yard.lookAtFiles(ctx)
 	s.yard.lookAtSessions(&f, &claude.Roster{}, &claude.Files{})
 	if r.Route == claude.Offline && (err == nil || !errors.Is(err, context.Canceled)) {
-		s.depart(ctx, &DepartureRequest{Model: r.Model, Context: r.Context, Failed: err}, err == nil) // a failure is told below
+		s.depart(ctx, one, &DepartureRequest{Model: r.Model, Context: r.Context, Failed: err}, err == nil) // a failure is told below
 	}
 	s.fact(ctx, func(k *known) { k.busy, k.doubt, k.files = "", Warning{}, f })
 	if err != nil && !errors.Is(err, context.Canceled) {
