@@ -25,7 +25,7 @@ func (c *commands) verify(ctx context.Context, command []string) error {
 	if drawn {
 		fmt.Fprint(c.Stderr, "watching claude -p …")
 	}
-	v, err := yard.Verify(ctx, service.VerifyRequest{Folder: c.Folder, Command: command, Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr})
+	v, err := yard.Verify(ctx, service.VerifyRequest{Folder: c.Folder, Command: command, Terminal: len(command) > 0 && c.Interactive, Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr})
 	if drawn {
 		fmt.Fprint(c.Stderr, "\r\x1b[K")
 	}

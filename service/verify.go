@@ -21,6 +21,7 @@ import (
 type VerifyRequest struct {
 	Folder         string
 	Command        []string // empty: claude -p with a short prompt
+	Terminal       bool     // the command has the terminal, whose Ctrl-C is its own affair
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer // of the command; claude's own answer is not written
 }
@@ -82,18 +83,22 @@ func (y *Yard) Verify(ctx context.Context, r VerifyRequest) (Verification, error
 		return v, &Error{Kind: Refused, What: whatVerify, Why: "there is no " + r.Command[0] + " on the PATH", Remedy: "check the name"}
 	}
 	v.Program = filepath.Base(program)
-	seen := &watchedSessions{y: y, ctx: ctx, ids: map[string]bool{}}
+	seen := &watchedSessions{y: y, ctx: context.WithoutCancel(ctx), ids: map[string]bool{}}
 	if at, served := y.gateway(ctx); served {
 		seen.gateway = strings.TrimPrefix(at.URL, "http://")
 	}
-	cmd := exec.CommandContext(ctx, Executable(), append([]string{"fenced", "--", program}, r.Command[1:]...)...)
+	running := ctx
+	if r.Terminal {
+		running = context.WithoutCancel(ctx)
+	}
+	cmd := exec.CommandContext(running, Executable(), append([]string{"fenced", "--", program}, r.Command[1:]...)...)
 	cmd.Args[0] = "switchyard"
 	cmd.Env, cmd.Dir = y.Environ, r.Folder
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = r.Stdin, r.Stdout, r.Stderr
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // the terminal tells it too
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second
 	begun := time.Now()
-	report, err := fence.Run(ctx, cmd, seen.see)
+	report, err := fence.Run(running, cmd, seen.see)
 	v.MS = time.Since(begun).Milliseconds()
 	var ended *exec.ExitError
 	if err != nil && !errors.As(err, &ended) && ctx.Err() == nil {
@@ -103,7 +108,7 @@ func (y *Yard) Verify(ctx context.Context, r VerifyRequest) (Verification, error
 	if v.ExitCode != 0 {
 		v.Said = strings.TrimSpace(said.String())
 	}
-	v.Attempts, v.Local = report.Attempts, y.uses(ctx, report.Local, seen.gateway)
+	v.Attempts, v.Local = report.Attempts, y.uses(seen.ctx, report.Local, seen.gateway)
 	for _, a := range report.Attempts {
 		if a.Kind == fence.Lookup {
 			v.Lookups += a.Times
@@ -176,7 +181,7 @@ func (y *Yard) auditWatched(w *watchedSessions, attempts int, now time.Time) []A
 	if len(w.ids) == 0 {
 		return lines
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), quick)
+	ctx, cancel := context.WithTimeout(w.ctx, quick)
 	defer cancel()
 	_, models := y.LookAtRunner(ctx)
 	state := State{Models: models, Gateway: y.lookAtGateway(ctx)}
