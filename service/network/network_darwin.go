@@ -23,7 +23,10 @@ func Watch(ctx context.Context, tell func(Reach)) error {
 	}
 	events := os.NewFile(uintptr(fd), "route")
 	stop := context.AfterFunc(ctx, func() { _ = events.Close() })
-	defer stop()
+	defer func() {
+		stop()
+		_ = events.Close()
+	}()
 	for buffer := make([]byte, 1<<14); ; {
 		reach := Offline
 		if hasDefaultRoute() {

@@ -18,7 +18,12 @@ func Watch(ctx context.Context, tell func(Reach)) error {
 		return err
 	}
 	var owned sync.WaitGroup
-	defer owned.Wait()
+	stop := context.AfterFunc(ctx, func() { _ = events.Close() })
+	defer func() {
+		stop()
+		_ = events.Close() // what was stopped may not have run
+		owned.Wait()
+	}()
 	changed := make(chan struct{}, 1)
 	wish := func() {
 		select {
@@ -26,8 +31,6 @@ func Watch(ctx context.Context, tell func(Reach)) error {
 		default:
 		}
 	}
-	stop := context.AfterFunc(ctx, func() { _ = events.Close() })
-	defer stop()
 	owned.Go(func() {
 		for buffer := make([]byte, 1<<16); ; {
 			if _, err := events.Read(buffer); err != nil && ctx.Err() != nil {

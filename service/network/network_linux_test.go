@@ -100,6 +100,33 @@ func TestWatch(t *testing.T) {
 	}
 }
 
+// However soon it is told to end, it ends.
+func TestWatchEnds(t *testing.T) {
+	for range 20000 {
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		begun := make(chan struct{}, 1)
+		go func() {
+			ended <- Watch(ctx, func(Reach) {
+				select {
+				case begun <- struct{}{}:
+				default:
+				}
+			})
+		}()
+		<-begun
+		stop()
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Fatal(err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("it does not end")
+		}
+	}
+}
+
 // startManager starts a bus with a double of NetworkManager on it.
 func startManager(t *testing.T) *prop.Properties {
 	t.Helper()
