@@ -239,8 +239,8 @@ func (d *doctor) helpers(folder string) {
 // older lists the sessions that did not begin in the offline route.
 func (d *doctor) older(ctx context.Context) {
 	var names []string
-	for _, one := range d.y.Look(ctx).Sessions {
-		if one.Route != claude.Offline && !one.Stale {
+	for _, one := range d.y.Sessions(ctx, false) {
+		if one.Route != claude.Offline {
 			names = append(names, one.Place())
 		}
 	}

@@ -42,6 +42,10 @@ func TestTheSupervisorSeesSessions(t *testing.T) {
 	}
 	record("idle")
 	until("the session, in the cloud", func(s State) bool { return len(s.Sessions) == 1 && s.Sessions[0].Route == claude.Cloud })
+	d := &doctor{y: y}
+	if d.older(t.Context()); len(d.found) != 1 || d.found[0].Code != "sessions_before" {
+		t.Errorf("before a departure it is not named: %+v", d.found)
+	}
 	record("busy")
 	until("its status", func(s State) bool { return len(s.Sessions) == 1 && s.Sessions[0].Status == "busy" })
 	if err := os.WriteFile(filepath.Join(project, ".claude", "settings.json"), []byte(`{"env":{"ANTHROPIC_BASE_URL":"http://127.0.0.1:4000"}}`), 0o600); err != nil {

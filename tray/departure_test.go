@@ -1,6 +1,7 @@
 package tray
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +52,19 @@ func TestDeparture(t *testing.T) {
 		}
 		if again := Notices(s, s); len(again) > 0 {
 			t.Errorf("%s: told again: %v", name, again)
+		}
+	}
+}
+
+// The configuration knows the kinds of notifications that there are.
+func TestTheKinds(t *testing.T) {
+	kinds := []Kind{Failures, Settings, OfRunner, Memory, Sessions, Pulls, OfNetwork, Departure, Updates}
+	if len(kinds) != len(service.Kinds) {
+		t.Errorf("%d kinds here, %d there", len(kinds), len(service.Kinds))
+	}
+	for _, kind := range kinds {
+		if !slices.Contains(service.Kinds, string(kind)) {
+			t.Errorf("the configuration lacks %s", kind)
 		}
 	}
 }

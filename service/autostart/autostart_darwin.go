@@ -41,22 +41,12 @@ func (p Place) On(program string) error {
 </dict>
 </plist>
 `, ID, escaped.String())
-	if err := os.MkdirAll(filepath.Dir(p.file()), 0o755); err != nil {
-		return err
-	}
-	temp := p.file() + ".new"
-	if err := os.WriteFile(temp, []byte(agent), 0o644); err != nil {
-		return err
-	}
-	return os.Rename(temp, p.file())
+	return put(p.file(), agent)
 }
 
 // Off removes the record.
 func (p Place) Off() error {
-	if err := os.Remove(p.file()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
+	return remove(p.file())
 }
 
 // Status reads the record, and whether the user switched it off in the System Settings.

@@ -25,19 +25,12 @@ Icon=%s
 Terminal=false
 X-GNOME-Autostart-enabled=true
 `, quote(program), ID)
-	if err := os.MkdirAll(filepath.Dir(p.file()), 0o755); err != nil {
-		return err
-	}
-	temp := p.file() + ".new"
-	if err := os.WriteFile(temp, []byte(entry), 0o644); err != nil {
-		return err
-	}
-	return os.Rename(temp, p.file())
+	return put(p.file(), entry)
 }
 
 // Off removes the record.
 func (p Place) Off() error {
-	if err := os.Remove(p.file()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := remove(p.file()); err != nil {
 		return err
 	}
 	_ = os.Remove(filepath.Dir(p.file())) // only when it is empty
