@@ -245,7 +245,10 @@ func (p *puller) tries(ctx, pull context.Context, one *pulling) error {
 		}
 		client.Close()
 		var failed *runner.PullError
-		if err == nil || !errors.As(err, &failed) || !failed.Again || time.Since(moved) > pullPatience || pull.Err() != nil {
+		if errors.As(err, &failed) && failed.Missing && best > 0 { // a registry that gave a part of it has it
+			failed.Again, failed.Why = true, "its registry cannot be reached"
+		}
+		if err == nil || failed == nil || !failed.Again || time.Since(moved) > pullPatience || pull.Err() != nil {
 			return err
 		}
 		p.post(ctx, func() {

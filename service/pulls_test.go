@@ -43,7 +43,12 @@ type line struct {
 func newLine(t *testing.T, registry string) *line {
 	t.Helper()
 	l := &line{}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	// Model Runner takes an error that names such a port for a 404.
+	var listener net.Listener
+	err := errors.New("no port")
+	for port := 40400; err != nil && port < 40500; port++ {
+		listener, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,7 @@ type Progress struct {
 type PullError struct {
 	Ref, Why, Remedy string
 	Again            bool // trying again may help, and goes on where it ended
+	Missing          bool // its registry has no such model. Model Runner takes any error with a 404 in its text for that, be it of a port number
 	Err              error
 }
 
@@ -150,6 +151,7 @@ func pullError(ref string, status int, said string) *PullError {
 	case status == http.StatusUnauthorized:
 		e.Why, e.Remedy = "its registry wants a login, or has no such model", "check the name; for a private or gated one log in: docker login"
 	case status == http.StatusNotFound:
+		e.Missing = true
 		e.Why, e.Remedy = "its registry has no such model", "check the name: docker model search, or https://hub.docker.com/u/ai"
 	case status == http.StatusBadRequest:
 		e.Why, e.Remedy = "that is no model's name", "write it as ai/qwen3-coder, hf.co/ORG/MODEL or registry:port/name:tag"
