@@ -18,7 +18,7 @@ func desktop() string {
 	}
 	defer conn.Close()
 	var watched bool
-	err = conn.BusObject().Call("org.freedesktop.DBus.NameHasOwner", 0, "org.kde.StatusNotifierWatcher").Store(&watched)
+	err = conn.BusObject().Call("org.freedesktop.DBus.NameHasOwner", 0, trayHost).Store(&watched)
 	if err != nil || !watched {
 		return "this desktop shows no tray icons just now (on GNOME, install the AppIndicator extension); going on, the icon comes when it can"
 	}

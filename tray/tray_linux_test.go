@@ -432,17 +432,20 @@ func TestWithoutADesktopItSaysSo(t *testing.T) {
 func TestWithoutAHostTheIconComesLater(t *testing.T) {
 	d := newDesk(t, false)
 	d.start()
-	d.until("the library's attempt", func() bool { // a host that comes before its end is not noticed by it
-		log, _ := os.ReadFile(filepath.Join(d.home, ".local", "state", "switchyard", "switchyard.log"))
-		return strings.Contains(string(log), "failed to register")
-	})
+	d.until("the word about it", func() bool { return strings.Contains(d.said(), "AppIndicator") })
 	if err := d.bus.TakeNames(); err != nil {
 		t.Fatal(err)
 	}
 	d.until("the icon", d.bus.Registered)
-	if !strings.Contains(d.said(), "AppIndicator") {
-		t.Errorf("it said %q", d.said())
-	}
+}
+
+// The library registers once with each host that it sees.
+func TestALostRegistrationIsRepeated(t *testing.T) {
+	d := newDesk(t, true)
+	d.bus.Lose()
+	d.start()
+	d.until("the icon", d.bus.Registered)
+	d.untilRow("Cloud", ticked)
 }
 
 // A model that came is told, whoever pulled it.

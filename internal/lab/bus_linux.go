@@ -29,6 +29,7 @@ type Bus struct {
 	told  []Notification
 	count uint32 // of notifications
 	hang  bool
+	lose  bool // the next registration of an icon
 	sigs  map[string]int
 }
 
@@ -107,6 +108,9 @@ func (b *Bus) Restart(environ []string) error {
 
 // TakeNames brings the doubles of a tray host and a notification daemon up.
 func (b *Bus) TakeNames() error {
+	if err := b.conn.Export(&hostProperties{b}, "/StatusNotifierWatcher", "org.freedesktop.DBus.Properties"); err != nil {
+		return err
+	}
 	for name, export := range map[string]struct {
 		path, iface string
 		object      any
@@ -146,8 +150,29 @@ type watcher struct{ b *Bus }
 
 // RegisterStatusNotifierItem is the tray host's method.
 func (w *watcher) RegisterStatusNotifierItem(_ string, sender dbus.Sender) *dbus.Error {
-	w.b.record(func() { w.b.item = string(sender) })
+	w.b.record(func() {
+		if !w.b.lose {
+			w.b.item = string(sender)
+		}
+		w.b.lose = false
+	})
 	return nil
+}
+
+type hostProperties struct{ b *Bus }
+
+// Get is the method of D-Bus for the tray host's one property that is asked for.
+func (p *hostProperties) Get(_, property string) (dbus.Variant, *dbus.Error) {
+	icons := []string{}
+	p.b.mu.Lock()
+	defer p.b.mu.Unlock()
+	if property != "RegisteredStatusNotifierItems" {
+		return dbus.Variant{}, dbus.MakeFailedError(errors.New("no property " + property))
+	}
+	if p.b.item != "" {
+		icons = append(icons, p.b.item+"/StatusNotifierItem")
+	}
+	return dbus.MakeVariant(icons), nil
 }
 
 type daemon struct{ b *Bus }
@@ -223,6 +248,9 @@ func (b *Bus) Registered() bool {
 
 // Hang makes the notification daemon take notifications and never answer.
 func (b *Bus) Hang() { b.record(func() { b.hang = true }) }
+
+// Lose makes the tray host lose the next registration of an icon.
+func (b *Bus) Lose() { b.record(func() { b.lose = true }) }
 
 // Forget lets the next icon register as the first one.
 func (b *Bus) Forget() { b.record(func() { b.item = "" }) }
