@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -105,14 +106,17 @@ func (y *Yard) Quit(ctx context.Context) (ran bool, err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, quitTime)
 	defer cancel()
-	for err == nil {
+	for {
 		err = running.ask(ctx, "POST", "/quit", nil) // again to a guard that took its place
-		if errors.Is(err, ErrNoSupervisor) {
+		if errors.Is(err, ErrNoSupervisor) && ctx.Err() == nil {
 			return true, nil
+		}
+		var cut *url.Error // by its end, perhaps
+		if err != nil && (!errors.As(err, &cut) || ctx.Err() != nil) {
+			break
 		}
 		select {
 		case <-ctx.Done():
-			err = ctx.Err()
 		case <-time.After(20 * time.Millisecond): // nothing tells of another process' end
 		}
 	}

@@ -1,0 +1,32 @@
+//go:build unix
+
+package service
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// A Switchyard that ends with the question unanswered has ended.
+func TestQuitOutlivesACutAnswer(t *testing.T) {
+	y := &Yard{Paths: Paths{Runtime: shortDir(t), State: t.TempDir()}}
+	socket := filepath.Join(y.Paths.Runtime, socketName)
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { // ends with the listener
+		for range 3 { // the look for it, the question, and the question again
+			if conn, err := l.Accept(); err == nil {
+				_ = conn.Close()
+			}
+		}
+		_ = l.Close()
+		_ = os.Remove(socket)
+	}()
+	if ran, err := y.Quit(t.Context()); !ran || err != nil {
+		t.Errorf("%v, %v", ran, err)
+	}
+}
