@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -63,6 +64,10 @@ const (
 	pullKept = 10 * time.Minute
 	// reserve is what a pull must leave free on the disk.
 	reserve = 1 << 30
+	// pullEnd is how long before another pull's end one may have ended to be lost by it.
+	pullEnd = 10 * time.Second
+	// pullLosses is how often a model that Model Runner lost is pulled again.
+	pullLosses = 5
 )
 
 // puller pulls models, and notices when others do. Its one goroutine owns the list.
@@ -83,6 +88,8 @@ type pulling struct {
 	ended   time.Time
 	rate    rate
 	resumed bool // of an earlier Switchyard
+	begun   time.Time
+	losses  int // how often Model Runner has lost it
 	heard   []chan Pull
 }
 
@@ -169,7 +176,7 @@ func (p *puller) begin(ctx context.Context) {
 			continue
 		}
 		running++
-		one.State = Pulling
+		one.State, one.begun = Pulling, time.Now()
 		var pull context.Context
 		pull, one.cancel = context.WithCancel(ctx)
 		p.wg.Go(func() { p.pull(ctx, pull, one) })
@@ -205,6 +212,52 @@ func (p *puller) pull(ctx, pull context.Context, one *pulling) {
 		}
 		p.keep()
 	})
+	p.again(ctx, one)
+}
+
+// again has those pulled again that ended lately and that Model Runner has lost with
+// the end of a pull. Their weights are there still.
+func (p *puller) again(ctx context.Context, last *pulling) {
+	found := make(chan []*pulling, 1)
+	p.post(ctx, func() {
+		since := time.Now().Add(-pullEnd)
+		if last.losses > 0 { // the list from before it may have been put back
+			since = last.begun
+		}
+		var ended []*pulling
+		for _, one := range p.pulls {
+			if one.State == Pulled && !one.Others && one.ended.After(since) {
+				ended = append(ended, one)
+			}
+		}
+		found <- ended
+	})
+	var ended []*pulling
+	select {
+	case ended = <-found:
+	case <-ctx.Done():
+		return
+	}
+	client := p.client(ctx)
+	defer client.Close()
+	for _, one := range ended {
+		if !lost(client.Model(ctx, one.Ref)) || p.s.yard.mayPull(one.Ref) != nil {
+			continue
+		}
+		p.post(ctx, func() {
+			if one.State == Pulled && one.losses < pullLosses {
+				one.losses++
+				one.State, one.cancel = Queued, nil
+				p.keep()
+			}
+		})
+	}
+}
+
+// lost tells whether the runner does not know a model.
+func lost(_ runner.Model, err error) bool {
+	var failed *runner.Error
+	return errors.As(err, &failed) && failed.Status == http.StatusNotFound
 }
 
 // arrived notes what has come.
@@ -227,7 +280,7 @@ func (p *puller) client(ctx context.Context) *runner.Client {
 
 // tries pulls again and again while that may help.
 func (p *puller) tries(ctx, pull context.Context, one *pulling) error {
-	moved, told, best := time.Now(), time.Time{}, int64(0)
+	moved, told, best := time.Now(), time.Time{}, one.Done
 	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
 		client := p.client(pull)
 		err := p.room(pull, client, one.Ref, best)
@@ -243,6 +296,9 @@ func (p *puller) tries(ctx, pull context.Context, one *pulling) error {
 				p.post(ctx, func() { one.progress(now) })
 			})
 		}
+		if err == nil && one.losses < pullLosses && lost(client.Model(pull, one.Ref)) {
+			err = runner.Lost(one.Ref)
+		}
 		client.Close()
 		var failed *runner.PullError
 		if errors.As(err, &failed) && failed.Missing && best > 0 { // a registry that gave a part of it has it
@@ -250,6 +306,11 @@ func (p *puller) tries(ctx, pull context.Context, one *pulling) error {
 		}
 		if err == nil || failed == nil || !failed.Again || time.Since(moved) > pullPatience || pull.Err() != nil {
 			return err
+		}
+		if failed.Lost {
+			if one.losses++; one.losses > pullLosses {
+				return err
+			}
 		}
 		p.post(ctx, func() {
 			if !one.State.over() {

@@ -25,6 +25,7 @@ type PullError struct {
 	Ref, Why, Remedy string
 	Again            bool // trying again may help, and goes on where it ended
 	Missing          bool // its registry has no such model. Model Runner takes any error with a 404 in its text for that, be it of a port number
+	Lost             bool // its weights have come, and Model Runner lost it; see Lost
 	Err              error
 }
 
@@ -32,6 +33,15 @@ func (e *PullError) Error() string {
 	return fmt.Sprintf("pulling %s: %s; %s", e.Ref, e.Why, e.Remedy)
 }
 func (e *PullError) Unwrap() error { return e.Err }
+
+// Lost is the error of a model whose weights have come and that the runner does not
+// know. Model Runner (v1.2.6, pkg/distribution/internal/store) reads and writes its
+// list of models without a lock: where two pulls end together, the later list lacks
+// the other's model; and where one of them notices, it puts back the list from before
+// its pull, without what came since.
+func Lost(ref string) *PullError {
+	return &PullError{Ref: ref, Why: "Model Runner lost it while it took in another model", Remedy: "pull it again: its weights are there already", Again: true, Lost: true}
+}
 
 // silence is how long a pull may say nothing before its registry counts as dead.
 const silence = 90 * time.Second
@@ -142,6 +152,8 @@ func pullError(ref string, status int, said string) *PullError {
 		e.Why = fmt.Sprintf("Model Runner answered %d", status)
 	}
 	switch {
+	case strings.Contains(said, "adding tags") && strings.Contains(said, "model not found"):
+		e = Lost(ref)
 	case noSpace.MatchString(said):
 		e.Why, e.Remedy = "the disk is full", "make room (switchyard models prune), and pull it again: it goes on where it ended"
 	case status == http.StatusTooManyRequests || tooMany.MatchString(said):
