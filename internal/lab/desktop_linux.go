@@ -24,13 +24,20 @@ type Panel struct {
 	command []string // starts it
 	plugin  string   // the program whose windows are the tray and its menus
 	button  string   // of the mouse: opens the menu
+	scale   int      // of what is drawn, and of the screen; 0: 1
 }
 
 // The panels that Debian has: of Xfce and of MATE, the latter in its own layout.
 var (
-	XFCE = Panel{"XFCE", []string{"xfce4-panel", "--disable-wm-check"}, "wrapper-2.0", "1"}
-	MATE = Panel{"MATE", []string{"mate-panel"}, "notification-area-applet", "3"}
+	XFCE = Panel{desktop: "XFCE", command: []string{"xfce4-panel", "--disable-wm-check"}, plugin: "wrapper-2.0", button: "1"}
+	MATE = Panel{desktop: "MATE", command: []string{"mate-panel"}, plugin: "notification-area-applet", button: "3"}
 )
+
+// Twice is the panel on a screen of twice the pixels, and everything drawn at twice its size.
+func (p Panel) Twice() Panel {
+	p.scale = 2
+	return p
+}
 
 // Desktop is a real one: an X server, a panel with a tray, a notification daemon.
 type Desktop struct {
@@ -53,7 +60,8 @@ func StartDesktopOf(ctx context.Context, home string, panel Panel) (_ *Desktop, 
 	if err := writePanel(home); err != nil {
 		return nil, err
 	}
-	display, stop, err := startX()
+	scale := max(panel.scale, 1)
+	display, stop, err := startX(image.Pt(800, 480).Mul(scale))
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +71,8 @@ func StartDesktopOf(ctx context.Context, home string, panel Panel) (_ *Desktop, 
 			d.Close()
 		}
 	}()
-	environ := append(Environ(home, ""), "DISPLAY="+display, "XDG_CURRENT_DESKTOP="+panel.desktop, "GSETTINGS_BACKEND=keyfile", "GDK_BACKEND=x11", "NO_AT_BRIDGE=1")
+	environ := append(Environ(home, ""), "DISPLAY="+display, "XDG_CURRENT_DESKTOP="+panel.desktop, "GSETTINGS_BACKEND=keyfile", "GDK_BACKEND=x11", "NO_AT_BRIDGE=1",
+		"GDK_SCALE="+strconv.Itoa(scale))
 	bus, err := StartBus(filepath.Join(home, "run"), environ, false)
 	if err != nil {
 		return nil, err
@@ -119,13 +128,13 @@ func (d *Desktop) Close() {
 	}
 }
 
-func startX() (display string, stop func(), err error) {
+func startX(screen image.Point) (display string, stop func(), err error) {
 	read, write, err := os.Pipe()
 	if err != nil {
 		return "", nil, err
 	}
 	defer read.Close()
-	cmd := exec.Command("Xvfb", "-displayfd", "3", "-screen", "0", "800x480x24", "-nolisten", "tcp", "-noreset")
+	cmd := exec.Command("Xvfb", "-displayfd", "3", "-screen", "0", fmt.Sprintf("%dx%dx24", screen.X, screen.Y), "-nolisten", "tcp", "-noreset")
 	cmd.ExtraFiles = []*os.File{write}
 	stop, err = start(cmd)
 	_ = write.Close()
@@ -235,8 +244,9 @@ func (d *Desktop) windows(ctx context.Context, program string) []image.Rectangle
 
 // Icon finds the tray's first icon: the plugin's window within the panel.
 func (d *Desktop) Icon(ctx context.Context) (image.Rectangle, bool) {
+	least := 20 * max(d.scale, 1) // an empty tray is smaller
 	for _, w := range d.windows(ctx, d.plugin) {
-		if w.Min.Y == 0 && w.Dx() > 20 && w.Dy() > 20 {
+		if w.Min.Y == 0 && w.Dx() > least && w.Dy() > least {
 			return w, true
 		}
 	}
@@ -264,9 +274,10 @@ func (d *Desktop) HasWindow(ctx context.Context, program string, width int) bool
 }
 
 // RowAt is the middle of the visible row with a label in the open menu. GTK draws
-// rows of one height, separators of one pixel and a frame of four.
-func RowAt(popup image.Rectangle, menu []Row, label string) (image.Point, error) {
-	const frame = 4
+// rows of one height, separators of one pixel and a frame of four, all of it scaled.
+func (d *Desktop) RowAt(popup image.Rectangle, menu []Row, label string) (image.Point, error) {
+	line := max(d.scale, 1)
+	frame := 4 * line
 	rows, separators := 0, 0
 	for _, r := range menu {
 		if r.Visible && r.Separator {
@@ -275,13 +286,13 @@ func RowAt(popup image.Rectangle, menu []Row, label string) (image.Point, error)
 			rows++
 		}
 	}
-	height := float64(popup.Dy()-2*frame-separators) / float64(rows)
+	height := float64(popup.Dy()-2*frame-separators*line) / float64(rows)
 	y := float64(popup.Min.Y + frame)
 	for _, r := range menu {
 		switch {
 		case !r.Visible:
 		case r.Separator:
-			y++
+			y += float64(line)
 		case strings.HasPrefix(r.Label, label):
 			return image.Pt(popup.Min.X+60, int(y+height/2)), nil
 		default:

@@ -345,7 +345,7 @@ func (u *user) openMenu(d *lab.Desktop, icon image.Rectangle, label string) (pop
 	if err != nil {
 		u.Fatal(err)
 	}
-	if at, err = lab.RowAt(popup, menu, label); err != nil {
+	if at, err = d.RowAt(popup, menu, label); err != nil {
 		u.Fatal(err)
 	}
 	return popup, at

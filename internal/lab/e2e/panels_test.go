@@ -72,3 +72,34 @@ func TestPanels(t *testing.T) {
 		})
 	}
 }
+
+// On a screen of many pixels everything is drawn at twice its size.
+func TestTwiceTheSize(t *testing.T) {
+	for name, panel := range map[string]lab.Panel{"xfce": lab.XFCE.Twice(), "mate": lab.MATE.Twice()} {
+		t.Run(name, func(t *testing.T) {
+			u := newUser(t)
+			u.write(u.settings, "{}\n")
+			d, err := lab.StartDesktopOf(u.ctx, u.home, panel)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(d.Close)
+			u.tray(d.Environ)
+			var icon image.Rectangle
+			u.until("the icon in the panel", func() (ok bool) { icon, ok = d.Icon(u.ctx); return ok })
+			if err := d.Bus.UseIcon(u.ctx); err != nil {
+				t.Fatal(err)
+			}
+			u.until("the models in the menu", func() bool { return u.hasRow(d, "ai/tiny") })
+			popup, at := u.openMenu(d, icon, "Local")
+			if err := d.Point(u.ctx, at); err != nil {
+				t.Fatal(err)
+			}
+			u.picture(d, "twice-"+name, image.Rect(popup.Min.X-20, 0, 1600, popup.Max.Y+20))
+			if err := d.ClickAt(u.ctx, at); err != nil {
+				t.Fatal(err)
+			}
+			u.until("local settings", func() bool { return strings.Contains(u.read(), `"ANTHROPIC_BASE_URL"`) })
+		})
+	}
+}
