@@ -25,6 +25,7 @@ type Panel struct {
 	plugin  string   // the program whose windows are the tray and its menus
 	button  string   // of the mouse: opens the menu
 	scale   int      // of what is drawn, and of the screen; 0: 1
+	second  bool     // it is on the second of two monitors, until that is unplugged
 }
 
 // The panels that Debian has: of Xfce and of MATE, the latter in its own layout.
@@ -38,6 +39,16 @@ func (p Panel) Twice() Panel {
 	p.scale = 2
 	return p
 }
+
+// OnTheSecond is the panel on the second of two monitors, the one on the right. Xvfb
+// has only one.
+func (p Panel) OnTheSecond() Panel {
+	p.second = true
+	return p
+}
+
+// Monitor is the size of one.
+var Monitor = image.Pt(800, 480)
 
 // Desktop is a real one: an X server, a panel with a tray, a notification daemon.
 type Desktop struct {
@@ -61,7 +72,11 @@ func StartDesktopOf(ctx context.Context, home string, panel Panel) (_ *Desktop, 
 		return nil, err
 	}
 	scale := max(panel.scale, 1)
-	display, stop, err := startX(image.Pt(800, 480).Mul(scale))
+	command, err := xServer(home, Monitor.Mul(scale), panel.second)
+	if err != nil {
+		return nil, err
+	}
+	display, stop, err := startX(command)
 	if err != nil {
 		return nil, err
 	}
@@ -128,13 +143,64 @@ func (d *Desktop) Close() {
 	}
 }
 
-func startX(screen image.Point) (display string, stop func(), err error) {
+// xServer is the command of an X server: Xvfb, or, for two monitors, Xorg without any
+// hardware.
+func xServer(home string, monitor image.Point, two bool) ([]string, error) {
+	if !two {
+		return []string{"Xvfb", "-screen", "0", fmt.Sprintf("%dx%dx24", monitor.X, monitor.Y)}, nil
+	}
+	config := filepath.Join(home, "xorg.conf")
+	screen := fmt.Sprintf(`HorizSync 5-1000
+VertRefresh 5-200
+Modeline "%[1]dx%[2]d" 29.5 %[1]d %[3]d %[4]d %[5]d %[2]d %[6]d %[7]d %[8]d
+`, monitor.X, monitor.Y, monitor.X+24, monitor.X+96, monitor.X+192, monitor.Y+3, monitor.Y+13, monitor.Y+20)
+	text := fmt.Sprintf(`Section "ServerFlags"
+Option "AutoAddDevices" "false"
+Option "AutoAddGPU" "false"
+EndSection
+Section "Device"
+Identifier "none"
+Driver "dummy"
+Option "Monitor-DUMMY0" "left"
+Option "Monitor-DUMMY1" "right"
+EndSection
+Section "Monitor"
+Identifier "left"
+%[1]sEndSection
+Section "Monitor"
+Identifier "right"
+%[1]sOption "Enable" "true"
+Option "Primary" "true"
+Option "RightOf" "DUMMY0"
+EndSection
+Section "Screen"
+Identifier "screen"
+Device "none"
+Monitor "left"
+DefaultDepth 24
+SubSection "Display"
+Modes "%[2]dx%[3]d"
+Virtual %[4]d %[3]d
+EndSubSection
+EndSection
+`, screen, monitor.X, monitor.Y, 2*monitor.X)
+	return []string{"Xorg", "-config", config, "-logfile", filepath.Join(home, "xorg.log"), "-novtswitch", "-sharevts"}, os.WriteFile(config, []byte(text), 0o600)
+}
+
+// Unplug takes the second monitor away; the first becomes the primary one, as a
+// desktop's settings daemon has it.
+func (d *Desktop) Unplug(ctx context.Context) error {
+	_, err := d.run(ctx, "xrandr", "--output", "DUMMY1", "--off", "--output", "DUMMY0", "--primary")
+	return err
+}
+
+func startX(command []string) (display string, stop func(), err error) {
 	read, write, err := os.Pipe()
 	if err != nil {
 		return "", nil, err
 	}
 	defer read.Close()
-	cmd := exec.Command("Xvfb", "-displayfd", "3", "-screen", "0", fmt.Sprintf("%dx%dx24", screen.X, screen.Y), "-nolisten", "tcp", "-noreset")
+	cmd := exec.Command(command[0], append(command[1:], "-displayfd", "3", "-nolisten", "tcp", "-noreset")...)
 	cmd.ExtraFiles = []*os.File{write}
 	stop, err = start(cmd)
 	_ = write.Close()
@@ -160,6 +226,7 @@ func writePanel(home string) error {
 <property name="panels" type="array"><value type="int" value="1"/><property name="dark-mode" type="bool" value="true"/>
 <property name="panel-1" type="empty">
 <property name="position" type="string" value="p=6;x=0;y=0"/><property name="position-locked" type="bool" value="true"/>
+<property name="output-name" type="string" value="Primary"/>
 <property name="length" type="uint" value="100"/><property name="size" type="uint" value="32"/><property name="icon-size" type="uint" value="24"/>
 <property name="plugin-ids" type="array"><value type="int" value="1"/><value type="int" value="2"/><value type="int" value="3"/></property>
 </property></property>

@@ -103,3 +103,41 @@ func TestTwiceTheSize(t *testing.T) {
 		})
 	}
 }
+
+// A panel on the second of two monitors: the menu opens beside its icon; the icon goes
+// with the panel when that monitor is unplugged.
+func TestTwoMonitors(t *testing.T) {
+	u := newUser(t)
+	const original = "{}\n"
+	u.write(u.settings, original)
+	d, err := lab.StartDesktopOf(u.ctx, u.home, lab.XFCE.OnTheSecond())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Close)
+	u.tray(d.Environ)
+	second := image.Rectangle{Max: lab.Monitor}.Add(image.Pt(lab.Monitor.X, 0))
+	var icon image.Rectangle
+	u.until("the icon on the second monitor", func() (ok bool) { icon, ok = d.Icon(u.ctx); return ok && icon.In(second) })
+	if err := d.Bus.UseIcon(u.ctx); err != nil {
+		t.Fatal(err)
+	}
+	u.until("the models in the menu", func() bool { return u.hasRow(d, "ai/tiny") })
+	popup, at := u.openMenu(d, icon, "Local")
+	if !popup.In(second) {
+		t.Errorf("the menu is at %v, the icon at %v", popup, icon)
+	}
+	u.picture(d, "two-monitors", image.Rectangle{})
+	if err := d.ClickAt(u.ctx, at); err != nil {
+		t.Fatal(err)
+	}
+	u.until("local settings", func() bool { return strings.Contains(u.read(), `"ANTHROPIC_BASE_URL"`) })
+
+	if err := d.Unplug(u.ctx); err != nil {
+		t.Fatal(err)
+	}
+	first := image.Rectangle{Max: lab.Monitor}
+	u.until("the icon on the first monitor", func() (ok bool) { icon, ok = d.Icon(u.ctx); return ok && icon.In(first) })
+	u.clickRow(d, icon, "Cloud", "unplugged")
+	u.until("the settings as they were", func() bool { return u.read() == original })
+}

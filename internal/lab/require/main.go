@@ -17,7 +17,7 @@ var sets = map[string]map[string]string{
 	"test":    {"dbus-daemon": "dbus-daemon", "git": "git", "ip": "iproute2", "unshare": "util-linux"},
 	"package": {"git": "git", "makensis": "nsis"},
 	"e2e": {
-		"dbus-daemon": "dbus-daemon", "git": "git", "Xvfb": "xvfb", "xfce4-panel": "xfce4-panel", "mate-panel": "mate-panel", "xfconf-query": "xfconf",
+		"dbus-daemon": "dbus-daemon", "git": "git", "Xvfb": "xvfb", "Xorg": "xserver-xorg-core", "/usr/lib/xorg/modules/drivers/dummy_drv.so": "xserver-xorg-video-dummy", "xfce4-panel": "xfce4-panel", "mate-panel": "mate-panel", "xfconf-query": "xfconf",
 		"/usr/lib/x86_64-linux-gnu/xfce4/notifyd/xfce4-notifyd": "xfce4-notifyd",
 		"dockerd": "docker.io", "iptables": "iptables", "xdotool": "xdotool", "xsetroot": "x11-xserver-utils", "scrot": "scrot", "tmux": "tmux", "strace": "strace", "npm": "npm", "ip": "iproute2", "unshare": "util-linux", "debootstrap": "debootstrap", "lintian": "lintian", "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
 		"/usr/share/icons/Adwaita/index.theme":                                           "adwaita-icon-theme",
