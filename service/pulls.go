@@ -304,13 +304,11 @@ func (p *puller) tries(ctx, pull context.Context, one *pulling) error {
 		if errors.As(err, &failed) && failed.Missing && best > 0 { // a registry that gave a part of it has it
 			failed.Again, failed.Why = true, "its registry cannot be reached"
 		}
-		if err == nil || failed == nil || !failed.Again || time.Since(moved) > pullPatience || pull.Err() != nil {
+		if err == nil || failed == nil || !failed.Again || failed.Lost && one.losses == pullLosses || time.Since(moved) > pullPatience || pull.Err() != nil {
 			return err
 		}
 		if failed.Lost {
-			if one.losses++; one.losses > pullLosses {
-				return err
-			}
+			one.losses++
 		}
 		p.post(ctx, func() {
 			if !one.State.over() {
