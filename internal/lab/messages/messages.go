@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -116,17 +117,21 @@ func (s *Server) message(w http.ResponseWriter, r *http.Request, req Request) {
 		return
 	}
 	wait, tool, arguments := s.Slow, "", json.RawMessage("{}")
-	if n := len(req.Messages); n > 0 {
-		asked := plain(req.Messages[n-1].Content)
-		for _, m := range order.FindAllStringSubmatch(asked, -1) {
-			if m[1] == "crash" {
-				os.Exit(3)
-			}
-			wait, _ = time.ParseDuration(m[2])
+	asked := "" // since the last answer: Claude Code may say something after the prompt
+	for _, m := range slices.Backward(req.Messages) {
+		if m.Role == "assistant" {
+			break
 		}
-		if m := call.FindStringSubmatch(asked); m != nil && json.Valid([]byte(m[2])) {
-			tool, arguments = m[1], json.RawMessage(m[2])
+		asked = plain(m.Content) + "\n" + asked
+	}
+	for _, m := range order.FindAllStringSubmatch(asked, -1) {
+		if m[1] == "crash" {
+			os.Exit(3)
 		}
+		wait, _ = time.ParseDuration(m[2])
+	}
+	if m := call.FindStringSubmatch(asked); m != nil && json.Valid([]byte(m[2])) {
+		tool, arguments = m[1], json.RawMessage(m[2])
 	}
 	select {
 	case <-r.Context().Done():
