@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -197,6 +196,7 @@ func (p *puller) pull(ctx, pull context.Context, one *pulling) {
 	}
 	wish(p.s.lookRunner)
 	cancelled := pull.Err() != nil
+	ended := make(chan []*pulling, 1)
 	p.post(ctx, func() {
 		one.cancel()
 		one.ended, one.Rate, one.Left = time.Now(), 0, 0
@@ -211,37 +211,36 @@ func (p *puller) pull(ctx, pull context.Context, one *pulling) {
 			one.Why, one.Remedy = pullWhy(err)
 		}
 		p.keep()
+		ended <- p.endedBy(one)
 	})
-	p.again(ctx, one)
+	select {
+	case list := <-ended:
+		p.again(ctx, list)
+	case <-ctx.Done():
+	}
 }
 
-// again has those pulled again that ended lately and that Model Runner has lost with
-// the end of a pull. Their weights are there still.
-func (p *puller) again(ctx context.Context, last *pulling) {
-	found := make(chan []*pulling, 1)
-	p.post(ctx, func() {
-		since := time.Now().Add(-pullEnd)
-		if last.losses > 0 { // the list from before it may have been put back
-			since = last.begun
-		}
-		var ended []*pulling
-		for _, one := range p.pulls {
-			if one.State == Pulled && !one.Others && one.ended.After(since) {
-				ended = append(ended, one)
-			}
-		}
-		found <- ended
-	})
-	var ended []*pulling
-	select {
-	case ended = <-found:
-	case <-ctx.Done():
-		return
+// endedBy are the pulls that the end of one may have lost, itself among them.
+func (p *puller) endedBy(last *pulling) (ended []*pulling) {
+	since := time.Now().Add(-pullEnd)
+	if last.losses > 0 { // the list from before it may have been put back
+		since = last.begun
 	}
+	for _, one := range p.pulls {
+		if one.State == Pulled && !one.Others && one.ended.After(since) {
+			ended = append(ended, one)
+		}
+	}
+	return ended
+}
+
+// again has those pulled again that Model Runner has lost after their end. Their
+// weights are there still.
+func (p *puller) again(ctx context.Context, ended []*pulling) {
 	client := p.client(ctx)
 	defer client.Close()
 	for _, one := range ended {
-		if !lost(client.Model(ctx, one.Ref)) || p.s.yard.mayPull(one.Ref) != nil {
+		if !client.Lacks(ctx, one.Ref) || p.s.yard.mayPull(one.Ref) != nil {
 			continue
 		}
 		p.post(ctx, func() {
@@ -252,12 +251,6 @@ func (p *puller) again(ctx context.Context, last *pulling) {
 			}
 		})
 	}
-}
-
-// lost tells whether the runner does not know a model.
-func lost(_ runner.Model, err error) bool {
-	var failed *runner.Error
-	return errors.As(err, &failed) && failed.Status == http.StatusNotFound
 }
 
 // arrived notes what has come.
@@ -295,9 +288,6 @@ func (p *puller) tries(ctx, pull context.Context, one *pulling) error {
 				told = time.Now()
 				p.post(ctx, func() { one.progress(now) })
 			})
-		}
-		if err == nil && one.losses < pullLosses && lost(client.Model(pull, one.Ref)) {
-			err = runner.Lost(one.Ref)
 		}
 		client.Close()
 		var failed *runner.PullError

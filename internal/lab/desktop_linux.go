@@ -24,14 +24,14 @@ type Panel struct {
 	command []string // starts it
 	plugin  string   // the program whose windows are the tray and its menus
 	button  string   // of the mouse: opens the menu
-	scale   int      // of what is drawn, and of the screen; 0: 1
+	scale   int      // of what is drawn, and of the screen
 	second  bool     // it is on the second of two monitors, until that is unplugged
 }
 
 // The panels that Debian has: of Xfce and of MATE, the latter in its own layout.
 var (
-	XFCE = Panel{desktop: "XFCE", command: []string{"xfce4-panel", "--disable-wm-check"}, plugin: "wrapper-2.0", button: "1"}
-	MATE = Panel{desktop: "MATE", command: []string{"mate-panel"}, plugin: "notification-area-applet", button: "3"}
+	XFCE = Panel{desktop: "XFCE", command: []string{"xfce4-panel", "--disable-wm-check"}, plugin: "wrapper-2.0", button: "1", scale: 1}
+	MATE = Panel{desktop: "MATE", command: []string{"mate-panel"}, plugin: "notification-area-applet", button: "3", scale: 1}
 )
 
 // Twice is the panel on a screen of twice the pixels, and everything drawn at twice its size.
@@ -71,8 +71,7 @@ func StartDesktopOf(ctx context.Context, home string, panel Panel) (_ *Desktop, 
 	if err := writePanel(home); err != nil {
 		return nil, err
 	}
-	scale := max(panel.scale, 1)
-	command, err := xServer(home, Monitor.Mul(scale), panel.second)
+	command, err := xServer(home, Monitor.Mul(panel.scale), panel.second)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +86,7 @@ func StartDesktopOf(ctx context.Context, home string, panel Panel) (_ *Desktop, 
 		}
 	}()
 	environ := append(Environ(home, ""), "DISPLAY="+display, "XDG_CURRENT_DESKTOP="+panel.desktop, "GSETTINGS_BACKEND=keyfile", "GDK_BACKEND=x11", "NO_AT_BRIDGE=1",
-		"GDK_SCALE="+strconv.Itoa(scale))
+		"GDK_SCALE="+strconv.Itoa(panel.scale))
 	bus, err := StartBus(filepath.Join(home, "run"), environ, false)
 	if err != nil {
 		return nil, err
@@ -311,7 +310,7 @@ func (d *Desktop) windows(ctx context.Context, program string) []image.Rectangle
 
 // Icon finds the tray's first icon: the plugin's window within the panel.
 func (d *Desktop) Icon(ctx context.Context) (image.Rectangle, bool) {
-	least := 20 * max(d.scale, 1) // an empty tray is smaller
+	least := 20 * d.scale // an empty tray is smaller
 	for _, w := range d.windows(ctx, d.plugin) {
 		if w.Min.Y == 0 && w.Dx() > least && w.Dy() > least {
 			return w, true
@@ -343,8 +342,7 @@ func (d *Desktop) HasWindow(ctx context.Context, program string, width int) bool
 // RowAt is the middle of the visible row with a label in the open menu. GTK draws
 // rows of one height, separators of one pixel and a frame of four, all of it scaled.
 func (d *Desktop) RowAt(popup image.Rectangle, menu []Row, label string) (image.Point, error) {
-	line := max(d.scale, 1)
-	frame := 4 * line
+	line, frame := d.scale, 4*d.scale
 	rows, separators := 0, 0
 	for _, r := range menu {
 		if r.Visible && r.Separator {

@@ -71,6 +71,8 @@ func TestTheRealRunnerSpeaksThroughTheEngine(t *testing.T) {
 		{"tool call as text", "messages", `{"model":"ai/mute","max_tokens":50,` + tools + `"messages":[{"role":"user","content":"Call the tool ping with {}"}]}`, 200, "tool_call", true},
 		{"out of memory", "messages", `{"model":"ai/oom","max_tokens":50,"messages":[{"role":"user","content":"hi"}]}`, 500, "not enough GPU memory", true},
 		{"crash", "messages", `{"model":"ai/tiny","max_tokens":50,"messages":[{"role":"user","content":"[[crash]]"}]}`, 500, "terminated unexpectedly", true},
+		{"an order before a system message", "messages", `{"model":"ai/tiny","max_tokens":50,"messages":[{"role":"user","content":"[[crash]]"},{"role":"system","content":"more"}]}`, 500, "terminated unexpectedly", true},
+		{"an order before the last answer", "messages", `{"model":"ai/tiny","max_tokens":50,"messages":[{"role":"user","content":"[[crash]]"},{"role":"assistant","content":"a"},{"role":"user","content":"more"}]}`, 200, gguf.Answer, true},
 		{"alive after the crash", "messages", `{"model":"ai/tiny","max_tokens":50,"messages":[{"role":"user","content":"hi\n"}]}`, 200, gguf.Answer, true},
 	}
 	for _, tt := range tests {

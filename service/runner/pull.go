@@ -25,7 +25,7 @@ type PullError struct {
 	Ref, Why, Remedy string
 	Again            bool // trying again may help, and goes on where it ended
 	Missing          bool // its registry has no such model. Model Runner takes any error with a 404 in its text for that, be it of a port number
-	Lost             bool // its weights have come, and Model Runner lost it; see Lost
+	Lost             bool // its weights have come, and Model Runner lost it, and maybe what came since the pull began
 	Err              error
 }
 
@@ -34,12 +34,12 @@ func (e *PullError) Error() string {
 }
 func (e *PullError) Unwrap() error { return e.Err }
 
-// Lost is the error of a model whose weights have come and that the runner does not
+// lost is the error of a model whose weights have come and that the runner does not
 // know. Model Runner (v1.2.6, pkg/distribution/internal/store) reads and writes its
 // list of models without a lock: where two pulls end together, the later list lacks
 // the other's model; and where one of them notices, it puts back the list from before
 // its pull, without what came since.
-func Lost(ref string) *PullError {
+func lost(ref string) *PullError {
 	return &PullError{Ref: ref, Why: "Model Runner lost it while it took in another model", Remedy: "pull it again: its weights are there already", Again: true, Lost: true}
 }
 
@@ -79,10 +79,23 @@ func (c *Client) Pull(ctx context.Context, ref string, each func(Progress)) erro
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
 		return pullError(ref, resp.StatusCode, string(text))
 	}
-	return readPull(ref, resp.Body, func(p Progress) {
+	err = readPull(ref, resp.Body, func(p Progress) {
 		alarm.Reset(silence)
 		each(p)
 	}, failed)
+	if err == nil && c.Lacks(ctx, ref) {
+		return lost(ref)
+	}
+	return err
+}
+
+// Lacks tells whether the runner says that it has no such model; that it does not
+// answer is no such word.
+func (c *Client) Lacks(ctx context.Context, ref string) bool {
+	var object modelObject
+	var failed *Error
+	err := c.get(ctx, "looking for "+ref, "/models/"+ref, &object)
+	return errors.As(err, &failed) && failed.Status == http.StatusNotFound
 }
 
 // pullLine is one line of the stream.
@@ -153,7 +166,7 @@ func pullError(ref string, status int, said string) *PullError {
 	}
 	switch {
 	case strings.Contains(said, "adding tags") && strings.Contains(said, "model not found"):
-		e = Lost(ref)
+		e = lost(ref)
 	case noSpace.MatchString(said):
 		e.Why, e.Remedy = "the disk is full", "make room (switchyard models prune), and pull it again: it goes on where it ended"
 	case status == http.StatusTooManyRequests || tooMany.MatchString(said):

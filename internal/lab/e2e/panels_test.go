@@ -11,29 +11,39 @@ import (
 	"switchyard/internal/lab"
 )
 
+// inPanel starts a desktop with a panel, and Switchyard in it.
+func inPanel(t *testing.T, panel lab.Panel) (*user, *lab.Desktop) {
+	t.Helper()
+	u := newUser(t)
+	u.write(u.settings, "{}\n")
+	d, err := lab.StartDesktopOf(u.ctx, u.home, panel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Close)
+	u.tray(d.Environ)
+	return u, d
+}
+
+// icon waits for the icon in a part of the screen, and for the models in its menu.
+func (u *user) icon(d *lab.Desktop, screen image.Rectangle) (icon image.Rectangle) {
+	u.Helper()
+	u.until("the icon in the panel", func() (ok bool) { icon, ok = d.Icon(u.ctx); return ok && icon.In(screen) })
+	if err := d.Bus.UseIcon(u.ctx); err != nil {
+		u.Fatal(err)
+	}
+	u.until("the models in the menu", func() bool { return u.hasRow(d, "ai/tiny") })
+	return icon
+}
+
 // Two panels: the icon, its text, the menu and a submenu; an open menu stays open while
 // the State changes ten times a second; a panel that crashes gets its icon back.
 func TestPanels(t *testing.T) {
 	for name, panel := range map[string]lab.Panel{"xfce": lab.XFCE, "mate": lab.MATE} {
 		t.Run(name, func(t *testing.T) {
-			u := newUser(t)
-			u.write(u.settings, "{}\n")
-			d, err := lab.StartDesktopOf(u.ctx, u.home, panel)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(d.Close)
-			u.tray(d.Environ)
-			var icon image.Rectangle
-			find := func() {
-				t.Helper()
-				u.until("the icon in the panel", func() (ok bool) { icon, ok = d.Icon(u.ctx); return ok })
-				if err := d.Bus.UseIcon(u.ctx); err != nil {
-					t.Fatal(err)
-				}
-				u.until("the models in the menu", func() bool { return u.hasRow(d, "ai/tiny") })
-			}
-			find()
+			u, d := inPanel(t, panel)
+			screen := image.Rectangle{Max: lab.Monitor}
+			icon := u.icon(d, screen)
 			if tip, err := d.Bus.Property("ToolTip"); err != nil || !strings.Contains(tip.String(), "Switchyard: Cloud") {
 				t.Errorf("its text is %v, %v", tip, err)
 			}
@@ -57,7 +67,7 @@ func TestPanels(t *testing.T) {
 			if n := d.Bus.Signals("LayoutUpdated") - layouts; n > 0 {
 				t.Errorf("the menu was laid out anew %d times", n)
 			}
-			u.picture(d, "panel-"+name+"-changed", image.Rect(0, 0, 800, 480))
+			u.picture(d, "panel-"+name+"-changed", screen)
 			u.write(u.settings, "{}\n")
 
 			if err := d.StopPanel(u.ctx); err != nil {
@@ -66,8 +76,7 @@ func TestPanels(t *testing.T) {
 			if err := d.StartPanel(u.ctx); err != nil {
 				t.Fatal(err)
 			}
-			find()
-			u.clickRow(d, icon, "Local", "")
+			u.clickRow(d, u.icon(d, screen), "Local", "")
 			u.until("local settings", func() bool { return strings.Contains(u.read(), `"ANTHROPIC_BASE_URL"`) })
 		})
 	}
@@ -77,25 +86,13 @@ func TestPanels(t *testing.T) {
 func TestTwiceTheSize(t *testing.T) {
 	for name, panel := range map[string]lab.Panel{"xfce": lab.XFCE.Twice(), "mate": lab.MATE.Twice()} {
 		t.Run(name, func(t *testing.T) {
-			u := newUser(t)
-			u.write(u.settings, "{}\n")
-			d, err := lab.StartDesktopOf(u.ctx, u.home, panel)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(d.Close)
-			u.tray(d.Environ)
-			var icon image.Rectangle
-			u.until("the icon in the panel", func() (ok bool) { icon, ok = d.Icon(u.ctx); return ok })
-			if err := d.Bus.UseIcon(u.ctx); err != nil {
-				t.Fatal(err)
-			}
-			u.until("the models in the menu", func() bool { return u.hasRow(d, "ai/tiny") })
-			popup, at := u.openMenu(d, icon, "Local")
+			u, d := inPanel(t, panel)
+			screen := image.Rectangle{Max: lab.Monitor.Mul(2)}
+			popup, at := u.openMenu(d, u.icon(d, screen), "Local")
 			if err := d.Point(u.ctx, at); err != nil {
 				t.Fatal(err)
 			}
-			u.picture(d, "twice-"+name, image.Rect(popup.Min.X-20, 0, 1600, popup.Max.Y+20))
+			u.picture(d, "twice-"+name, image.Rect(popup.Min.X-20, 0, screen.Max.X, popup.Max.Y+20))
 			if err := d.ClickAt(u.ctx, at); err != nil {
 				t.Fatal(err)
 			}
@@ -107,22 +104,10 @@ func TestTwiceTheSize(t *testing.T) {
 // A panel on the second of two monitors: the menu opens beside its icon; the icon goes
 // with the panel when that monitor is unplugged.
 func TestTwoMonitors(t *testing.T) {
-	u := newUser(t)
-	const original = "{}\n"
-	u.write(u.settings, original)
-	d, err := lab.StartDesktopOf(u.ctx, u.home, lab.XFCE.OnTheSecond())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(d.Close)
-	u.tray(d.Environ)
-	second := image.Rectangle{Max: lab.Monitor}.Add(image.Pt(lab.Monitor.X, 0))
-	var icon image.Rectangle
-	u.until("the icon on the second monitor", func() (ok bool) { icon, ok = d.Icon(u.ctx); return ok && icon.In(second) })
-	if err := d.Bus.UseIcon(u.ctx); err != nil {
-		t.Fatal(err)
-	}
-	u.until("the models in the menu", func() bool { return u.hasRow(d, "ai/tiny") })
+	u, d := inPanel(t, lab.XFCE.OnTheSecond())
+	first := image.Rectangle{Max: lab.Monitor}
+	second := first.Add(image.Pt(lab.Monitor.X, 0))
+	icon := u.icon(d, second)
 	popup, at := u.openMenu(d, icon, "Local")
 	if !popup.In(second) {
 		t.Errorf("the menu is at %v, the icon at %v", popup, icon)
@@ -136,8 +121,6 @@ func TestTwoMonitors(t *testing.T) {
 	if err := d.Unplug(u.ctx); err != nil {
 		t.Fatal(err)
 	}
-	first := image.Rectangle{Max: lab.Monitor}
-	u.until("the icon on the first monitor", func() (ok bool) { icon, ok = d.Icon(u.ctx); return ok && icon.In(first) })
-	u.clickRow(d, icon, "Cloud", "unplugged")
-	u.until("the settings as they were", func() bool { return u.read() == original })
+	u.clickRow(d, u.icon(d, first), "Cloud", "")
+	u.until("the settings as they were", func() bool { return u.read() == "{}\n" })
 }

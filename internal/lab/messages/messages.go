@@ -117,7 +117,7 @@ func (s *Server) message(w http.ResponseWriter, r *http.Request, req Request) {
 		return
 	}
 	wait, tool, arguments := s.Slow, "", json.RawMessage("{}")
-	asked := "" // since the last answer: Claude Code may say something after the prompt
+	asked := "" // since the last answer: Claude Code 2.1.330 may put a system message behind the prompt
 	for _, m := range slices.Backward(req.Messages) {
 		if m.Role == "assistant" {
 			break
