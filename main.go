@@ -13,9 +13,9 @@ import (
 
 	"golang.org/x/term"
 
-	"switchyard/cli"
-	"switchyard/service"
-	"switchyard/tray"
+	"github.com/switchyard-app/switchyard/cli"
+	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/tray"
 )
 
 // version is set by the linker in releases.

@@ -16,9 +16,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"switchyard/service"
-	"switchyard/service/gateway"
-	"switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/gateway"
+	"github.com/switchyard-app/switchyard/service/runner"
 )
 
 // Env is what the command line needs from outside.

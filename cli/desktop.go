@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"switchyard/service"
+	"github.com/switchyard-app/switchyard/service"
 )
 
 func (c *commands) autostart() *cobra.Command {

@@ -13,9 +13,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"switchyard/gpu"
-	"switchyard/service"
-	"switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/gpu"
+	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/runner"
 )
 
 func (c *commands) gpu() *cobra.Command {

@@ -10,9 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"switchyard/service"
-	"switchyard/service/claude"
-	"switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/runner"
 )
 
 func (c *commands) explain() *cobra.Command {

@@ -13,10 +13,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"switchyard/assets"
-	"switchyard/gpu"
-	"switchyard/service"
-	"switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/assets"
+	"github.com/switchyard-app/switchyard/gpu"
+	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/runner"
 )
 
 func (c *commands) pull() *cobra.Command {

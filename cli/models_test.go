@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"switchyard/service"
+	"github.com/switchyard-app/switchyard/service"
 )
 
 func TestTheBarOfAPull(t *testing.T) {

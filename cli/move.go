@@ -10,8 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"switchyard/service"
-	"switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/claude"
 )
 
 // switchFlags are what local, cloud and offline have in common.

@@ -13,9 +13,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"switchyard/service"
-	"switchyard/service/gateway"
-	"switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/gateway"
+	"github.com/switchyard-app/switchyard/service/runner"
 )
 
 // supervised connects to the Switchyard that runs, and says what to do when none does.

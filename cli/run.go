@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"switchyard/service"
+	"github.com/switchyard-app/switchyard/service"
 )
 
 // exitCode is that of the session that a command ran.

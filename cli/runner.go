@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"switchyard/service"
-	"switchyard/service/engine"
+	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/engine"
 )
 
 func (c *commands) runner() *cobra.Command {

@@ -14,10 +14,10 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"switchyard/cli"
-	"switchyard/internal/lab"
-	"switchyard/internal/lab/gguf"
-	"switchyard/service"
+	"github.com/switchyard-app/switchyard/cli"
+	"github.com/switchyard-app/switchyard/internal/lab"
+	"github.com/switchyard-app/switchyard/internal/lab/gguf"
+	"github.com/switchyard-app/switchyard/service"
 )
 
 func TestMain(m *testing.M) {

@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"switchyard/service"
-	"switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/runner"
 )
 
 func (c *commands) sessions() *cobra.Command {

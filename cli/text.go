@@ -9,9 +9,9 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"switchyard/service"
-	"switchyard/service/claude"
-	"switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/runner"
 )
 
 // statusText is what "status" prints.

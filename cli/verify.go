@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"switchyard/service"
+	"github.com/switchyard-app/switchyard/service"
 )
 
 // verify watches a command. What it reports goes beside the command's own output.

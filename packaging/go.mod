@@ -1,4 +1,4 @@
-module switchyard/packaging
+module github.com/switchyard-app/switchyard/packaging
 
 go 1.26.8
 

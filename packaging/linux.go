@@ -15,8 +15,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
 
-	"switchyard/assets"
-	"switchyard/cli"
+	"github.com/switchyard-app/switchyard/assets"
+	"github.com/switchyard-app/switchyard/cli"
 )
 
 const id = "dev.switchyard.Switchyard"

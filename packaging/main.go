@@ -20,7 +20,7 @@ import (
 	"strings"
 	"time"
 
-	"switchyard/assets"
+	"github.com/switchyard-app/switchyard/assets"
 )
 
 // maker makes the packages of one version.

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"switchyard/assets"
+	"github.com/switchyard-app/switchyard/assets"
 )
 
 // windows makes an archive and an installer, for amd64.

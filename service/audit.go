@@ -7,8 +7,8 @@ import (
 	"slices"
 	"time"
 
-	"switchyard/service/claude"
-	"switchyard/service/gateway"
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/gateway"
 )
 
 // AuditLine is what the audit file says of one session that worked in the offline route.

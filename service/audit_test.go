@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"switchyard/service/claude"
-	"switchyard/service/gateway"
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/gateway"
 )
 
 // A session of the offline route has one line, when it has ended or the route has.

@@ -4,8 +4,8 @@ import (
 	"context"
 	"path/filepath"
 
-	"switchyard/service/autostart"
-	"switchyard/service/words"
+	"github.com/switchyard-app/switchyard/service/autostart"
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 const whatAutostart = "starting at login"

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"switchyard/service/engine"
+	"github.com/switchyard-app/switchyard/service/engine"
 )
 
 // care decides what is to be done for a runner. It knows no time but what it is told.

@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"switchyard/service/engine"
-	"switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/engine"
+	"github.com/switchyard-app/switchyard/service/runner"
 )
 
 // scene is a runner as a look shows it.

@@ -16,10 +16,10 @@ import (
 	"strings"
 	"time"
 
-	"switchyard/service/claude"
-	"switchyard/service/engine"
-	"switchyard/service/runner"
-	"switchyard/service/words"
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/engine"
+	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 const (

@@ -7,8 +7,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"switchyard/assets"
-	"switchyard/service/words"
+	"github.com/switchyard-app/switchyard/assets"
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 // Quiet tells whether no notifications shall be shown.

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"switchyard/assets"
+	"github.com/switchyard-app/switchyard/assets"
 )
 
 // Every key of the configuration stands in the one that the menu makes, and each line is

@@ -20,10 +20,10 @@ import (
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/client"
 
-	"switchyard/internal/lab"
-	"switchyard/internal/lab/gguf"
-	"switchyard/service/claude"
-	"switchyard/service/engine"
+	"github.com/switchyard-app/switchyard/internal/lab"
+	"github.com/switchyard-app/switchyard/internal/lab/gguf"
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/engine"
 )
 
 // dock is a scratch machine with a real Docker Engine, whose Model Runner the real

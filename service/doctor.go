@@ -15,10 +15,10 @@ import (
 
 	"github.com/shirou/gopsutil/v4/disk"
 
-	"switchyard/gpu"
-	"switchyard/service/claude"
-	"switchyard/service/engine"
-	"switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/gpu"
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/engine"
+	"github.com/switchyard-app/switchyard/service/runner"
 )
 
 // Severity is how bad a finding is.

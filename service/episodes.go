@@ -5,10 +5,10 @@ import (
 	"strings"
 	"time"
 
-	"switchyard/service/claude"
-	"switchyard/service/gateway"
-	"switchyard/service/runner"
-	"switchyard/service/words"
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/gateway"
+	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 // condition is something that a person is warned of while it lasts.

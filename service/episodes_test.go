@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"switchyard/service/claude"
-	"switchyard/service/gateway"
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/gateway"
 )
 
 // An episode begins once, goes on while its condition is not left with some room,

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"switchyard/service/engine"
-	"switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/engine"
+	"github.com/switchyard-app/switchyard/service/runner"
 )
 
 // quick bounds a look at a runner that should answer at once.

@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/claude"
 )
 
 // What a supervisor that ends in order tells its guard: to end too, or to serve the

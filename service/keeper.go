@@ -12,11 +12,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"switchyard/service/claude"
-	"switchyard/service/engine"
-	"switchyard/service/gateway"
-	"switchyard/service/runner"
-	"switchyard/service/words"
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/engine"
+	"github.com/switchyard-app/switchyard/service/gateway"
+	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 // keeper watches the runner and keeps it as it is wanted. Its one goroutine

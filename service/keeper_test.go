@@ -19,10 +19,10 @@ import (
 	"testing"
 	"time"
 
-	"switchyard/internal/lab"
-	"switchyard/internal/lab/gguf"
-	"switchyard/service/claude"
-	"switchyard/service/engine"
+	"github.com/switchyard-app/switchyard/internal/lab"
+	"github.com/switchyard-app/switchyard/internal/lab/gguf"
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/engine"
 )
 
 // TestMain is also the double of a model-runner whose behaviour a test chooses: it

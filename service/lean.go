@@ -10,9 +10,9 @@ import (
 	"slices"
 	"strings"
 
-	"switchyard/assets"
-	"switchyard/service/claude"
-	"switchyard/service/words"
+	"github.com/switchyard-app/switchyard/assets"
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 // LeanAgent is the name of the lean profile's agent.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 
-	"switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/claude"
 )
 
 // projectFile is what a project commits to say how Claude Code may be used in it.

@@ -13,10 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"switchyard/gpu"
-	"switchyard/internal/lab/gguf"
-	"switchyard/service/claude"
-	"switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/gpu"
+	"github.com/switchyard-app/switchyard/internal/lab/gguf"
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/runner"
 )
 
 func TestAnotherContextIsReallyLoaded(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 
 	"github.com/gofrs/flock"
 
-	"switchyard/service/claude"
-	"switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/runner"
 )
 
 // place is a session that "switchyard run" started, or one that waits to be: a file

@@ -11,7 +11,7 @@ import (
 	gopsnet "github.com/shirou/gopsutil/v4/net"
 	"github.com/shirou/gopsutil/v4/process"
 
-	"switchyard/service/engine"
+	"github.com/switchyard-app/switchyard/service/engine"
 )
 
 // portTaken says who holds a port, and offers a free one.

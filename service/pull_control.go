@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"switchyard/service/claude"
-	"switchyard/service/runner"
-	"switchyard/service/words"
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 // Pull begins a pull, or joins the one that runs, and returns what it hears of it,

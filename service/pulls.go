@@ -14,9 +14,9 @@ import (
 
 	"github.com/shirou/gopsutil/v4/disk"
 
-	"switchyard/gpu"
-	"switchyard/service/runner"
-	"switchyard/service/words"
+	"github.com/switchyard-app/switchyard/gpu"
+	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 // PullState is how a pull is.

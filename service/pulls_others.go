@@ -11,8 +11,8 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
-	"switchyard/service/engine"
-	"switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/engine"
+	"github.com/switchyard-app/switchyard/service/runner"
 )
 
 // begun finds the line that announces a pull in the runner's log (docker/model-runner

@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"switchyard/internal/lab/gguf"
-	"switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/internal/lab/gguf"
+	"github.com/switchyard-app/switchyard/service/runner"
 )
 
 // Model Runner keeps its list of models without a lock: of two pulls that end

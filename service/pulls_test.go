@@ -21,10 +21,10 @@ import (
 	"testing"
 	"time"
 
-	"switchyard/internal/lab"
-	"switchyard/internal/lab/gguf"
-	"switchyard/service/claude"
-	"switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/internal/lab"
+	"github.com/switchyard-app/switchyard/internal/lab/gguf"
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/runner"
 )
 
 // line is a network between the runner and a registry that can be cut.

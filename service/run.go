@@ -13,10 +13,10 @@ import (
 	"strings"
 	"time"
 
-	"switchyard/service/claude"
-	"switchyard/service/engine"
-	"switchyard/service/gateway"
-	"switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/engine"
+	"github.com/switchyard-app/switchyard/service/gateway"
+	"github.com/switchyard-app/switchyard/service/runner"
 )
 
 // RunRequest asks for one session of Claude Code that goes its own way, whatever

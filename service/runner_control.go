@@ -10,9 +10,9 @@ import (
 	"path/filepath"
 	"runtime"
 
-	"switchyard/gpu"
-	"switchyard/service/engine"
-	"switchyard/service/words"
+	"github.com/switchyard-app/switchyard/gpu"
+	"github.com/switchyard-app/switchyard/service/engine"
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 // Control is what a person may want of the runner.

@@ -5,10 +5,10 @@ import (
 	"context"
 	"time"
 
-	"switchyard/service/claude"
-	"switchyard/service/network"
-	"switchyard/service/runner"
-	"switchyard/service/words"
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/network"
+	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 // What "auto" in the configuration may say.

@@ -4,8 +4,8 @@ import (
 	"testing"
 	"time"
 
-	"switchyard/service/claude"
-	"switchyard/service/network"
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/network"
 )
 
 // journey plays a network's coming and going to a sense, as the loop does: it looks

@@ -10,8 +10,8 @@ import (
 	"sync"
 	"time"
 
-	"switchyard/service/claude"
-	"switchyard/service/gateway"
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/gateway"
 )
 
 // Serve makes Run serve the gateway too. Without it a supervisor only looks.

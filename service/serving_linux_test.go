@@ -7,8 +7,8 @@ import (
 	"syscall"
 	"testing"
 
-	"switchyard/internal/lab/gguf"
-	"switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/internal/lab/gguf"
+	"github.com/switchyard-app/switchyard/service/claude"
 )
 
 // Another user of the machine learns no token and reaches no socket.

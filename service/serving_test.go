@@ -20,10 +20,10 @@ import (
 	"testing"
 	"time"
 
-	"switchyard/internal/lab/gguf"
-	"switchyard/service/claude"
-	"switchyard/service/gateway"
-	"switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/internal/lab/gguf"
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/gateway"
+	"github.com/switchyard-app/switchyard/service/runner"
 )
 
 // served is a supervisor that serves the gateway until it is quit.

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/claude"
 )
 
 // Every change of a session shows: its record, a project's settings, and a kill, of which no

@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"switchyard/service/claude"
-	"switchyard/service/gateway"
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/gateway"
 )
 
 // What is said of a session, for every way that it can be started and seen.

@@ -13,7 +13,7 @@ import (
 	"runtime"
 	"time"
 
-	"switchyard/service/gateway"
+	"github.com/switchyard-app/switchyard/service/gateway"
 )
 
 // RuntimeDir makes the folder for the lock and the socket. A login without a

@@ -8,14 +8,14 @@ import (
 	"slices"
 	"time"
 
-	"switchyard/gpu"
-	"switchyard/service/autostart"
-	"switchyard/service/claude"
-	"switchyard/service/engine"
-	"switchyard/service/gateway"
-	"switchyard/service/release"
-	"switchyard/service/runner"
-	"switchyard/service/words"
+	"github.com/switchyard-app/switchyard/gpu"
+	"github.com/switchyard-app/switchyard/service/autostart"
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/engine"
+	"github.com/switchyard-app/switchyard/service/gateway"
+	"github.com/switchyard-app/switchyard/service/release"
+	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 // State is everything the faces show. It is a value: what it holds is replaced, never changed in place.

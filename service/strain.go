@@ -3,9 +3,9 @@ package service
 import (
 	"strings"
 
-	"switchyard/gpu"
-	"switchyard/service/runner"
-	"switchyard/service/words"
+	"github.com/switchyard-app/switchyard/gpu"
+	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 // Strain is how short the graphics memory is.

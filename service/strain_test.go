@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"switchyard/gpu"
+	"github.com/switchyard-app/switchyard/gpu"
 )
 
 func TestStrain(t *testing.T) {

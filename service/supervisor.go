@@ -10,12 +10,12 @@ import (
 	"sync"
 	"time"
 
-	"switchyard/service/autostart"
-	"switchyard/service/claude"
-	"switchyard/service/engine"
-	"switchyard/service/release"
-	"switchyard/service/runner"
-	"switchyard/service/words"
+	"github.com/switchyard-app/switchyard/service/autostart"
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/engine"
+	"github.com/switchyard-app/switchyard/service/release"
+	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 // Supervisor owns the State: one goroutine changes it, everybody else gets copies.

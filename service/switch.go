@@ -8,9 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"switchyard/service/claude"
-	"switchyard/service/engine"
-	"switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/engine"
+	"github.com/switchyard-app/switchyard/service/runner"
 )
 
 // Request asks for a switch.

@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/claude"
 )
 
 // UninstallRequest asks to remove what Switchyard keeps of a user.

@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
-	"switchyard/service/claude"
-	"switchyard/service/release"
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/release"
 )
 
 const (

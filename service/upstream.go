@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"switchyard/service/gateway"
-	"switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/gateway"
+	"github.com/switchyard-app/switchyard/service/runner"
 )
 
 // detail is what only the runner knows of a model.

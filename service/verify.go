@@ -12,9 +12,9 @@ import (
 	"syscall"
 	"time"
 
-	"switchyard/service/claude"
-	"switchyard/service/engine"
-	"switchyard/service/fence"
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/engine"
+	"github.com/switchyard-app/switchyard/service/fence"
 )
 
 // VerifyRequest asks to watch one program.

@@ -7,9 +7,9 @@ import (
 	"slices"
 	"time"
 
-	"switchyard/gpu"
-	"switchyard/service/runner"
-	"switchyard/service/words"
+	"github.com/switchyard-app/switchyard/gpu"
+	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 // VRAM is the graphics memory of this machine.

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"switchyard/gpu"
-	"switchyard/internal/lab/gguf"
-	"switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/gpu"
+	"github.com/switchyard-app/switchyard/internal/lab/gguf"
+	"github.com/switchyard-app/switchyard/service/claude"
 )
 
 // devices makes a machine's GPU a double that tells what a file says.

@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"time"
 
-	"switchyard/service/words"
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 // Tokens writes a context size as people say it, 64K; nothing for an unknown one.

@@ -13,9 +13,9 @@ import (
 	"sync"
 	"time"
 
-	"switchyard/service/claude"
-	"switchyard/service/runner"
-	"switchyard/service/words"
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 // Yard is one user's machine: what the command line and the tray both work on.

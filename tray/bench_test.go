@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"testing"
 
-	"switchyard/service"
-	"switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/claude"
 )
 
 // BenchmarkMenuOfAThousandModels is what a change of the State costs with a large store.

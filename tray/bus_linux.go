@@ -9,7 +9,7 @@ import (
 
 	"github.com/godbus/dbus/v5"
 
-	"switchyard/service"
+	"github.com/switchyard-app/switchyard/service"
 )
 
 // awaitNewBus returns true when the session bus has ended and another one answers: the

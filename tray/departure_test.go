@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"switchyard/service"
+	"github.com/switchyard-app/switchyard/service"
 )
 
 // The card of a departure check, as the menu and a notification say it.

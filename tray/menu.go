@@ -10,13 +10,13 @@ import (
 	"strings"
 	"time"
 
-	"switchyard/assets"
-	"switchyard/gpu"
-	"switchyard/service"
-	"switchyard/service/claude"
-	"switchyard/service/gateway"
-	"switchyard/service/runner"
-	"switchyard/service/words"
+	"github.com/switchyard-app/switchyard/assets"
+	"github.com/switchyard-app/switchyard/gpu"
+	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/gateway"
+	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 // Action is what a click on a row asks for.

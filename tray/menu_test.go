@@ -5,12 +5,12 @@ import (
 	"testing"
 	"time"
 
-	"switchyard/assets"
-	"switchyard/gpu"
-	"switchyard/service"
-	"switchyard/service/claude"
-	"switchyard/service/engine"
-	"switchyard/service/gateway"
+	"github.com/switchyard-app/switchyard/assets"
+	"github.com/switchyard-app/switchyard/gpu"
+	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/engine"
+	"github.com/switchyard-app/switchyard/service/gateway"
 )
 
 var (

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"switchyard/internal/lab"
+	"github.com/switchyard-app/switchyard/internal/lab"
 )
 
 // A notification's button does what it says; the same news again takes its place.

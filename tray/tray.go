@@ -17,10 +17,10 @@ import (
 	"github.com/gen2brain/beeep"
 	"github.com/gofrs/flock"
 
-	"switchyard/assets"
-	"switchyard/service"
-	"switchyard/service/claude"
-	"switchyard/service/words"
+	"github.com/switchyard-app/switchyard/assets"
+	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 // id names the icon, so that panels remember its place.

@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"switchyard/internal/lab"
-	"switchyard/internal/lab/gguf"
+	"github.com/switchyard-app/switchyard/internal/lab"
+	"github.com/switchyard-app/switchyard/internal/lab/gguf"
 )
 
 // desk is a scratch home with a bus, a real runner and the real program as a process.

@@ -14,10 +14,10 @@ import (
 	"strings"
 	"testing"
 
-	"switchyard/assets"
-	"switchyard/service"
-	"switchyard/service/claude"
-	"switchyard/service/words"
+	"github.com/switchyard-app/switchyard/assets"
+	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 // keys are all texts that the code says in the user's language: what is given to words.T

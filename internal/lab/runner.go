@@ -15,7 +15,7 @@ import (
 	"sync"
 	"time"
 
-	"switchyard/internal/lab/gguf"
+	"github.com/switchyard-app/switchyard/internal/lab/gguf"
 )
 
 // Runner is a real Model Runner with its own store.

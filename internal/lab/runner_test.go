@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"switchyard/internal/lab/gguf"
+	"github.com/switchyard-app/switchyard/internal/lab/gguf"
 )
 
 func post(t *testing.T, url, body string) (int, string) {

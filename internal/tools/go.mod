@@ -1,4 +1,4 @@
-module switchyard/tools
+module github.com/switchyard-app/switchyard/internal/tools
 
 go 1.26.0
 

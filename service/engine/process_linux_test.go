@@ -16,8 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"switchyard/internal/lab"
-	"switchyard/internal/lab/gguf"
+	"github.com/switchyard-app/switchyard/internal/lab"
+	"github.com/switchyard-app/switchyard/internal/lab/gguf"
 )
 
 // own is a real model-runner as this process's own, with the engine double.

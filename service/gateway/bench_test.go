@@ -3,12 +3,12 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"github.com/switchyard-app/switchyard/internal/lab/messages"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"switchyard/internal/lab/messages"
 	"testing"
 )
 

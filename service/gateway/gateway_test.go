@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"switchyard/internal/lab/messages"
+	"github.com/switchyard-app/switchyard/internal/lab/messages"
 )
 
 const token = "switchyard-test"

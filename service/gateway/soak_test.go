@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"switchyard/internal/lab/messages"
+	"github.com/switchyard-app/switchyard/internal/lab/messages"
 )
 
 // Ten thousand requests, a third of whose clients go away at some moment, leave

@@ -14,8 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"switchyard/internal/lab"
-	"switchyard/internal/lab/gguf"
+	"github.com/switchyard-app/switchyard/internal/lab"
+	"github.com/switchyard-app/switchyard/internal/lab/gguf"
 )
 
 // realRunner is a real Model Runner with models for every proof.

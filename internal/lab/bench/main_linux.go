@@ -15,10 +15,10 @@ import (
 	"strings"
 	"time"
 
-	"switchyard/internal/lab"
-	"switchyard/internal/lab/gguf"
-	"switchyard/service"
-	"switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/internal/lab"
+	"github.com/switchyard-app/switchyard/internal/lab/gguf"
+	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/claude"
 )
 
 func main() {

@@ -11,8 +11,8 @@ import (
 	"slices"
 	"time"
 
-	"switchyard/internal/lab"
-	"switchyard/service/gateway"
+	"github.com/switchyard-app/switchyard/internal/lab"
+	"github.com/switchyard-app/switchyard/service/gateway"
 )
 
 func (b *bench) sessionRows() []row {

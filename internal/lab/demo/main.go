@@ -21,8 +21,8 @@ import (
 
 	"golang.org/x/term"
 
-	"switchyard/internal/lab"
-	"switchyard/internal/lab/gguf"
+	"github.com/switchyard-app/switchyard/internal/lab"
+	"github.com/switchyard-app/switchyard/internal/lab/gguf"
 )
 
 func main() {

@@ -29,9 +29,9 @@ import (
 	"testing"
 	"time"
 
-	"switchyard/internal/lab"
-	"switchyard/internal/lab/gguf"
-	"switchyard/internal/lab/messages"
+	"github.com/switchyard-app/switchyard/internal/lab"
+	"github.com/switchyard-app/switchyard/internal/lab/gguf"
+	"github.com/switchyard-app/switchyard/internal/lab/messages"
 )
 
 // user is a person with a scratch home, Claude Code, a runner and Switchyard.

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"switchyard/internal/lab/gguf"
-	"switchyard/service/gateway"
+	"github.com/switchyard-app/switchyard/internal/lab/gguf"
+	"github.com/switchyard-app/switchyard/service/gateway"
 )
 
 // switchyard runs a command and returns its exit code with what it printed.

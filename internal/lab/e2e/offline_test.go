@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"switchyard/internal/lab/gguf"
+	"github.com/switchyard-app/switchyard/internal/lab/gguf"
 )
 
 var peer = regexp.MustCompile(`sin6?_port=htons\((\d+)\).*?(?:inet_addr\("|inet_pton\(AF_INET6, ")([^"]+)"`)

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"switchyard/internal/lab"
-	"switchyard/internal/lab/gguf"
+	"github.com/switchyard-app/switchyard/internal/lab"
+	"github.com/switchyard-app/switchyard/internal/lab/gguf"
 )
 
 // machine is a bare Debian in a folder, with a person on it.

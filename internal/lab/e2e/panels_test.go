@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"switchyard/internal/lab"
+	"github.com/switchyard-app/switchyard/internal/lab"
 )
 
 // inPanel starts a desktop with a panel, and Switchyard in it.

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"switchyard/service"
+	"github.com/switchyard-app/switchyard/service"
 )
 
 // auditLines are what the audit file says.

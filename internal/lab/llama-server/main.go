@@ -20,8 +20,8 @@ import (
 	"syscall"
 	"time"
 
-	"switchyard/internal/lab/gguf"
-	"switchyard/internal/lab/messages"
+	"github.com/switchyard-app/switchyard/internal/lab/gguf"
+	"github.com/switchyard-app/switchyard/internal/lab/messages"
 )
 
 func main() {

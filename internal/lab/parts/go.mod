@@ -1,4 +1,4 @@
-module switchyard/lab/parts
+module github.com/switchyard-app/switchyard/internal/lab/parts
 
 go 1.26.0
 
