@@ -268,7 +268,7 @@ func (d *doctor) battery(dir string) {
 // CheckDeparture runs the proofs and looks what would go wrong without a network. What
 // it finds is in the State.
 func (s *Supervisor) CheckDeparture(ctx context.Context) {
-	s.checkDeparture(ctx, DepartureRequest{Model: s.present().Model})
+	s.checkDeparture(ctx, DepartureRequest{Model: s.State().Model})
 }
 
 func (s *Supervisor) checkDeparture(ctx context.Context, r DepartureRequest) {

@@ -203,6 +203,9 @@ func models(all []runner.Model) []Model {
 	return out
 }
 
+// mayStart tells whether the configuration lets Switchyard start the runner by itself.
+func (y *Yard) mayStart() bool { return y.Config.StartRunner == nil || *y.Config.StartRunner }
+
 func (y *Yard) stoppedByPerson() bool {
 	_, err := os.Stat(y.Paths.stopped())
 	return err == nil

@@ -156,7 +156,7 @@ func TestARunnerOfOurOwn(t *testing.T) {
 	if status, body := prompt(t, y, "claude-opus-4-6"); status != 200 || !strings.Contains(body, gguf.Answer) {
 		t.Fatalf("%d %s", status, body)
 	}
-	first := s.present().Runner.Since
+	first := s.State().Runner.Since
 	lock := filepath.Join(y.Paths.State, "runner", "lock")
 	killGroup(t, lock)
 	begin := time.Now()
@@ -165,7 +165,7 @@ func TestARunnerOfOurOwn(t *testing.T) {
 	if status, body := prompt(t, y, "claude-opus-4-6"); status != 200 {
 		t.Fatalf("%d %s", status, body)
 	}
-	if n := s.present().Runner.Restarts; n != 1 {
+	if n := s.State().Runner.Restarts; n != 1 {
 		t.Errorf("%d restarts are told", n)
 	}
 	if status, _ := prompt(t, y, "[[crash]]"); status == 200 {
@@ -208,7 +208,7 @@ func TestADeadEngineIsCured(t *testing.T) {
 			y, behave := double(t, "")
 			s := serve(t, y)
 			s.local()
-			first := s.present().Runner.Since
+			first := s.State().Runner.Since
 			behave(tt.behaviour)
 			if err := s.Control(t.Context(), RestartRunner); err != nil { // takes the behaviour over
 				t.Fatal(err)

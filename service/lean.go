@@ -71,7 +71,7 @@ func (s *Supervisor) SetLean(ctx context.Context, on bool) error {
 		return err
 	}
 	defer wish(s.lookFiles)
-	now := s.present()
+	now := s.State()
 	if now.Route == claude.Cloud {
 		return nil
 	}

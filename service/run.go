@@ -251,7 +251,7 @@ func (y *Yard) raise(ctx context.Context, running *Supervised, name string, know
 		return known, nil // starting: the gateway waits for it
 	}
 	failed := &Error{Kind: Unreachable, Why: strings.TrimPrefix(w.Text, "Claude Code is pointed to "), Remedy: strings.TrimSuffix(w.Remedy, "; or go back: switchyard cloud")}
-	if !known.Runner.Controlled || y.Config.StartRunner != nil && !*y.Config.StartRunner {
+	if !known.Runner.Controlled || !y.mayStart() {
 		return known, failed
 	}
 	if progress.Begin != nil {
@@ -300,9 +300,9 @@ func (s *Supervised) run(ctx context.Context, model string) (known runAnswer, er
 	return known, err
 }
 
-// forRun answers it.
-func (v *serving) forRun(ctx context.Context, name string) runAnswer {
-	state := v.s.present()
+// ForRun answers it.
+func (v *door) ForRun(ctx context.Context, name string) runAnswer {
+	state := v.options.state()
 	v.guard.soon() // the address is about to be given to a session
 	a := runAnswer{Address: v.address(), Route: state.Route, Runner: state.Runner, Users: v.gateway.Snapshot().Sessions}
 	if name == "" {

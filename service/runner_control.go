@@ -58,7 +58,7 @@ func (y *Yard) Control(ctx context.Context, c Control) error {
 	if err == nil {
 		y.rememberStop(c == stop)
 		if c != stop {
-			err = y.untilHealthy(ctx, e)
+			err = untilHealthy(ctx, e)
 		}
 	}
 	return y.wordEngine(c, err)
@@ -67,7 +67,7 @@ func (y *Yard) Control(ctx context.Context, c Control) error {
 // bringUp starts a runner that does not run for a switch: whoever wants the local
 // route wants it. One that cannot be started is left to the proofs to explain.
 func (y *Yard) bringUp(ctx context.Context, f found, progress Progress) (found, error) {
-	if !f.seen.Controlled || f.asked() && f.ask(ctx, "?").err == nil || y.Config.StartRunner != nil && !*y.Config.StartRunner {
+	if !f.seen.Controlled || f.asked() && f.ask(ctx, "?").err == nil || !y.mayStart() {
 		return f, nil
 	}
 	if p := f.seen.Problem; p != nil && (p.Code == engine.NoLlamaServer || p.Code == engine.NoProgram) {
@@ -78,8 +78,8 @@ func (y *Yard) bringUp(ctx context.Context, f found, progress Progress) (found, 
 	}
 	var err error
 	switch {
-	case y.serving != nil:
-		err = y.serving.s.keeper.do(ctx, nothing, true)
+	case y.Here != nil:
+		err = y.Here.BringUp(ctx)
 	default:
 		err = y.Control(ctx, start)
 	}
@@ -119,7 +119,7 @@ func (y *Yard) Install(ctx context.Context, how engine.Install, progress func(st
 	y.rememberStop(false)
 	ctx, cancel := context.WithTimeout(ctx, effortTime)
 	defer cancel()
-	if err := y.untilHealthy(ctx, e); err != nil {
+	if err := untilHealthy(ctx, e); err != nil {
 		return y.wordEngine("", err)
 	}
 	if before.seen.State != engine.Absent {
@@ -204,17 +204,4 @@ func (s *Supervised) control(ctx context.Context, c Control) error {
 		return &Error{Kind: answer.Kind, What: answer.What, Why: answer.Why, Remedy: answer.Remedy}
 	}
 	return nil
-}
-
-// answerControl does what was asked for over the socket.
-func (v *serving) answerControl(ctx context.Context, c Control) controlAnswer {
-	err := v.s.keeper.do(ctx, c, true)
-	if err == nil {
-		return controlAnswer{}
-	}
-	var e *Error
-	if !errors.As(err, &e) {
-		e = &Error{Kind: Failed, What: gerund[c], Why: err.Error(), Remedy: "try again"}
-	}
-	return controlAnswer{Kind: e.Kind, What: e.What, Why: e.Why, Remedy: e.Remedy, Failed: true}
 }

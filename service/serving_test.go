@@ -133,7 +133,7 @@ func TestAStrictModelWorksThroughTheGateway(t *testing.T) {
 	s := serve(t, y)
 	commandLine := y.other(t)
 	result := mustSwitch(t, commandLine, Request{Route: claude.Local})
-	if result.BaseURL != s.present().Gateway.URL || env(t, y)["ANTHROPIC_BASE_URL"] != result.BaseURL || !strings.HasPrefix(env(t, y)["ANTHROPIC_AUTH_TOKEN"], tokenPrefix) {
+	if result.BaseURL != s.State().Gateway.URL || env(t, y)["ANTHROPIC_BASE_URL"] != result.BaseURL || !strings.HasPrefix(env(t, y)["ANTHROPIC_AUTH_TOKEN"], tokenPrefix) {
 		t.Errorf("%+v %v", result, env(t, y))
 	}
 	s.until("the switch", func(s State) bool { return s.Model != "" })
@@ -232,7 +232,7 @@ func TestQuittingLeavesAWorkingAddress(t *testing.T) {
 	s := serve(t, y)
 	mustSwitch(t, y.other(t), Request{Route: claude.Local})
 	s.until("the switch", func(s State) bool { return s.gatewayInUse() })
-	gatewayURL := s.present().Gateway.URL
+	gatewayURL := s.State().Gateway.URL
 	s.quit()
 	if got := env(t, y); !strings.HasSuffix(got["ANTHROPIC_BASE_URL"], "/anthropic") || got["ANTHROPIC_AUTH_TOKEN"] != dummyToken {
 		t.Errorf("after quitting: %v", got)
@@ -289,7 +289,7 @@ func TestDirectStaysDirect(t *testing.T) {
 		t.Errorf("choosing a model led it to %s", got)
 	}
 	mustSwitch(t, y.other(t), Request{Route: claude.Offline})
-	if got := env(t, y)["ANTHROPIC_BASE_URL"]; got != s.present().Gateway.URL {
+	if got := env(t, y)["ANTHROPIC_BASE_URL"]; got != s.State().Gateway.URL {
 		t.Errorf("a switch without --direct went to %s", got)
 	}
 }
@@ -320,7 +320,7 @@ func TestTheTokenIsSecretAndCanBeRenewed(t *testing.T) {
 	if status, _ := prompt(t, y, "opus"); status != 200 {
 		t.Errorf("the new token: %d", status)
 	}
-	if tokens := s.serving.accepted(); len(tokens) != 2 || tokens[1] != before {
+	if tokens := s.door.Load().accepted(); len(tokens) != 2 || tokens[1] != before {
 		t.Errorf("a session that has not followed yet is refused: %d tokens", len(tokens))
 	}
 	kept, err := loadToken(y.Paths)

@@ -254,19 +254,19 @@ type ContextFit struct {
 
 // contexts judges the model in use at the sizes that are offered, as if it alone
 // were loaded.
-func (k *known) contexts(tag string) (out []ContextFit) {
-	for _, m := range k.shapes {
+func contexts(tag string, shapes []runner.Model, models []Model, v VRAM) (out []ContextFit) {
+	for _, m := range shapes {
 		if !slices.Contains(m.Tags, tag) {
 			continue
 		}
-		available := gpu.Free(k.vram.Devices)
+		available := gpu.Free(v.Devices)
 		if available >= 0 {
-			for _, l := range k.models {
+			for _, l := range models {
 				if l.Loaded {
 					available += l.Need
 				}
 			}
-			available = min(available, max(gpu.Total(k.vram.Devices), 0))
+			available = min(available, max(gpu.Total(v.Devices), 0))
 		}
 		for _, size := range ContextSizes {
 			if m.Trained > 0 && size > m.Trained {
@@ -287,7 +287,7 @@ func (s *Supervisor) watchVRAM(ctx context.Context) {
 	var short strain
 	for {
 		v := s.yard.ReadVRAM(ctx)
-		now := s.present()
+		now := s.State()
 		var warnings []Warning
 		if now.needs().route {
 			short.see(gpu.Free(v.Devices), gpu.Total(v.Devices))
@@ -306,7 +306,7 @@ func (s *Supervisor) watchVRAM(ctx context.Context) {
 			k.judge(s.yard)
 		})
 		var again <-chan time.Time
-		if s.present().needs().route && len(v.Devices) > 0 {
+		if s.State().needs().route && len(v.Devices) > 0 {
 			again = time.After(readVRAM)
 		}
 		select {
