@@ -274,9 +274,9 @@ var versionNumber = regexp.MustCompile(`\d+\.\d+\.\d+`)
 // claude looks for Claude Code.
 func (d *doctor) claude(ctx context.Context) {
 	const install = "npm install -g @anthropic-ai/claude-code"
-	path := engine.LookPath("claude", d.y.getenv("PATH"))
+	path := d.y.claudeProgram()
 	if path == "" {
-		d.add(Finding{Code: "claude_missing", Severity: Bad, Text: "Claude Code (claude) is not on the PATH", Remedy: "install it", Command: install})
+		d.add(Finding{Code: "claude_missing", Severity: Bad, Text: "Claude Code (claude) was not found", Remedy: "install it", Command: install})
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)

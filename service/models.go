@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gofrs/flock"
+
 	"github.com/switchyard-app/switchyard/service/claude"
 	"github.com/switchyard-app/switchyard/service/runner"
 )
@@ -42,13 +44,26 @@ func (y *Yard) learned() map[string]learned {
 // learn changes what is known of a model.
 func (y *Yard) learn(id string, change func(*learned)) { y.learnAll([]string{id}, change) }
 
-// learnAll does so for several.
+// learnWait bounds the wait for another process that learns. What cannot be noted is
+// noted the next time.
+const learnWait = 2 * time.Second
+
+// learnAll changes what is known of several models. The lock is of the file, not of
+// this process: flock excludes two descriptors of one process as well.
 func (y *Yard) learnAll(ids []string, change func(*learned)) {
 	if len(ids) == 0 {
 		return
 	}
-	y.learning.Lock()
-	defer y.learning.Unlock()
+	if os.MkdirAll(y.Paths.State, 0o700) != nil {
+		return
+	}
+	lock := flock.New(y.learnedFile()+".lock", flock.SetPermissions(0o600)) // the tray and commands learn at the same time
+	ctx, cancel := context.WithTimeout(context.Background(), learnWait)
+	defer cancel()
+	if ok, err := lock.TryLockContext(ctx, time.Millisecond); err != nil || !ok {
+		return
+	}
+	defer func() { _ = lock.Close() }()
 	known := y.learned()
 	for _, id := range ids {
 		one := known[id]
@@ -56,7 +71,7 @@ func (y *Yard) learnAll(ids []string, change func(*learned)) {
 		known[id] = one
 	}
 	data, err := json.Marshal(known)
-	if err != nil || os.MkdirAll(y.Paths.State, 0o700) != nil {
+	if err != nil {
 		return
 	}
 	file, err := os.CreateTemp(y.Paths.State, "models-*.json")

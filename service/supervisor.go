@@ -38,6 +38,8 @@ type Supervisor struct {
 	subscribers []chan State
 	last        State
 	stop        func()            // ends Run; nil before it
+	begun       int               // counts the tasks
+	looks       int               // counts the looks at the files
 	departing   *DepartureRequest // the last check before a departure
 	cures       []Finding         // what it found, with what cures it
 }
@@ -54,8 +56,9 @@ type known struct {
 	strained  []Warning // about it
 	files     files
 	sessions  sessionsFacts
-	busy      string
-	doubt     Warning // about what is being done
+	look      int     // which look at the files that was
+	tasks     []task  // what is being done, the newest last
+	doubt     Warning // about it
 	failure   Failure
 	audit     *auditor
 	raised    int
@@ -63,6 +66,63 @@ type known struct {
 	autostart autostart.Status
 	leaving   Departure
 	sense     *sense
+}
+
+// read takes a look at the files, unless a newer one came first.
+func (k *known) read(look int, f files, facts sessionsFacts) {
+	if look >= k.look {
+		k.look, k.files, k.sessions = look, f, facts
+	}
+}
+
+// task is something that is being done. Several may be at a time.
+type task struct {
+	id   int
+	text string
+	s    *Supervisor
+}
+
+// begin puts a task into the State.
+func (s *Supervisor) begin(ctx context.Context, text string) task {
+	s.mu.Lock()
+	s.begun++
+	t := task{s.begun, text, s}
+	s.mu.Unlock()
+	s.fact(ctx, func(k *known) { k.tasks = append(k.tasks, t) })
+	return t
+}
+
+// say tells how far it is.
+func (t task) say(ctx context.Context, text string) {
+	t.s.fact(ctx, func(k *known) {
+		for i := range k.tasks {
+			if k.tasks[i].id == t.id {
+				k.tasks[i].text = text
+			}
+		}
+	})
+}
+
+func (t task) end(ctx context.Context) { t.s.fact(ctx, func(k *known) { k.finish(t.id) }) }
+
+func (k *known) finish(id int) {
+	k.tasks = slices.DeleteFunc(k.tasks, func(t task) bool { return t.id == id })
+}
+
+// busy is what the newest task says.
+func (k *known) busy() string {
+	if len(k.tasks) == 0 {
+		return ""
+	}
+	return k.tasks[len(k.tasks)-1].text
+}
+
+// nextLook numbers a look at the files that begins now.
+func (s *Supervisor) nextLook() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.looks++
+	return s.looks
 }
 
 // judge gives the verdicts anew.
@@ -250,9 +310,9 @@ func (s *Supervisor) Choose(ctx context.Context, tag string) error {
 
 // Resize gives the model in use another context, in tokens, and switches to it.
 func (s *Supervisor) Resize(ctx context.Context, tag string, tokens int) error {
-	s.fact(ctx, func(k *known) { k.busy = words.Key("Repackaging the model…") })
+	t := s.begin(ctx, words.Key("Repackaging the model…"))
 	made, current, err := s.yard.Resize(ctx, tag, tokens)
-	s.fact(ctx, func(k *known) { k.busy = "" })
+	t.end(ctx)
 	s.keeper.wish()
 	if err != nil {
 		s.failed(ctx, words.Key("Could not change the context"), err)
@@ -449,7 +509,7 @@ func soonerOf(a, b time.Time) time.Time {
 
 // state is the State before the files are merged into it.
 func (k *known) state() State {
-	return State{Runner: k.runner, Models: k.models, Gateway: k.gateway, Pulls: k.pulls, VRAM: k.vram, Warnings: k.strained, Busy: k.busy, Doubt: k.doubt,
+	return State{Runner: k.runner, Models: k.models, Gateway: k.gateway, Pulls: k.pulls, VRAM: k.vram, Warnings: k.strained, Busy: k.busy(), Doubt: k.doubt,
 		Failure: k.failure, Departure: k.leaving, Raised: k.raised, Update: k.update, Autostart: k.autostart}
 }
 
@@ -475,20 +535,22 @@ func (s *Supervisor) fact(ctx context.Context, f func(*known)) {
 
 // perform does one switch. ctx is the supervisor's, one the command's own.
 func (s *Supervisor) perform(ctx, one context.Context, r Request) error {
-	begin := func(name string) {
-		s.fact(ctx, func(k *known) { k.busy = busy(name) })
-	}
-	begin("")
+	t := s.begin(ctx, busy(""))
 	start := time.Now()
-	result, err := s.yard.Switch(one, r, Progress{Begin: begin, Warn: func(w Warning) { s.fact(ctx, func(k *known) { k.doubt = w }) }})
+	result, err := s.yard.Switch(one, r, Progress{Begin: func(proof string) { t.say(ctx, busy(proof)) }, Warn: func(w Warning) { s.fact(ctx, func(k *known) { k.doubt = w }) }})
 	s.log.Info("switch", "route", r.Route, "model", result.Model, "took", time.Since(start).Round(time.Millisecond), "error", err)
 	// What the switch wrote is read before it counts as done.
+	n := s.nextLook()
 	f := s.yard.lookAtFiles(ctx)
 	facts := s.yard.lookAtSessions(f.status, &claude.Roster{}, &claude.Files{})
 	if r.Route == claude.Offline && (err == nil || !errors.Is(err, context.Canceled)) {
 		s.depart(ctx, one, &DepartureRequest{Model: r.Model, Context: r.Context, Failed: err}, err == nil) // a failure is told below
 	}
-	s.fact(ctx, func(k *known) { k.busy, k.doubt, k.files, k.sessions = "", Warning{}, f, facts })
+	s.fact(ctx, func(k *known) {
+		k.finish(t.id)
+		k.doubt = Warning{}
+		k.read(n, f, facts)
+	})
 	if err != nil && !errors.Is(err, context.Canceled) {
 		s.failed(ctx, words.T("Could not switch to %s", words.T(string(r.Route))), err)
 	}
@@ -533,6 +595,7 @@ type fileLooker struct {
 	ended  chan int
 	owned  *sync.WaitGroup
 	files  files // of the last look
+	number int   // of that look
 	roster claude.Roster
 	cache  *claude.Files
 }
@@ -578,6 +641,7 @@ func (l *fileLooker) look(ctx context.Context) {
 	if d != nil {
 		d.lead(ctx)
 	}
+	l.number = l.s.nextLook()
 	l.files = l.s.yard.lookAtFiles(ctx)
 	if d == nil {
 		g := l.s.yard.lookAtGateway(ctx)
@@ -589,7 +653,7 @@ func (l *fileLooker) look(ctx context.Context) {
 // lookAtSessions reads their records alone, and waits for the end of each: one that
 // is killed tells nobody.
 func (l *fileLooker) lookAtSessions(ctx context.Context) {
-	f := l.files
+	f, n := l.files, l.number
 	facts := l.s.yard.lookAtSessions(f.status, &l.roster, l.cache)
 	var folders []string
 	for _, one := range facts.sessions {
@@ -606,7 +670,7 @@ func (l *fileLooker) lookAtSessions(ctx context.Context) {
 		l.await(ctx, session)
 	}
 	l.watch.Update(folders)
-	l.s.fact(ctx, func(k *known) { k.files, k.sessions = f, facts })
+	l.s.fact(ctx, func(k *known) { k.read(n, f, facts) })
 }
 
 func (l *fileLooker) await(ctx context.Context, session claude.Session) {

@@ -69,9 +69,9 @@ func (y *Yard) Verify(ctx context.Context, r VerifyRequest) (Verification, error
 		if v.Route != claude.Offline {
 			return v, &Error{Kind: Refused, What: whatVerify, Why: "the route is " + string(v.Route) + ", where Claude Code may look outwards", Remedy: "switch first: switchyard offline; or name a command: switchyard offline --verify -- claude"}
 		}
-		program, err := y.claude()
-		if err != nil {
-			return v, err
+		program := y.claudeProgram()
+		if program == "" {
+			return v, &Error{Kind: Refused, What: whatVerify, Why: "Claude Code (claude) was not found", Remedy: "install Claude Code: npm install -g @anthropic-ai/claude-code"}
 		}
 		r.Command, r.Stdin, r.Stdout, r.Stderr = []string{program, "-p", verifyPrompt}, nil, &said, &said
 	}
@@ -183,8 +183,10 @@ func (y *Yard) auditWatched(w *watchedSessions, attempts int, now time.Time) []A
 	}
 	ctx, cancel := context.WithTimeout(w.ctx, quick)
 	defer cancel()
-	_, models := y.LookAtRunner(ctx)
-	state := State{Models: models, Gateway: y.lookAtGateway(ctx)}
+	state := State{Gateway: y.lookAtGateway(ctx)}
+	if f, err := y.find(ctx); err == nil {
+		state.Models = models(f.ask(ctx, "?").models)
+	}
 	for id := range w.ids {
 		line := AuditLine{Time: now.UTC().Truncate(time.Second), Session: id, Attempts: &attempts}
 		for _, g := range state.Gateway.Sessions {

@@ -29,8 +29,7 @@ type Yard struct {
 	Version string // of this program
 	Program string // this program, for what is done in a process of its own; empty: it is left undone
 
-	ledger   *claude.Ledger
-	learning *sync.Mutex // of what is learned of models
+	ledger *claude.Ledger
 
 	Here Host // this process, where it serves the gateway itself; nil in a command
 }
@@ -46,7 +45,7 @@ type Host interface {
 
 // Open reads the configuration. It opens nothing else.
 func Open(paths Paths, home string, environ []string) (*Yard, error) {
-	y := &Yard{Paths: paths, Home: home, Environ: environ, ledger: claude.OpenLedger(paths.Ledger()), learning: &sync.Mutex{}}
+	y := &Yard{Paths: paths, Home: home, Environ: environ, ledger: claude.OpenLedger(paths.Ledger())}
 	var err error
 	y.Config, y.Warnings, err = LoadConfig(paths.Config, y.getenv)
 	return y, err
