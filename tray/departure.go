@@ -1,0 +1,82 @@
+package tray
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/words"
+)
+
+// departureLine says how the last check before a departure went.
+func departureLine(d service.Departure) string {
+	name := words.T("Departure check")
+	switch {
+	case d.At.IsZero():
+		return name
+	case d.Ready && len(d.Findings) == 0:
+		return words.T("%s: ready", name)
+	case d.Ready:
+		return words.T("%s: ready, %s", name, service.Count(len(d.Findings), "thing to know", "things to know"))
+	}
+	return words.T("%s: not ready", name)
+}
+
+// departure begins with the check itself; what it found follows, each with its remedy,
+// which a click does where it can be done.
+func departure(s service.State) []Row {
+	d := s.Departure
+	checked := Row{Title: words.T("Nothing is missing for a time without a network"), Disabled: true, Hidden: !d.Ready || len(d.Findings) > 0}
+	rows := []Row{{Title: words.T("Check now"), Disabled: s.Busy != "", Action: Action{Do: CheckDeparture}}, checked}
+	tell := func(mark, text, remedy string, cure *service.Finding) {
+		rows = append(rows, Row{Title: short(mark + " " + text), Disabled: true})
+		row := Row{Title: short("    → " + remedy), Disabled: true}
+		if cure != nil {
+			row = Row{Title: short("    " + words.T("Do it: %s", cure.Command)), Disabled: s.Busy != "", Action: Action{Do: CureDeparture, Cure: cure.Code}}
+		}
+		rows = append(rows, row)
+	}
+	if d.Failed != "" && !slices.ContainsFunc(d.Findings, func(f service.Finding) bool { return strings.HasPrefix(f.Code, "proof_") }) {
+		tell("✗", d.Failed, d.Remedy, nil)
+	}
+	for _, f := range d.Findings {
+		mark := "✗"
+		if f.Severity == service.Poor {
+			mark = "!"
+		}
+		var cure *service.Finding
+		if f.Fixable {
+			cure = &f
+		}
+		remedy := f.Remedy
+		if f.Command != "" && !strings.Contains(remedy, f.Command) {
+			remedy += ": " + f.Command
+		}
+		tell(mark, f.Text, remedy, cure)
+	}
+	return rows
+}
+
+// departureNotice tells what a check before a departure found. A switch that failed is
+// told by itself.
+func departureNotice(s service.State) (n Notice, ok bool) {
+	d := s.Departure
+	var lines []string
+	for _, f := range d.Findings {
+		if d.Ready || f.Severity == service.Bad {
+			lines = append(lines, f.Text)
+		}
+	}
+	if more := len(lines) - 2; more > 0 {
+		lines = append(lines[:2], words.T("and %d more", more))
+	}
+	switch {
+	case d.Ready && len(lines) == 0:
+		return Notice{Title: words.T("Ready for departure"), Text: words.T("The model answers and calls tools; nothing is missing for a time without a network."), Kind: Departure, Key: "departure"}, true
+	case d.Ready:
+		return Notice{Title: words.T("Ready for departure, but"), Text: strings.Join(lines, "\n") + "\n" + words.T("→ see the menu: Departure check"), Kind: Departure, Key: "departure"}, true
+	case len(lines) == 0:
+		return Notice{Title: words.T("Not ready for departure"), Text: d.Failed + "\n→ " + d.Remedy, Kind: Departure, Key: "departure"}, true
+	}
+	return Notice{Title: words.T("Not ready for departure"), Text: strings.Join(lines, "\n") + "\n" + words.T("→ see the menu: Departure check"), Kind: Departure, Key: "departure"}, true
+}
