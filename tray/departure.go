@@ -22,17 +22,17 @@ func departureLine(d service.Departure) string {
 	return words.T("%s: not ready", name)
 }
 
-// departure begins with the check itself; what it found follows, each with its remedy,
+// departureRows begins with the check itself; what it found follows, each with its remedy,
 // which a click does where it can be done.
-func departure(s service.State) []Row {
+func departureRows(s service.State) []menuRow {
 	d := s.Departure
-	checked := Row{Title: words.T("Nothing is missing for a time without a network"), Disabled: true, Hidden: !d.Ready || len(d.Findings) > 0}
-	rows := []Row{{Title: words.T("Check now"), Disabled: s.Busy != "", Action: Action{Do: CheckDeparture}}, checked}
+	checked := menuRow{Title: words.T("Nothing is missing for a time without a network"), Disabled: true, Hidden: !d.Ready || len(d.Findings) > 0}
+	rows := []menuRow{{Title: words.T("Check now"), Disabled: s.Busy != "", Action: action{Do: checkDeparture}}, checked}
 	tell := func(mark, text, remedy string, cure *service.Finding) {
-		rows = append(rows, Row{Title: short(mark + " " + text), Disabled: true})
-		row := Row{Title: short("    → " + remedy), Disabled: true}
+		rows = append(rows, menuRow{Title: short(mark + " " + text), Disabled: true})
+		row := menuRow{Title: short("    → " + remedy), Disabled: true}
 		if cure != nil {
-			row = Row{Title: short("    " + words.T("Do it: %s", cure.Command)), Disabled: s.Busy != "", Action: Action{Do: CureDeparture, Cure: cure.Code}}
+			row = menuRow{Title: short("    " + words.T("Do it: %s", cure.Command)), Disabled: s.Busy != "", Action: action{Do: cureDeparture, Cure: cure.Code}}
 		}
 		rows = append(rows, row)
 	}
@@ -59,7 +59,7 @@ func departure(s service.State) []Row {
 
 // departureNotice tells what a check before a departure found. A switch that failed is
 // told by itself.
-func departureNotice(s service.State) (n Notice, ok bool) {
+func departureNotice(s service.State) (n notice, ok bool) {
 	d := s.Departure
 	var lines []string
 	for _, f := range d.Findings {
@@ -72,11 +72,11 @@ func departureNotice(s service.State) (n Notice, ok bool) {
 	}
 	switch {
 	case d.Ready && len(lines) == 0:
-		return Notice{Title: words.T("Ready for departure"), Text: words.T("The model answers and calls tools; nothing is missing for a time without a network."), Kind: Departure, Key: "departure"}, true
+		return notice{Title: words.T("Ready for departure"), Text: words.T("The model answers and calls tools; nothing is missing for a time without a network."), Kind: kindDeparture, Key: "departure"}, true
 	case d.Ready:
-		return Notice{Title: words.T("Ready for departure, but"), Text: strings.Join(lines, "\n") + "\n" + words.T("→ see the menu: Departure check"), Kind: Departure, Key: "departure"}, true
+		return notice{Title: words.T("Ready for departure, but"), Text: strings.Join(lines, "\n") + "\n" + words.T("→ see the menu: Departure check"), Kind: kindDeparture, Key: "departure"}, true
 	case len(lines) == 0:
-		return Notice{Title: words.T("Not ready for departure"), Text: d.Failed + "\n→ " + d.Remedy, Kind: Departure, Key: "departure"}, true
+		return notice{Title: words.T("Not ready for departure"), Text: d.Failed + "\n→ " + d.Remedy, Kind: kindDeparture, Key: "departure"}, true
 	}
-	return Notice{Title: words.T("Not ready for departure"), Text: strings.Join(lines, "\n") + "\n" + words.T("→ see the menu: Departure check"), Kind: Departure, Key: "departure"}, true
+	return notice{Title: words.T("Not ready for departure"), Text: strings.Join(lines, "\n") + "\n" + words.T("→ see the menu: Departure check"), Kind: kindDeparture, Key: "departure"}, true
 }

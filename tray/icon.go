@@ -73,8 +73,8 @@ func gpuLine(v service.VRAM) string {
 	return words.T("GPU %s / %s GiB", words.Decimal(float64(total-free)/gib, 1), words.Decimal(float64(total)/gib, 0))
 }
 
-// Icon is the picture for a State.
-func Icon(s service.State) (assets.Glyph, assets.Badge) {
+// iconFor is the picture for a State.
+func iconFor(s service.State) (assets.Glyph, assets.Badge) {
 	glyph := map[claude.Route]assets.Glyph{claude.Local: assets.Chip, claude.Offline: assets.Airport}[s.Route]
 	switch {
 	case s.Busy != "":
@@ -87,8 +87,8 @@ func Icon(s service.State) (assets.Glyph, assets.Badge) {
 	return glyph, assets.NoBadge
 }
 
-// Gauge is how full the GPU's memory is, in quarters; in the cloud nobody needs it.
-func Gauge(s service.State) assets.Gauge {
+// gaugeFor is how full the GPU's memory is, in quarters; in the cloud nobody needs it.
+func gaugeFor(s service.State) assets.Gauge {
 	free, total := gpu.Free(s.VRAM.Devices), gpu.Total(s.VRAM.Devices)
 	if s.Route == claude.Cloud || s.Route == "" || free < 0 || total <= 0 {
 		return 0
@@ -97,8 +97,8 @@ func Gauge(s service.State) assets.Gauge {
 	return min(assets.Gauge(quarter)+1, assets.FullGauge)
 }
 
-// Tooltip is the icon's text.
-func Tooltip(s service.State) string {
+// tooltip is the icon's text.
+func tooltip(s service.State) string {
 	text := "Switchyard: " + strings.TrimPrefix(headline(s), "● ")
 	return strings.TrimSpace(text)
 }

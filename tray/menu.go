@@ -11,92 +11,92 @@ import (
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
-// Action is what a click on a row asks for.
-type Action struct {
-	Do      Verb
-	Context int             // for ResizeModel: tokens
-	Sure    bool            // for SwitchTo: leaving the offline route was confirmed
-	Route   claude.Route    // for SwitchTo
-	Model   string          // for ChooseModel
-	Want    service.Control // for ControlRunner
-	Lean    bool            // for ToggleLean: what it shall be
-	On      bool            // for ToggleAutostart and ToggleNotifications: what it shall be
-	Page    string          // for OpenRelease
-	Cure    string          // for CureDeparture: the finding's code
+// action is what a click on a row asks for.
+type action struct {
+	Do      verb
+	Context int             // for resizeModel: tokens
+	Sure    bool            // for switchTo: leaving the offline route was confirmed
+	Route   claude.Route    // for switchTo
+	Model   string          // for chooseModel
+	Want    service.Control // for controlRunner
+	Lean    bool            // for toggleLean: what it shall be
+	On      bool            // for toggleAutostart and toggleNotifications: what it shall be
+	Page    string          // for openRelease
+	Cure    string          // for cureDeparture: the finding's code
 }
 
-// Verb is a kind of action.
-type Verb int
+// verb is a kind of action.
+type verb int
 
 const (
-	Nothing Verb = iota
-	SwitchTo
-	ChooseModel
-	PullModel
-	CancelPull
-	ResizeModel
-	ControlRunner
-	ToggleLean
-	OpenRunnerLog
-	ToggleAutostart
-	OpenConfig
-	OpenRelease
-	ToggleNotifications
-	CheckDeparture
-	CureDeparture
-	Quit // leave the settings as they are
-	CloudThenQuit
+	nothing verb = iota
+	switchTo
+	chooseModel
+	pullModel
+	cancelPull
+	resizeModel
+	controlRunner
+	toggleLean
+	openRunnerLog
+	toggleAutostart
+	openConfig
+	openRelease
+	toggleNotifications
+	checkDeparture
+	cureDeparture
+	quit // leave the settings as they are
+	cloudThenQuit
 )
 
-// Row is one line of the menu. Rows of one place keep their number and order:
+// menuRow is one line of the menu. Rows of one place keep their number and order:
 // what is not there now is hidden.
-type Row struct {
+type menuRow struct {
 	Title     string
 	Checkable bool
 	Checked   bool
 	Disabled  bool
 	Hidden    bool
 	Separator bool
-	Action    Action
-	Rows      []Row // a submenu; its rows may grow in number, never shrink
+	Action    action
+	Rows      []menuRow // a submenu; its rows may grow in number, never shrink
 }
 
 // maxTitle keeps the menu from growing over the screen.
 const maxTitle = 72
 
-// Menu lays the whole menu out.
-func Menu(s service.State) []Row {
+// menuFor lays the whole menu out.
+func menuFor(s service.State) []menuRow {
 	inCloud := s.Route == claude.Cloud
-	return []Row{
+	return []menuRow{
 		{Title: headline(s), Disabled: true},
 		{Title: secondLine(s), Disabled: true, Hidden: secondLine(s) == ""},
 		{Separator: true},
-		cloud(s),
-		{Title: words.T("Cloud…"), Hidden: s.Route != claude.Offline || s.Locked, Rows: []Row{
-			{Title: words.T("End offline: Claude Code talks to Anthropic again"), Action: Action{Do: SwitchTo, Route: claude.Cloud, Sure: true}},
+		cloudRow(s),
+		{Title: words.T("Cloud…"), Hidden: s.Route != claude.Offline || s.Locked, Rows: []menuRow{
+			{Title: words.T("End offline: Claude Code talks to Anthropic again"), Action: action{Do: switchTo, Route: claude.Cloud, Sure: true}},
 		}},
-		route(s, claude.Local),
-		route(s, claude.Offline),
-		{Title: departureLine(s.Departure), Rows: departure(s)},
+		routeRow(s, claude.Local),
+		routeRow(s, claude.Offline),
+		{Title: departureLine(s.Departure), Rows: departureRows(s)},
 		{Separator: true},
-		{Title: words.T("Model"), Rows: models(s)},
-		{Title: contextLine(s), Disabled: s.Model == "", Rows: contexts(s)},
-		{Title: sessionsLine(s), Rows: sessions(s)},
-		{Title: pullsLine(s), Hidden: len(active(s)) == 0, Rows: pulls(s)},
+		{Title: words.T("Model"), Rows: modelRows(s)},
+		{Title: contextLine(s), Disabled: s.Model == "", Rows: contextRows(s)},
+		{Title: sessionsLine(s), Rows: sessionRows(s)},
+		{Title: pullsLine(s), Hidden: len(activePulls(s)) == 0, Rows: pullRows(s)},
 		{Title: runnerLine(s.Runner), Rows: runnerRows(s.Runner)},
 		{Separator: true},
-		{Title: words.T("Settings"), Rows: []Row{
-			{Title: words.T("Start at login"), Checkable: true, Checked: s.Autostart.On, Action: Action{Do: ToggleAutostart, On: !s.Autostart.On}},
-			{Title: words.T("Notifications"), Checkable: true, Checked: !s.Quiet, Action: Action{Do: ToggleNotifications, On: s.Quiet}},
-			{Title: words.T("Lean profile for new local sessions"), Checkable: true, Checked: s.Lean, Action: Action{Do: ToggleLean, Lean: !s.Lean}},
-			{Title: words.T("Open the configuration"), Action: Action{Do: OpenConfig}},
+		{Title: words.T("Settings"), Rows: []menuRow{
+			{Title: words.T("Start at login"), Checkable: true, Checked: s.Autostart.On, Action: action{Do: toggleAutostart, On: !s.Autostart.On}},
+			{Title: words.T("Notifications"), Checkable: true, Checked: !s.Quiet, Action: action{Do: toggleNotifications, On: s.Quiet}},
+			{Title: words.T("Lean profile for new local sessions"), Checkable: true, Checked: s.Lean, Action: action{Do: toggleLean, Lean: !s.Lean}},
+			{Title: words.T("Open the configuration"), Action: action{Do: openConfig}},
 		}},
-		{Title: short(words.T("Switchyard %s is there", s.Update.Version)), Hidden: s.Update.Version == "", Action: Action{Do: OpenRelease, Page: s.Update.Page}},
+		{Title: short(words.T("Switchyard %s is there", s.Update.Version)), Hidden: s.Update.Version == "", Action: action{Do: openRelease, Page: s.Update.Page}},
 		{Title: short(about(s)), Disabled: true},
-		{Title: words.T("Quit"), Hidden: !inCloud, Action: Action{Do: Quit}},
-		{Title: words.T("Quit…"), Hidden: inCloud, Rows: []Row{
-			{Title: words.T("Back to cloud, then quit"), Hidden: s.Locked, Action: Action{Do: CloudThenQuit}},
-			{Title: stay(s), Hidden: !canStay(s), Action: Action{Do: Quit}},
+		{Title: words.T("Quit"), Hidden: !inCloud, Action: action{Do: quit}},
+		{Title: words.T("Quit…"), Hidden: inCloud, Rows: []menuRow{
+			{Title: words.T("Back to cloud, then quit"), Hidden: s.Locked, Action: action{Do: cloudThenQuit}},
+			{Title: stay(s), Hidden: !canStay(s), Action: action{Do: quit}},
 		}},
 	}
 }
@@ -125,13 +125,13 @@ func canStay(s service.State) bool {
 	return true
 }
 
-func route(s service.State, r claude.Route) Row {
-	return Row{Title: title(r), Checkable: true, Checked: s.Route == r, Action: Action{Do: SwitchTo, Route: r}}
+func routeRow(s service.State, r claude.Route) menuRow {
+	return menuRow{Title: title(r), Checkable: true, Checked: s.Route == r, Action: action{Do: switchTo, Route: r}}
 }
 
-// cloud is the row of the cloud route. From offline there is another one, which asks.
-func cloud(s service.State) Row {
-	row := route(s, claude.Cloud)
+// cloudRow is the row of the cloud route. From offline there is another one, which asks.
+func cloudRow(s service.State) menuRow {
+	row := routeRow(s, claude.Cloud)
 	row.Hidden, row.Disabled = s.Route == claude.Offline && !s.Locked, s.Locked
 	if s.Locked {
 		row.Title = words.T("Cloud: forbidden by the configuration")

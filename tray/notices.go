@@ -11,38 +11,38 @@ import (
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
-// Notice is a notification.
-type Notice struct {
+// notice is a notification.
+type notice struct {
 	Title, Text string
-	Kind        Kind
+	Kind        kind
 	Key         string  // what it is about: a later one with the same key takes its place
-	Offers      []Offer // what can be done about it, where the desktop shows buttons
+	Offers      []offer // what can be done about it, where the desktop shows buttons
 }
 
-// Kind is what a notification is about; each kind can be switched off. The
+// kind is what a notification is about; each kind can be switched off. The
 // configuration knows the same names (service.Kinds).
-type Kind string
+type kind string
 
 const (
-	Failures  Kind = "failures"
-	Settings  Kind = "settings"
-	OfRunner  Kind = "runner"
-	Memory    Kind = "memory"
-	Sessions  Kind = "sessions"
-	Pulls     Kind = "pulls"
-	OfNetwork Kind = "network"
-	Departure Kind = "departure"
-	Updates   Kind = "updates"
+	kindFailures  kind = "failures"
+	kindSettings  kind = "settings"
+	kindRunner    kind = "runner"
+	kindMemory    kind = "memory"
+	kindSessions  kind = "sessions"
+	kindPulls     kind = "pulls"
+	kindNetwork   kind = "network"
+	kindDeparture kind = "departure"
+	kindUpdates   kind = "updates"
 )
 
-// Offer is a notification's button.
-type Offer struct {
+// offer is a notification's button.
+type offer struct {
 	Label  string
-	Action Action
+	Action action
 }
 
 // withUnseen puts a notification that no desktop showed into the menu's first lines.
-func withUnseen(rows []Row, n Notice) []Row {
+func withUnseen(rows []menuRow, n notice) []menuRow {
 	if n.Title == "" {
 		return rows
 	}
@@ -52,37 +52,37 @@ func withUnseen(rows []Row, n Notice) []Row {
 	return rows
 }
 
-// Notices are what a person should hear of when the State changes: a switch
+// noticesOf is what a person should hear of when the State changes: a switch
 // that failed, settings that somebody changed under a switch, and a session
 // whose context is nearly full.
-func Notices(before, after service.State) []Notice {
-	var out []Notice
+func noticesOf(before, after service.State) []notice {
+	var out []notice
 	if after.Failure.N > before.Failure.N {
-		out = append(out, Notice{Title: words.T(after.Failure.Title), Text: after.Failure.Text, Kind: Failures, Key: "failure"})
+		out = append(out, notice{Title: words.T(after.Failure.Title), Text: after.Failure.Text, Kind: kindFailures, Key: "failure"})
 	}
 	for _, w := range after.Warnings {
 		if !tellAtOnce[w.Code] || has(before.Warnings, w) {
 			continue
 		}
-		out = append(out, Notice{Title: words.T(tellTitle[w.Code]), Text: w.Text + "\n→ " + w.Remedy, Kind: kinds[w.Code], Key: w.Code, Offers: offers(w.Code)})
+		out = append(out, notice{Title: words.T(tellTitle[w.Code]), Text: w.Text + "\n→ " + w.Remedy, Kind: kinds[w.Code], Key: w.Code, Offers: offers(w.Code)})
 	}
 	if after.Raised > before.Raised {
-		out = append(out, Notice{Title: words.T("Switchyard runs already"), Text: words.T("Look for its icon in the panel."), Key: "raised"})
+		out = append(out, notice{Title: words.T("Switchyard runs already"), Text: words.T("Look for its icon in the panel."), Key: "raised"})
 	}
 	if v := after.Update.Version; v != "" && v != before.Update.Version {
-		out = append(out, Notice{Title: words.T("Switchyard %s is there", v), Text: words.T("→ the menu has a row that opens its page"), Kind: Updates, Key: "update",
-			Offers: []Offer{{words.T("Open its page"), Action{Do: OpenRelease, Page: after.Update.Page}}}})
+		out = append(out, notice{Title: words.T("Switchyard %s is there", v), Text: words.T("→ the menu has a row that opens its page"), Kind: kindUpdates, Key: "update",
+			Offers: []offer{{words.T("Open its page"), action{Do: openRelease, Page: after.Update.Page}}}})
 	}
 	if after.Advice.N > before.Advice.N {
 		name := title(after.Advice.Route)
-		out = append(out, Notice{Title: words.T("Switch to %s?", name), Text: after.Advice.Text + "\n" + words.T("→ in the menu: %s", name), Kind: OfNetwork, Key: "advice",
-			Offers: []Offer{{words.T("Switch to %s", name), Action{Do: SwitchTo, Route: after.Advice.Route, Sure: true}}}})
+		out = append(out, notice{Title: words.T("Switch to %s?", name), Text: after.Advice.Text + "\n" + words.T("→ in the menu: %s", name), Kind: kindNetwork, Key: "advice",
+			Offers: []offer{{words.T("Switch to %s", name), action{Do: switchTo, Route: after.Advice.Route, Sure: true}}}})
 	}
 	if n, ok := departureNotice(after); ok && after.Departure.N > before.Departure.N {
 		out = append(out, n)
 	}
 	if after.Doubt != (service.Warning{}) && before.Doubt != after.Doubt {
-		out = append(out, Notice{Title: words.T("It may not fit"), Text: words.T("%s. It is tried all the same.\n→ %s", after.Doubt.Text, after.Doubt.Remedy), Kind: Memory, Key: "doubt"})
+		out = append(out, notice{Title: words.T("It may not fit"), Text: words.T("%s. It is tried all the same.\n→ %s", after.Doubt.Text, after.Doubt.Remedy), Kind: kindMemory, Key: "doubt"})
 	}
 	for _, p := range after.Pulls {
 		if n, ok := pullNotice(p); ok && !wasOver(before, p) {
@@ -103,7 +103,7 @@ func wasOver(s service.State, p service.Pull) bool {
 }
 
 // pullNotice tells how a pull ended. Others' failures are theirs.
-func pullNotice(p service.Pull) (n Notice, ok bool) {
+func pullNotice(p service.Pull) (n notice, ok bool) {
 	name := runner.Short(runner.Full(p.Ref))
 	switch p.State {
 	case service.Pulled:
@@ -121,26 +121,26 @@ func pullNotice(p service.Pull) (n Notice, ok bool) {
 		if mark := fitMarks[p.Fit]; mark != "" {
 			parts = append(parts, words.T(mark))
 		}
-		return Notice{Title: title, Text: strings.Join(parts, " · ") + "\n" + words.T("→ choose it in the menu: Model"), Kind: Pulls, Key: "pull " + p.Ref, Offers: []Offer{{words.T("Use it"), Action{Do: ChooseModel, Model: runner.Full(p.Ref)}}}}, true
+		return notice{Title: title, Text: strings.Join(parts, " · ") + "\n" + words.T("→ choose it in the menu: Model"), Kind: kindPulls, Key: "pull " + p.Ref, Offers: []offer{{words.T("Use it"), action{Do: chooseModel, Model: runner.Full(p.Ref)}}}}, true
 	case service.Failing:
-		return Notice{Title: words.T("Pull failed"), Text: name + ": " + p.Why + "\n→ " + p.Remedy, Kind: Pulls, Key: "pull " + p.Ref}, true
+		return notice{Title: words.T("Pull failed"), Text: name + ": " + p.Why + "\n→ " + p.Remedy, Kind: kindPulls, Key: "pull " + p.Ref}, true
 	case service.Cancelled:
-		return Notice{Title: words.T("Pull cancelled"), Text: words.T("%s: what was loaded is kept: the next pull goes on from there.", name), Kind: Pulls, Key: "pull " + p.Ref}, true
+		return notice{Title: words.T("Pull cancelled"), Text: words.T("%s: what was loaded is kept: the next pull goes on from there.", name), Kind: kindPulls, Key: "pull " + p.Ref}, true
 	}
-	return Notice{}, false
+	return notice{}, false
 }
 
 func wasNearlyFull(s service.State, id string) bool {
 	return slices.ContainsFunc(s.Gateway.Sessions, func(g gateway.Session) bool { return g.ID == id && g.NearlyFull })
 }
 
-func nearlyFull(s service.State, g gateway.Session) Notice {
+func nearlyFull(s service.State, g gateway.Session) notice {
 	who := words.T("A session")
 	for _, known := range s.Sessions {
 		if known.SessionID == g.ID && known.CWD != "" {
 			who = words.T("The session in %s", filepath.Base(known.CWD))
 		}
 	}
-	return Notice{Title: words.T("A session's context is nearly full"), Text: words.T("%s uses %.0f %% of its %s.\n→ /compact in it, or begin a new one",
-		who, g.ContextUsedPct, strings.TrimSpace(words.T("%s tokens", service.Tokens(g.Context)))), Kind: Sessions, Key: "full " + g.ID}
+	return notice{Title: words.T("A session's context is nearly full"), Text: words.T("%s uses %.0f %% of its %s.\n→ /compact in it, or begin a new one",
+		who, g.ContextUsedPct, strings.TrimSpace(words.T("%s tokens", service.Tokens(g.Context)))), Kind: kindSessions, Key: "full " + g.ID}
 }

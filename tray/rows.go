@@ -17,13 +17,13 @@ import (
 // fitMarks are the verdicts in the menu.
 var fitMarks = map[gpu.Verdict]string{gpu.Fits: words.Key("fits"), gpu.Tight: words.Key("tight"), gpu.TooBig: words.Key("too big")}
 
-// models begins with the rows that are not models: a row cannot become checkable later.
-func models(s service.State) []Row {
+// modelRows begins with the rows that are not models: a row cannot become checkable later.
+func modelRows(s service.State) []menuRow {
 	none := words.T("no models yet")
 	if s.Runner.State != service.Running {
 		none = words.T("Model Runner does not run")
 	}
-	rows := []Row{{Title: words.T("Pull a model"), Rows: suggestions(s)}, {Title: none, Disabled: true, Hidden: len(s.Models) > 0}}
+	rows := []menuRow{{Title: words.T("Pull a model"), Rows: suggestionRows(s)}, {Title: none, Disabled: true, Hidden: len(s.Models) > 0}}
 	current := s.Model
 	if current == "" {
 		current = s.Chosen
@@ -45,22 +45,22 @@ func models(s service.State) []Row {
 		if m.Loaded {
 			parts = append(parts, words.T("loaded"))
 		}
-		rows = append(rows, Row{Title: short(strings.Join(parts, " · ")), Checkable: true, Checked: isModel(m, current, len(s.Models)),
-			Action: Action{Do: ChooseModel, Model: m.Tag}})
+		rows = append(rows, menuRow{Title: short(strings.Join(parts, " · ")), Checkable: true, Checked: isModel(m, current, len(s.Models)),
+			Action: action{Do: chooseModel, Model: m.Tag}})
 	}
 	return rows
 }
 
-// suggestions are models that can drive Claude Code and are not there yet.
-func suggestions(s service.State) []Row {
-	var rows []Row
+// suggestionRows are models that can drive Claude Code and are not there yet.
+func suggestionRows(s service.State) []menuRow {
+	var rows []menuRow
 	for _, one := range assets.Suggestions() {
 		tag := runner.Full(one.Ref)
 		there := slices.ContainsFunc(s.Models, func(m service.Model) bool { return m.Tag == tag }) ||
-			slices.ContainsFunc(active(s), func(p service.Pull) bool { return runner.Full(p.Ref) == tag })
-		rows = append(rows, Row{Title: short(fmt.Sprintf("%s · %s · %s", one.Ref, service.Size(one.Size), words.T(one.About))), Disabled: there, Action: Action{Do: PullModel, Model: one.Ref}})
+			slices.ContainsFunc(activePulls(s), func(p service.Pull) bool { return runner.Full(p.Ref) == tag })
+		rows = append(rows, menuRow{Title: short(fmt.Sprintf("%s · %s · %s", one.Ref, service.Size(one.Size), words.T(one.About))), Disabled: there, Action: action{Do: pullModel, Model: one.Ref}})
 	}
-	return append(rows, Row{Title: words.T("others at a terminal: switchyard pull MODEL"), Disabled: true})
+	return append(rows, menuRow{Title: words.T("others at a terminal: switchyard pull MODEL"), Disabled: true})
 }
 
 func contextLine(s service.State) string {
@@ -70,21 +70,21 @@ func contextLine(s service.State) string {
 	return words.T("Context: %s", service.Tokens(s.Context))
 }
 
-// contexts are the sizes that the model in use bears, with what each needs.
-func contexts(s service.State) []Row {
+// contextRows are the sizes that the model in use bears, with what each needs.
+func contextRows(s service.State) []menuRow {
 	judged := map[int]service.ContextFit{}
 	for _, c := range s.Contexts {
 		judged[c.Context] = c
 	}
-	var rows []Row
+	var rows []menuRow
 	for _, size := range service.ContextSizes {
 		c, bears := judged[size]
 		parts := []string{service.Tokens(size)}
 		if mark := fitMarks[c.Fit]; mark != "" {
 			parts = append(parts, service.Size(c.Need), words.T(mark))
 		}
-		rows = append(rows, Row{Title: strings.Join(parts, " · "), Checkable: true, Checked: s.Model != "" && s.Context == size, Hidden: len(s.Contexts) > 0 && !bears,
-			Disabled: s.Model == "", Action: Action{Do: ResizeModel, Model: s.Model, Context: size}})
+		rows = append(rows, menuRow{Title: strings.Join(parts, " · "), Checkable: true, Checked: s.Model != "" && s.Context == size, Hidden: len(s.Contexts) > 0 && !bears,
+			Disabled: s.Model == "", Action: action{Do: resizeModel, Model: s.Model, Context: size}})
 	}
 	return rows
 }
@@ -120,10 +120,10 @@ func sessionsLine(s service.State) string {
 	return words.T("Sessions: %s", strings.Join(parts, ", ")) + behind
 }
 
-// sessions are the running Claude Codes; one that did not follow a switch is followed
+// sessionRows are the running Claude Codes; one that did not follow a switch is followed
 // by what to do.
-func sessions(s service.State) []Row {
-	rows := []Row{{Title: words.T("no Claude Code is running"), Disabled: true, Hidden: len(s.Sessions) > 0}}
+func sessionRows(s service.State) []menuRow {
+	rows := []menuRow{{Title: words.T("no Claude Code is running"), Disabled: true, Hidden: len(s.Sessions) > 0}}
 	for _, one := range s.Sessions {
 		parts := []string{one.Place(), routeName(one.Route)}
 		if one.Model != "" && one.Route != claude.Cloud {
@@ -142,19 +142,19 @@ func sessions(s service.State) []Row {
 		if one.Behind || one.Forbidden {
 			text = "⚠ " + text
 		}
-		rows = append(rows, Row{Title: short(text), Disabled: true})
+		rows = append(rows, menuRow{Title: short(text), Disabled: true})
 		if one.Reason != "" {
-			rows = append(rows, Row{Title: short("    " + one.Reason), Disabled: true})
+			rows = append(rows, menuRow{Title: short("    " + one.Reason), Disabled: true})
 		}
 		if one.Remedy != "" {
-			rows = append(rows, Row{Title: short("    → " + one.Remedy), Disabled: true})
+			rows = append(rows, menuRow{Title: short("    → " + one.Remedy), Disabled: true})
 		}
 	}
 	return rows
 }
 
-// active are the pulls that are not over.
-func active(s service.State) []service.Pull {
+// activePulls are the pulls that are not over.
+func activePulls(s service.State) []service.Pull {
 	return slices.DeleteFunc(slices.Clone(s.Pulls), func(p service.Pull) bool {
 		return p.State == service.Pulled || p.State == service.Failing || p.State == service.Cancelled
 	})
@@ -162,7 +162,7 @@ func active(s service.State) []service.Pull {
 
 // pullsLine is the first of the pulls.
 func pullsLine(s service.State) string {
-	all := active(s)
+	all := activePulls(s)
 	if len(all) == 0 {
 		return words.T("Pulling")
 	}
@@ -173,15 +173,15 @@ func pullsLine(s service.State) string {
 	return short(text)
 }
 
-// pulls are the rows that cancel them.
-func pulls(s service.State) []Row {
-	rows := []Row{{Title: words.T("a click cancels; the next pull goes on from there"), Disabled: true}}
-	for _, p := range active(s) {
+// pullRows are the rows that cancel them.
+func pullRows(s service.State) []menuRow {
+	rows := []menuRow{{Title: words.T("a click cancels; the next pull goes on from there"), Disabled: true}}
+	for _, p := range activePulls(s) {
 		title := "✕ " + p.Text()
 		if p.Others {
 			title = p.Text() + "  " + words.T("(not by Switchyard)")
 		}
-		rows = append(rows, Row{Title: short(title), Disabled: p.Others, Action: Action{Do: CancelPull, Model: p.Ref}})
+		rows = append(rows, menuRow{Title: short(title), Disabled: p.Others, Action: action{Do: cancelPull, Model: p.Ref}})
 	}
 	return rows
 }
@@ -194,9 +194,9 @@ func runnerLine(r service.Runner) string {
 	case r.Doing != "":
 		return name + words.T(r.Doing)
 	case r.State == service.Running && !r.Since.IsZero():
-		return short(name + words.T("running since %s", service.Since(r.Since, time.Now())) + place(r.URL))
+		return short(name + words.T("running since %s", service.Since(r.Since, time.Now())) + address(r.URL))
 	case r.State == service.Running:
-		return short(name + words.T("running") + place(r.URL))
+		return short(name + words.T("running") + address(r.URL))
 	case r.State == service.Starting:
 		return name + words.T("starting…")
 	case r.ByPerson:
@@ -211,8 +211,8 @@ func runnerLine(r service.Runner) string {
 	return name + words.T("looking…")
 }
 
-// place is the port, or nothing for a runner on a socket.
-func place(url string) string {
+// address is the port, or nothing for a runner on a socket.
+func address(url string) string {
 	host, ok := strings.CutPrefix(url, "http://")
 	if !ok {
 		return ""
@@ -225,13 +225,13 @@ func place(url string) string {
 
 // runnerRows are what can be done with Model Runner. The first row says why it does
 // not work.
-func runnerRows(r service.Runner) []Row {
+func runnerRows(r service.Runner) []menuRow {
 	up := r.State == service.Running || r.State == service.Broken || r.State == service.Starting
-	return []Row{
+	return []menuRow{
 		{Title: short(r.Reason), Disabled: true, Hidden: r.Reason == ""},
-		{Title: words.T("Start"), Disabled: !r.Controlled || r.Doing != "" || r.State == service.Running || r.State == service.Starting, Action: Action{Do: ControlRunner, Want: service.StartRunner}},
-		{Title: words.T("Stop"), Disabled: !r.Controlled || !up, Action: Action{Do: ControlRunner, Want: service.StopRunner}},
-		{Title: words.T("Restart"), Disabled: !r.Controlled || !up, Action: Action{Do: ControlRunner, Want: service.RestartRunner}},
-		{Title: words.T("Open its log"), Disabled: r.State == service.Absent || r.State == "", Action: Action{Do: OpenRunnerLog}},
+		{Title: words.T("Start"), Disabled: !r.Controlled || r.Doing != "" || r.State == service.Running || r.State == service.Starting, Action: action{Do: controlRunner, Want: service.StartRunner}},
+		{Title: words.T("Stop"), Disabled: !r.Controlled || !up, Action: action{Do: controlRunner, Want: service.StopRunner}},
+		{Title: words.T("Restart"), Disabled: !r.Controlled || !up, Action: action{Do: controlRunner, Want: service.RestartRunner}},
+		{Title: words.T("Open its log"), Disabled: r.State == service.Absent || r.State == "", Action: action{Do: openRunnerLog}},
 	}
 }

@@ -31,18 +31,18 @@ var tellTitle = map[string]string{
 }
 
 // kinds sorts the warnings that are told.
-var kinds = map[string]Kind{
-	"drift": Settings, "settings_broken": Settings, "runner_down": OfRunner, "runner_failed": OfRunner, "vram_low": Memory, "vram_out": Memory, "gpu_unused": Memory,
-	"sessions_behind": Sessions, "cloud_forbidden": Sessions, "offline_leak": Sessions, "sessions_crowded": Sessions, "queue_long": Sessions, "two_models": Sessions,
+var kinds = map[string]kind{
+	"drift": kindSettings, "settings_broken": kindSettings, "runner_down": kindRunner, "runner_failed": kindRunner, "vram_low": kindMemory, "vram_out": kindMemory, "gpu_unused": kindMemory,
+	"sessions_behind": kindSessions, "cloud_forbidden": kindSessions, "offline_leak": kindSessions, "sessions_crowded": kindSessions, "queue_long": kindSessions, "two_models": kindSessions,
 }
 
 // offers are what can be done about a warning at once.
-func offers(code string) []Offer {
+func offers(code string) []offer {
 	switch code {
 	case "runner_down", "runner_failed":
-		return []Offer{{words.T("Start it"), Action{Do: ControlRunner, Want: service.StartRunner}}, {words.T("Open its log"), Action{Do: OpenRunnerLog}}}
+		return []offer{{words.T("Start it"), action{Do: controlRunner, Want: service.StartRunner}}, {words.T("Open its log"), action{Do: openRunnerLog}}}
 	case "drift":
-		return []Offer{{words.T("Back to cloud"), Action{Do: SwitchTo, Route: claude.Cloud}}}
+		return []offer{{words.T("Back to cloud"), action{Do: switchTo, Route: claude.Cloud}}}
 	}
 	return nil
 }
