@@ -54,12 +54,12 @@ func modelsText(all []service.Model, now time.Time) string {
 	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(w, "MODEL\tSIZE\tQUANTIZATION\tCONTEXT\tGPU\tIN MEMORY\tTOOLS\tLAST USED")
 	for _, m := range all {
-		memory := ""
+		held := ""
 		switch {
 		case m.InUse:
-			memory = "answering"
+			held = "answering"
 		case m.Loaded:
-			memory = "loaded"
+			held = "loaded"
 		}
 		tools := ""
 		if m.Tools != nil {
@@ -69,7 +69,7 @@ func modelsText(all []service.Model, now time.Time) string {
 		if !m.Used.IsZero() {
 			used = service.Since(m.Used, now)
 		}
-		fmt.Fprintln(w, strings.Join([]string{runner.Short(m.Tag), service.Size(m.Size), m.Quantization, service.Tokens(m.Context), fitWord(m.Fit), memory, tools, used}, "\t"))
+		fmt.Fprintln(w, strings.Join([]string{runner.Short(m.Tag), service.Size(m.Size), m.Quantization, service.Tokens(m.Context), fitWord(m.Fit), held, tools, used}, "\t"))
 	}
 	_ = w.Flush()
 	return trimLines(b.String())

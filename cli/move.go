@@ -136,14 +136,14 @@ func (c *commands) move(ctx context.Context, f *switchFlags, route claude.Route,
 		}
 		return err
 	}
-	state := yard.Look(ctx)
+	current := yard.Look(ctx)
 	if c.json {
 		err = c.print(struct {
 			service.Result
 			Warnings []service.Warning `json:"warnings"`
-		}{result, state.Warnings})
+		}{result, current.Warnings})
 	} else {
-		_, err = io.WriteString(c.Stdout, switchText(result, state, c.Home))
+		_, err = io.WriteString(c.Stdout, switchText(result, current, c.Home))
 	}
 	if err != nil {
 		return err

@@ -483,8 +483,8 @@ func TestNotices(t *testing.T) {
 		return service.State{Sessions: []service.Session{{SessionID: "s1", CWD: "/home/me/shop"}},
 			Gateway: service.Gateway{Snapshot: gateway.Snapshot{Sessions: []gateway.Session{{ID: "s1", ContextUsedPct: used, Context: 65536, NearlyFull: told}}}}}
 	}
-	pulled := func(state service.PullState, updated bool) service.State {
-		return service.State{Pulls: []service.Pull{{Ref: "ai/x:latest", State: state, Updated: updated, N: 7}}}
+	pulled := func(current service.PullState, updated bool) service.State {
+		return service.State{Pulls: []service.Pull{{Ref: "ai/x:latest", State: current, Updated: updated, N: 7}}}
 	}
 	left := func(text string) service.State {
 		return service.State{Warnings: []service.Warning{{Code: "sessions_behind", Text: text}}}
