@@ -92,7 +92,7 @@ func goBuild(ctx context.Context, dir, output, pkg string, flags ...string) erro
 
 // Root is the repository's folder.
 func Root() (string, error) {
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "switchyard").Output()
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/switchyard-app/switchyard").Output()
 	if err != nil {
 		return "", fmt.Errorf("finding the repository (run this inside it): %w", err)
 	}
