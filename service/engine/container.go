@@ -65,7 +65,7 @@ func (c *containerEngine) Look(ctx context.Context) Seen {
 	c.docker.heard()
 	if found == nil {
 		return Seen{State: Absent, Controlled: true, Meant: c.meant, Why: c.how, URL: c.last.URL,
-			Problem: &Error{Code: NotInstalled, Why: "Model Runner is not installed in Docker", Remedy: "install it: switchyard runner install"}}
+			Problem: notInstalled()}
 	}
 	seen := seenContainer(*found)
 	if seen.State == Stopped || seen.State == Ending {
@@ -74,6 +74,10 @@ func (c *containerEngine) Look(ctx context.Context) Seen {
 	}
 	c.id, c.last = found.ID, seen
 	return seen
+}
+
+func notInstalled() *Error {
+	return &Error{Code: NotInstalled, Why: "Model Runner is not installed in Docker", Remedy: "install it: switchyard runner install"}
 }
 
 // find inspects Model Runner's container; nil when there is none.
@@ -198,7 +202,7 @@ func (c *containerEngine) must(ctx context.Context) (*client.Client, *container.
 		return nil, nil, c.docker.problem(err)
 	}
 	if found == nil {
-		return nil, nil, &Error{Code: NotInstalled, Why: "Model Runner is not installed in Docker", Remedy: "install it: switchyard runner install"}
+		return nil, nil, notInstalled()
 	}
 	api, err := c.docker.api()
 	return api, found, err

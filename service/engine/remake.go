@@ -43,38 +43,41 @@ func (c *containerEngine) remake(ctx context.Context, old *container.InspectResp
 	if err := api.ContainerRename(ctx, old.ID, aside); err != nil {
 		return c.failed("Model Runner's container cannot be set aside", err)
 	}
-	// From here on there is a way back, also when the caller has left.
-	back := func() {
+	progress("starting the new container")
+	if err := c.replace(ctx, api, old, &config, &host, name); err != nil {
+		// The way back is open also when the caller has left.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
 		_ = api.ContainerRename(ctx, old.ID, name)
 		if old.State.Running {
 			_ = api.ContainerStart(ctx, old.ID, container.StartOptions{})
 		}
-	}
-	progress("starting the new container")
-	first, others := networks(old)
-	made, err := api.ContainerCreate(ctx, &config, &host, first, nil, name)
-	if err != nil {
-		back()
-		return c.failed("the new container cannot be made", err)
-	}
-	for network, how := range others { // older Dockers take one at the creation
-		if err == nil {
-			err = api.NetworkConnect(ctx, network, made.ID, how)
-		}
-	}
-	if err != nil {
-		_ = api.ContainerRemove(context.WithoutCancel(ctx), made.ID, container.RemoveOptions{Force: true})
-		back()
-		return c.failed("the new container cannot be connected to its networks", err)
-	}
-	if err := api.ContainerStart(ctx, made.ID, container.StartOptions{}); err != nil {
-		_ = api.ContainerRemove(context.WithoutCancel(ctx), made.ID, container.RemoveOptions{Force: true})
-		back()
-		return c.starting(err, &container.InspectResponse{ContainerJSONBase: &container.ContainerJSONBase{HostConfig: &host}})
+		return err
 	}
 	_ = api.ContainerRemove(context.WithoutCancel(ctx), old.ID, container.RemoveOptions{Force: true})
+	return nil
+}
+
+// replace makes and starts the new container. When that fails, it leaves nothing of it.
+func (c *containerEngine) replace(ctx context.Context, api *client.Client, old *container.InspectResponse, config *container.Config, host *container.HostConfig, name string) error {
+	first, others := networks(old)
+	made, err := api.ContainerCreate(ctx, config, host, first, nil, name)
+	if err != nil {
+		return c.failed("the new container cannot be made", err)
+	}
+	discard := func() {
+		_ = api.ContainerRemove(context.WithoutCancel(ctx), made.ID, container.RemoveOptions{Force: true})
+	}
+	for network, how := range others { // older Dockers take one at the creation
+		if err := api.NetworkConnect(ctx, network, made.ID, how); err != nil {
+			discard()
+			return c.failed("the new container cannot be connected to its networks", err)
+		}
+	}
+	if err := api.ContainerStart(ctx, made.ID, container.StartOptions{}); err != nil {
+		discard()
+		return c.starting(err, &container.InspectResponse{ContainerJSONBase: &container.ContainerJSONBase{HostConfig: host}})
+	}
 	return nil
 }
 
