@@ -73,15 +73,15 @@ func gpuText(v service.VRAM) string {
 	}
 	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
 	for _, d := range v.Devices {
-		memory := "memory unknown"
+		held := "memory unknown"
 		if used := d.Used(); used >= 0 {
-			memory = fmt.Sprintf("%s of %s used, %s free", amount(used), service.Size(d.Total), amount(d.Free))
+			held = fmt.Sprintf("%s of %s used, %s free", amount(used), service.Size(d.Total), amount(d.Free))
 		}
 		kind := ""
 		if d.Unified {
 			kind = "shared with the machine"
 		}
-		fmt.Fprintf(w, "%s\t%s\n", d.Name, strings.Join(nonEmpty(memory, kind, d.Why), " · "))
+		fmt.Fprintf(w, "%s\t%s\n", d.Name, strings.Join(nonEmpty(held, kind, d.Why), " · "))
 	}
 	_ = w.Flush()
 	return b.String()

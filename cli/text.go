@@ -135,12 +135,12 @@ func switchText(r service.Result, s service.State, home string) string {
 }
 
 // explainText is what "explain" prints.
-func explainText(settings []claude.Setting, home string) string {
-	if len(settings) == 0 {
+func explainText(list []claude.Setting, home string) string {
+	if len(list) == 0 {
 		return "No layer sets anything: Claude Code talks to Anthropic's cloud as it comes.\n"
 	}
 	var b strings.Builder
-	for _, s := range settings {
+	for _, s := range list {
 		fmt.Fprintf(&b, "%s = %s\n    %s\n", s.Name, quoteEmpty(s.Value), place(s.Place, home))
 		for _, o := range s.Others {
 			fmt.Fprintf(&b, "    overrules %s in %s\n", quoteEmpty(o.Value), place(o, home))

@@ -240,7 +240,9 @@ func (d *Docker) command(verb string) string {
 // A daemon that is gone is not asked again and again: its socket's file tells that
 // it is back, or a look that gets through.
 func (d *Docker) watch(ctx context.Context, match filters.Args, each func(events.Message), changed func()) {
-	appeared := watchFile(ctx, d.socket())
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	appeared := watchFile(ctx, &watching, d.socket())
 	for ctx.Err() == nil {
 		if d.ping(ctx) == nil {
 			d.follow(ctx, match, each, changed)
@@ -316,7 +318,7 @@ func (d *Docker) heard() {
 }
 
 // watchFile tells when a file appears, until the context ends; never for no file.
-func watchFile(ctx context.Context, path string) <-chan struct{} {
+func watchFile(ctx context.Context, watching *sync.WaitGroup, path string) <-chan struct{} {
 	appeared := make(chan struct{}, 1)
 	if path == "" {
 		return appeared
@@ -332,7 +334,7 @@ func watchFile(ctx context.Context, path string) <-chan struct{} {
 		_ = notify.Close()
 		return appeared
 	}
-	go func() { // ends with the context
+	watching.Go(func() {
 		defer notify.Close()
 		for {
 			select {
@@ -349,6 +351,6 @@ func watchFile(ctx context.Context, path string) <-chan struct{} {
 			default:
 			}
 		}
-	}()
+	})
 	return appeared
 }
