@@ -15,6 +15,7 @@ import (
 	"github.com/switchyard-app/switchyard/gpu"
 	"github.com/switchyard-app/switchyard/service"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 func (c *commands) models() *cobra.Command {
@@ -46,7 +47,7 @@ func modelsText(all []service.Model, now time.Time) string {
 		var b strings.Builder
 		b.WriteString("No models yet. These can drive Claude Code:\n")
 		for _, s := range assets.Suggestions() {
-			fmt.Fprintf(&b, "  switchyard pull %-22s %s, %s, context %s\n", s.Ref, s.About, service.Size(s.Size), service.Tokens(s.Context))
+			fmt.Fprintf(&b, "  switchyard pull %-22s %s, %s, context %s\n", s.Ref, s.About, words.Size(s.Size), words.Tokens(s.Context))
 		}
 		return b.String()
 	}
@@ -67,9 +68,9 @@ func modelsText(all []service.Model, now time.Time) string {
 		}
 		used := ""
 		if !m.Used.IsZero() {
-			used = service.Since(m.Used, now)
+			used = words.Since(m.Used, now)
 		}
-		fmt.Fprintln(w, strings.Join([]string{runner.Short(m.Tag), service.Size(m.Size), m.Quantization, service.Tokens(m.Context), fitWord(m.Fit), held, tools, used}, "\t"))
+		fmt.Fprintln(w, strings.Join([]string{runner.Short(m.Tag), words.Size(m.Size), m.Quantization, words.Tokens(m.Context), fitWord(m.Fit), held, tools, used}, "\t"))
 	}
 	_ = w.Flush()
 	return trimLines(b.String())
@@ -120,7 +121,7 @@ func (c *commands) unload() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			text := service.Count(n, "model was", "models were") + " unloaded."
+			text := words.Count(n, "model was", "models were") + " unloaded."
 			if n == 0 {
 				text = "Nothing was unloaded: it is not in memory, or answers just now."
 			}
@@ -143,7 +144,7 @@ func (c *commands) rm() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(c.Stdout, "%s is removed; %s freed.\n", runner.Short(tag), cmp.Or(service.Size(freed), "nothing"))
+			_, err = fmt.Fprintf(c.Stdout, "%s is removed; %s freed.\n", runner.Short(tag), cmp.Or(words.Size(freed), "nothing"))
 			return err
 		},
 	}
@@ -193,7 +194,7 @@ restarts.`,
 				}
 			}
 			if !c.json {
-				fmt.Fprintf(c.Stdout, "%s is loaded with %s tokens from now on.\n", runner.Short(tag), service.Tokens(tokens))
+				fmt.Fprintf(c.Stdout, "%s is loaded with %s tokens from now on.\n", runner.Short(tag), words.Tokens(tokens))
 			}
 			if !current {
 				if c.json {
@@ -213,7 +214,7 @@ func contextText(tokens int) string {
 	if tokens == 0 {
 		return ""
 	}
-	return "context " + service.Tokens(tokens)
+	return "context " + words.Tokens(tokens)
 }
 
 // exactlyOne takes one argument of a kind.

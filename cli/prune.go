@@ -12,6 +12,7 @@ import (
 
 	"github.com/switchyard-app/switchyard/service"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 func (c *commands) prune() *cobra.Command {
@@ -43,13 +44,13 @@ one and those in memory stay.`,
 				return err
 			}
 			for _, m := range unused {
-				fmt.Fprintf(c.Stdout, "%s  %s\n", runner.Short(m.Tag), service.Size(m.Size))
+				fmt.Fprintf(c.Stdout, "%s  %s\n", runner.Short(m.Tag), words.Size(m.Size))
 			}
 			if dry {
 				return nil
 			}
 			if !yes {
-				fmt.Fprintf(c.Stderr, "Remove %s? [y/N] ", service.Count(len(unused), "model", "models"))
+				fmt.Fprintf(c.Stderr, "Remove %s? [y/N] ", words.Count(len(unused), "model", "models"))
 				answer := bufio.NewScanner(c.Stdin)
 				if !answer.Scan() || !strings.HasPrefix(strings.ToLower(strings.TrimSpace(answer.Text())), "y") {
 					return nil
@@ -63,7 +64,7 @@ one and those in memory stay.`,
 				}
 				freed += n
 			}
-			_, err = fmt.Fprintf(c.Stdout, "Removed %s, freed %s.\n", service.Count(len(unused), "model", "models"), cmp.Or(service.Size(freed), "nothing (other tags share them)"))
+			_, err = fmt.Fprintf(c.Stdout, "Removed %s, freed %s.\n", words.Count(len(unused), "model", "models"), cmp.Or(words.Size(freed), "nothing (other tags share them)"))
 			return err
 		},
 	}

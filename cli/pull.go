@@ -9,6 +9,7 @@ import (
 
 	"github.com/switchyard-app/switchyard/service"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 func (c *commands) pull() *cobra.Command {
@@ -28,7 +29,7 @@ func (c *commands) pull() *cobra.Command {
 			if c.json {
 				return c.print(last)
 			}
-			parts := nonEmpty(service.Size(last.Size), contextText(last.Context))
+			parts := nonEmpty(words.Size(last.Size), contextText(last.Context))
 			_, err = fmt.Fprintf(c.Stdout, "%s is here: %s. Use it: switchyard local %s\n", last.Ref, strings.Join(parts, ", "), last.Ref)
 			return err
 		},
@@ -81,7 +82,7 @@ func (c *commands) pullProgress() (show func(service.Pull), clear func()) {
 		case p.State == service.Waiting:
 			line = p.Ref + ": " + p.Why + "; " + p.Remedy
 		case p.State == service.Pulling && p.Total > 0:
-			line = fmt.Sprintf("%s: %d %% of %s", p.Ref, 10*(10*p.Done/p.Total), service.Size(p.Total))
+			line = fmt.Sprintf("%s: %d %% of %s", p.Ref, 10*(10*p.Done/p.Total), words.Size(p.Total))
 		case p.State != service.Queued:
 			return
 		}
@@ -109,13 +110,13 @@ func pullBar(p service.Pull) string {
 		return line + "  …"
 	}
 	full := int(width * p.Done / p.Total)
-	total, unit, _ := strings.Cut(service.Size(p.Total), " ")
+	total, unit, _ := strings.Cut(words.Size(p.Total), " ")
 	line += fmt.Sprintf("  %s%s %3d %%  %s of %s %s", strings.Repeat("█", full), strings.Repeat("░", width-full), 100*p.Done/p.Total, inUnit(p.Done, unit), total, unit)
 	if p.Rate > 0 {
-		line += "  " + service.Size(int64(p.Rate)) + "/s"
+		line += "  " + words.Size(int64(p.Rate)) + "/s"
 	}
 	if p.Left > 0 {
-		line += "  " + service.Duration(p.Left) + " left"
+		line += "  " + words.Duration(p.Left) + " left"
 	}
 	return line
 }

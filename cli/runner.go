@@ -11,6 +11,7 @@ import (
 
 	"github.com/switchyard-app/switchyard/service"
 	"github.com/switchyard-app/switchyard/service/engine"
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 func (c *commands) runner() *cobra.Command {
@@ -165,7 +166,7 @@ func runnerParts(r service.Runner, now time.Time) []string {
 	case r.ByPerson:
 		current = "stopped by you"
 	case r.State == service.Running && !r.Since.IsZero():
-		current = "running since " + service.Since(r.Since, now)
+		current = "running since " + words.Since(r.Since, now)
 	case r.State == service.Absent:
 		current = "not found"
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/switchyard-app/switchyard/service"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 func (c *commands) sessions() *cobra.Command {
@@ -48,7 +49,7 @@ func sessionsText(list []service.Session, home string, now time.Time) string {
 	for _, s := range list {
 		since, context := "", ""
 		if !s.Started.IsZero() {
-			since = service.Since(s.Started, now)
+			since = words.Since(s.Started, now)
 		}
 		if s.ContextUsedPct > 0 {
 			context = fmt.Sprintf("%.0f %%", s.ContextUsedPct)

@@ -94,7 +94,7 @@ func (d *doctor) cures(r *DepartureRequest) {
 		if name == "" {
 			return
 		}
-		d.add(Finding{Code: "proof_context", Severity: Bad, Text: "the context is too small: " + proof.Proof.Detail, Remedy: "repackage it", Command: "switchyard context " + name + " " + Tokens(tokens),
+		d.add(Finding{Code: "proof_context", Severity: Bad, Text: "the context is too small: " + proof.Proof.Detail, Remedy: "repackage it", Command: "switchyard context " + name + " " + words.Tokens(tokens),
 			fix: func(ctx context.Context) error {
 				made, _, err := d.y.Resize(ctx, name, tokens)
 				if err == nil && r.Model == "" && d.y.Config.Model == "" {
@@ -182,7 +182,7 @@ func (d *doctor) login(now time.Time) {
 	if at.After(now.Add(flight)) {
 		return
 	}
-	text := "Claude Code's login ends " + Since(at, now)
+	text := "Claude Code's login ends " + words.Since(at, now)
 	if at.Before(now) {
 		text = "Claude Code's login has expired"
 	}
@@ -250,7 +250,7 @@ func (d *doctor) older(ctx context.Context) {
 		}
 	}
 	if len(names) > 0 {
-		d.add(Finding{Code: "sessions_before", Severity: Poor, Text: Count(len(names), "session", "sessions") + " did not begin in the offline route and may look outwards: " + some(names),
+		d.add(Finding{Code: "sessions_before", Severity: Poor, Text: words.Count(len(names), "session", "sessions") + " did not begin in the offline route and may look outwards: " + words.Some(names),
 			Remedy: "after the switch end them and start them anew (claude --continue)"})
 	}
 }

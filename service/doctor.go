@@ -19,6 +19,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/claude"
 	"github.com/switchyard-app/switchyard/service/engine"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 // Severity is how bad a finding is.
@@ -184,9 +185,9 @@ func (d *doctor) down(ctx context.Context, f found, r Runner) {
 		}
 	}
 	if f.seen.Controlled {
-		verb := start
+		verb := StartRunner
 		if f.seen.State == engine.Running {
-			verb = restart
+			verb = RestartRunner
 		}
 		finding.Remedy, finding.Command = string(verb)+" it", "switchyard runner "+string(verb)
 		finding.fix = func(ctx context.Context) error { return d.y.Control(ctx, verb) }
@@ -263,7 +264,7 @@ func (d *doctor) disk(ctx context.Context) {
 		}
 		if key := fmt.Sprint(usage.Total, usage.Free); !said[key] {
 			said[key] = true
-			d.add(Finding{Code: "disk_low", Severity: Poor, Text: fmt.Sprintf("only %s are free at %s: a model needs more", Size(int64(usage.Free)), dir),
+			d.add(Finding{Code: "disk_low", Severity: Poor, Text: fmt.Sprintf("only %s are free at %s: a model needs more", words.Size(int64(usage.Free)), dir),
 				Remedy: "remove models that nobody uses", Command: "switchyard models prune"})
 		}
 	}

@@ -82,7 +82,7 @@ func left(s State) condition {
 	case len(names) == 1:
 		w.Text = words.T("the session in %s did not follow: %s", names[0], first.Reason)
 	case len(names) > 1:
-		w.Text = words.T("%d sessions did not follow: %s", len(names), some(names))
+		w.Text = words.T("%d sessions did not follow: %s", len(names), words.Some(names))
 		w.Remedy = words.T("switchyard sessions says of each why, and what to do")
 	}
 	return condition{episode: "behind", warning: w, reached: len(names) > 0}
@@ -105,7 +105,7 @@ func forbidden(s State) condition {
 	case len(names) == 1:
 		w.Text = words.T("the session in %s is in the cloud, which is forbidden there", names[0])
 	case len(names) > 1:
-		w.Text = words.T("%d sessions are in the cloud, which is forbidden there: %s", len(names), some(names))
+		w.Text = words.T("%d sessions are in the cloud, which is forbidden there: %s", len(names), words.Some(names))
 	}
 	return condition{episode: "forbidden", warning: w, reached: len(names) > 0}
 }
@@ -143,7 +143,7 @@ func crowd(s State, load gateway.Load, now time.Time) condition {
 	name := runner.Short(load.Model)
 	remedy := words.T("end some, or raise parallel in the configuration")
 	if load.Model == s.Model && s.Context > 0 && s.Context/runner.MinContext <= load.Slots {
-		remedy = words.T("end some, or take a larger context: switchyard context %s %s", name, Tokens(n*runner.MinContext))
+		remedy = words.T("end some, or take a larger context: switchyard context %s %s", name, words.Tokens(n*runner.MinContext))
 	}
 	return condition{
 		episode: "crowded " + load.Model,
@@ -160,7 +160,7 @@ func wait(load gateway.Load, now time.Time) condition {
 	c := condition{
 		episode: "queue " + load.Model,
 		warning: Warning{Code: "queue_long", Remedy: words.T("end a session, or take a smaller model for the small jobs"),
-			Text: words.T("%s for %s, the first for more than %d s", Count(load.Waiting, "request waits", "requests wait"), runner.Short(load.Model), int(longWait.Seconds()))},
+			Text: words.T("%s for %s, the first for more than %d s", words.Count(load.Waiting, "request waits", "requests wait"), runner.Short(load.Model), int(longWait.Seconds()))},
 		held: load.Waiting > 0,
 	}
 	if load.Waiting == 0 {
@@ -181,7 +181,7 @@ func full(s State, one Session) condition {
 	}
 	g := s.Gateway.Sessions[i]
 	return condition{episode: "full " + one.SessionID, reached: true, warning: Warning{Code: "context_full", Remedy: words.T("/compact in it, or begin a new one"),
-		Text: words.T("the session in %s uses %.0f %% of its %s tokens", one.Place(), g.ContextUsedPct, Tokens(g.Context))}}
+		Text: words.T("the session in %s uses %.0f %% of its %s tokens", one.Place(), g.ContextUsedPct, words.Tokens(g.Context))}}
 }
 
 // twoModels are sessions that need different models, which are not in memory together.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/wake"
 )
 
 // What a supervisor that ends in order tells its guard: to end too, or to serve the
@@ -63,7 +64,7 @@ func (g *guard) want(inUse bool) {
 	g.mu.Lock()
 	g.inUse = inUse
 	g.mu.Unlock()
-	wish(g.wake)
+	wake.Notify(g.wake)
 }
 
 // soon starts the guard without waiting for it.
@@ -71,7 +72,7 @@ func (g *guard) soon() (up <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.expected = time.Now().Add(guardExpect)
-	wish(g.wake)
+	wake.Notify(g.wake)
 	return g.up
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/engine"
 	"github.com/switchyard-app/switchyard/service/gateway"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/wake"
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
@@ -81,16 +82,16 @@ type runnerReport struct {
 
 // ask is a wish for the runner.
 type ask struct {
-	do      verb // nothing: that it answers
-	person  bool // not merely a request
-	settled bool // it was done
+	do      Control // nothing: that it answers
+	person  bool    // not merely a request
+	settled bool    // it was done
 	ctx     context.Context
 	done    chan error
 }
 
 // effort is what is being done with the runner.
 type effort struct {
-	verb  verb // nothing: an engine is being tried
+	do    Control // nothing: an engine is being tried
 	doing string
 	model string
 	end   context.CancelFunc
@@ -133,7 +134,7 @@ func (k *keeper) act(acts bool) {
 }
 
 // wish asks for a look, without waiting for it.
-func (k *keeper) wish() { wish(k.wishes) }
+func (k *keeper) wish() { wake.Notify(k.wishes) }
 
 // want tells what Claude Code needs from now on.
 func (k *keeper) want(w wants) {
@@ -167,7 +168,7 @@ func (k *keeper) serve(model string, why gateway.Reason) {
 }
 
 // do asks for something and waits until it is done.
-func (k *keeper) do(ctx context.Context, v verb, person bool) error {
+func (k *keeper) do(ctx context.Context, v Control, person bool) error {
 	a := ask{do: v, person: person, ctx: ctx, done: make(chan error, 1)}
 	select {
 	case k.asks <- a:
@@ -306,7 +307,7 @@ func (k *keeper) took(ctx context.Context, l look) {
 	before, changed := k.last, !k.known || !reflect.DeepEqual(describeLook(k.last), describeLook(l))
 	k.last, k.known = l, true
 	k.looks++
-	k.care.see(now, l, k.effort != nil && k.effort.verb != nothing)
+	k.care.see(now, l, k.effort != nil && k.effort.do != nothing)
 	if before.seen.Run != l.seen.Run || l.api.err != nil {
 		k.version = ""
 	}
@@ -379,7 +380,7 @@ func (k *keeper) rewatch(ctx context.Context, e engine.Engine) {
 	var watching context.Context
 	watching, k.unwatch = context.WithCancel(ctx)
 	k.watched = e
-	k.watches.Go(func() { e.Watch(watching, func() { wish(k.changed) }) })
+	k.watches.Go(func() { e.Watch(watching, func() { wake.Notify(k.changed) }) })
 }
 
 // asked takes a wish.
@@ -404,7 +405,7 @@ func (k *keeper) asked(ctx context.Context, a ask) {
 	case a.do == nothing && k.care.gaveUp:
 		refuse(Failed, k.reason, k.remedy)
 		return
-	case a.do == stop:
+	case a.do == StopRunner:
 		k.care.stopped = true
 		k.options.yard.rememberStop(true)
 	case a.do != nothing:
@@ -416,7 +417,7 @@ func (k *keeper) asked(ctx context.Context, a ask) {
 	} else {
 		k.reason, k.remedy, k.stuck = "", "", false
 	}
-	if k.effort != nil && a.do != nothing && a.do != k.effort.verb {
+	if k.effort != nil && a.do != nothing && a.do != k.effort.do {
 		k.effort.left = true
 		k.effort.end()
 	}
@@ -442,7 +443,7 @@ func (k *keeper) decide(ctx context.Context) time.Duration {
 			k.giveUp(ctx, "")
 		}
 		do, at := k.care.decide(now, k.last)
-		if do == start && k.care.lost || do == restart {
+		if do == StartRunner && k.care.lost || do == RestartRunner {
 			if k.care.crash(now); k.care.gaveUp {
 				do = nothing
 				k.giveUp(ctx, "")
@@ -456,16 +457,16 @@ func (k *keeper) decide(ctx context.Context) time.Duration {
 			return max(at.Sub(now), 0)
 		}
 	}
-	if k.effort != nil && k.effort.verb != nothing || !k.wanted.route && len(k.waiting) == 0 {
+	if k.effort != nil && k.effort.do != nothing || !k.wanted.route && len(k.waiting) == 0 {
 		return never // the effort looks itself; and in the cloud nothing depends on the runner: it is left alone
 	}
 	return k.pause
 }
 
 // begin starts an effort.
-func (k *keeper) begin(ctx context.Context, v verb) {
+func (k *keeper) begin(ctx context.Context, v Control) {
 	one, end := context.WithTimeout(ctx, effortTime)
-	o := &effort{verb: v, doing: doingRunner[v], end: end}
+	o := &effort{do: v, doing: doingRunner[v], end: end}
 	k.effort, k.pause = o, startWatch
 	k.care.expect()
 	e := k.watched
@@ -474,23 +475,23 @@ func (k *keeper) begin(ctx context.Context, v verb) {
 		defer end()
 		var err error
 		switch v {
-		case start:
+		case StartRunner:
 			err = e.Start(one)
-		case restart:
+		case RestartRunner:
 			err = e.Restart(one)
-		case stop:
+		case StopRunner:
 			err = e.Stop(one)
 		}
-		if err == nil && v != stop {
+		if err == nil && v != StopRunner {
 			err = untilHealthy(one, e)
 		}
 		k.done <- outcome{o, k.options.yard.wordEngine(v, err)}
 	}()
 }
 
-var gerund = map[verb]string{start: "starting Model Runner", restart: "restarting Model Runner", stop: "stopping Model Runner"}
+var gerund = map[Control]string{StartRunner: "starting Model Runner", RestartRunner: "restarting Model Runner", StopRunner: "stopping Model Runner"}
 
-var doingRunner = map[verb]string{start: words.Key("starting…"), restart: words.Key("restarting…"), stop: words.Key("stopping…")}
+var doingRunner = map[Control]string{StartRunner: words.Key("starting…"), RestartRunner: words.Key("restarting…"), StopRunner: words.Key("stopping…")}
 
 // untilHealthy waits until a runner that was started answers. Nothing announces that.
 func untilHealthy(ctx context.Context, e engine.Engine) error {
@@ -524,19 +525,19 @@ func (k *keeper) ended(ctx context.Context, o outcome) {
 		return
 	}
 	switch {
-	case o.verb == nothing:
+	case o.do == nothing:
 		k.tried(ctx, o)
 		return
 	case o.left:
-		o.err = &Error{Kind: Failed, What: gerund[o.verb], Why: "something else was asked for meanwhile", Remedy: "ask again"}
+		o.err = &Error{Kind: Failed, What: gerund[o.do], Why: "something else was asked for meanwhile", Remedy: "ask again"}
 	}
 	var rest []ask
 	for _, a := range k.waiting {
 		switch {
-		case o.err != nil && (a.do == o.verb || a.do == nothing):
+		case o.err != nil && (a.do == o.do || a.do == nothing):
 			a.done <- o.err
 			continue
-		case a.do == o.verb:
+		case a.do == o.do:
 			a.do, a.settled = nothing, true // told after the next look, when the State shows it
 		}
 		rest = append(rest, a)
@@ -547,8 +548,8 @@ func (k *keeper) ended(ctx context.Context, o outcome) {
 	switch {
 	case o.left:
 	case o.err != nil:
-		k.options.log.Warn("runner", "do", o.verb, "error", o.err)
-		if k.stuck = needsPerson(o.err); o.verb != stop && !k.stuck {
+		k.options.log.Warn("runner", "do", o.do, "error", o.err)
+		if k.stuck = needsPerson(o.err); o.do != StopRunner && !k.stuck {
 			k.care.crash(now)
 		}
 		k.care.delay(now)
@@ -556,7 +557,7 @@ func (k *keeper) ended(ctx context.Context, o outcome) {
 		if k.care.gaveUp {
 			k.giveUp(ctx, k.reason)
 		}
-	case o.verb != stop:
+	case o.do != StopRunner:
 		k.reason, k.remedy = "", ""
 		k.tryNext = k.wanted.route
 	}
@@ -693,7 +694,7 @@ func (k *keeper) tried(ctx context.Context, o outcome) {
 	case errors.As(o.err, &uncured) && k.last.seen.Controlled && k.care.allowed:
 		k.options.log.Warn("a dead engine: restarting Model Runner", "model", o.model, "error", o.err)
 		k.cured[o.model] = time.Now()
-		k.begin(ctx, restart)
+		k.begin(ctx, RestartRunner)
 	case runner.Crashed(o.err) || runner.OutOfMemory(o.err):
 		k.reason = "it lists its models, but " + runner.Short(o.model) + " does not answer: " + reason(o.err)
 		k.remedy = "choose another model, or restart it: switchyard runner restart"
@@ -742,10 +743,10 @@ func (k *keeper) tell(ctx context.Context) {
 	r.Restarts = k.care.restarts(now)
 	r.ByPerson = r.State == Stopped && k.care.stopped
 	switch {
-	case k.effort != nil && k.effort.verb != nothing:
-		if r.State != Running || k.effort.verb != start {
+	case k.effort != nil && k.effort.do != nothing:
+		if r.State != Running || k.effort.do != StartRunner {
 			r.State, r.Doing, r.Reason, r.Remedy = Starting, k.effort.doing, "", ""
-			if k.effort.verb == stop {
+			if k.effort.do == StopRunner {
 				r.State = Stopped
 			}
 		}

@@ -341,7 +341,7 @@ func room(ctx context.Context, client *runner.Client, ref string, done int64, st
 	}
 	free, ok := freeAt(store)
 	if need := m.Size - done + reserve; ok && int64(free) < need {
-		return &runner.PullError{Ref: ref, Why: fmt.Sprintf("it needs %s, and %s are free", Size(m.Size), Size(int64(free))),
+		return &runner.PullError{Ref: ref, Why: fmt.Sprintf("it needs %s, and %s are free", words.Size(m.Size), words.Size(int64(free))),
 			Remedy: "make room (switchyard models prune), and pull it again"}
 	}
 	return nil
@@ -447,10 +447,10 @@ func (p Pull) Text() string {
 	case p.Total > 0:
 		parts = append(parts, fmt.Sprintf("%d %%", 100*p.Done/p.Total))
 	case p.Done > 0:
-		parts = append(parts, Size(p.Done))
+		parts = append(parts, words.Size(p.Done))
 	}
 	if p.Left > 0 {
-		parts = append(parts, words.T("%s left", Duration(p.Left)))
+		parts = append(parts, words.T("%s left", words.Duration(p.Left)))
 	}
 	return strings.Join(parts, "  ")
 }

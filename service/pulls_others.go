@@ -13,6 +13,7 @@ import (
 
 	"github.com/switchyard-app/switchyard/service/engine"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/wake"
 )
 
 // begun finds the line that announces a pull in the runner's log (docker/model-runner
@@ -151,7 +152,7 @@ func watchStore(ctx context.Context, home string, f found) <-chan struct{} {
 					continue
 				}
 			}
-			wish(changed)
+			wake.Notify(changed)
 		}
 	}()
 	return changed

@@ -15,15 +15,6 @@ import (
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
-// Control is what a person may want of the runner.
-type Control = verb
-
-const (
-	StartRunner   Control = start
-	StopRunner    Control = stop
-	RestartRunner Control = restart
-)
-
 // Control starts, stops or restarts the runner for a person, and returns when it
 // answers, or has stopped. The error is an *Error.
 func (s *Supervisor) Control(ctx context.Context, c Control) error {
@@ -48,16 +39,16 @@ func (y *Yard) Control(ctx context.Context, c Control) error {
 	ctx, cancel := context.WithTimeout(ctx, effortTime)
 	defer cancel()
 	switch c {
-	case start:
+	case StartRunner:
 		err = e.Start(ctx)
-	case restart:
+	case RestartRunner:
 		err = e.Restart(ctx)
-	case stop:
+	case StopRunner:
 		err = e.Stop(ctx)
 	}
 	if err == nil {
-		y.rememberStop(c == stop)
-		if c != stop {
+		y.rememberStop(c == StopRunner)
+		if c != StopRunner {
 			err = untilHealthy(ctx, e)
 		}
 	}
@@ -71,7 +62,7 @@ func (y *Yard) bringUp(ctx context.Context, f found, progress Progress) (found, 
 		return f, nil
 	}
 	if p := f.seen.Problem; p != nil && (p.Code == engine.NoLlamaServer || p.Code == engine.NoProgram) {
-		return f, engineError(gerund[start], p)
+		return f, engineError(gerund[StartRunner], p)
 	}
 	if progress.Begin != nil {
 		progress.Begin("start_runner")
@@ -81,7 +72,7 @@ func (y *Yard) bringUp(ctx context.Context, f found, progress Progress) (found, 
 	case y.Here != nil:
 		err = y.Here.BringUp(ctx)
 	default:
-		err = y.Control(ctx, start)
+		err = y.Control(ctx, StartRunner)
 	}
 	if err != nil {
 		return f, err

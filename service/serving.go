@@ -14,6 +14,7 @@ import (
 
 	"github.com/switchyard-app/switchyard/service/claude"
 	"github.com/switchyard-app/switchyard/service/gateway"
+	"github.com/switchyard-app/switchyard/service/wake"
 )
 
 // Serve makes Run serve the gateway too. Without it a supervisor only looks.
@@ -79,7 +80,7 @@ func openDoor(ctx context.Context, options doorOptions) (_ *door, err error) {
 	v.tokens = []string{token}
 	v.gateway = gateway.New(gateway.Options{
 		Tokens: v.accepted, Upstream: v.upstream, Model: v.model, Revive: v.revive,
-		Parallel: options.yard.Config.Parallel, Changed: func() { wish(v.changed) }, Served: v.served,
+		Parallel: options.yard.Config.Parallel, Changed: func() { wake.Notify(v.changed) }, Served: v.served,
 	})
 	relieved := false
 	if v.listeners = options.Listeners; !options.IsGuard {
@@ -377,7 +378,7 @@ func (s *Supervisor) doorOptions(yield func()) doorOptions {
 		ended:  s.keeper.serve,
 		used:   func(id string) { s.yard.learn(id, func(l *learned) { l.Used = time.Now() }) },
 		report: func(ctx context.Context, g Gateway) { s.fact(ctx, func(k *known) { k.gateway = g }) },
-		look:   func() { wish(s.lookFiles) },
+		look:   func() { wake.Notify(s.lookFiles) },
 		yield:  yield,
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/engine"
 	"github.com/switchyard-app/switchyard/service/release"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/wake"
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
@@ -150,7 +151,7 @@ func NewSupervisor(y *Yard, log *slog.Logger) *Supervisor {
 	}
 	s.keeper = newKeeper(keeperOptions{
 		yard: s.yard, log: log, busy: s.answering, looked: s.looked, report: s.runnerReporter(), shown: s.shown,
-		moved: func() { wish(s.lookFiles) },
+		moved: func() { wake.Notify(s.lookFiles) },
 	})
 	s.puller = newPuller(pullOptions{
 		yard: s.yard, log: log,
@@ -262,16 +263,9 @@ func (s *Supervisor) Subscribe() <-chan State {
 
 // Refresh asks for a new look at everything, without waiting for it.
 func (s *Supervisor) Refresh() {
-	wish(s.lookFiles)
+	wake.Notify(s.lookFiles)
 	s.keeper.wish()
-	wish(s.lookVRAM)
-}
-
-func wish(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default: // one is waiting already
-	}
+	wake.Notify(s.lookVRAM)
 }
 
 // Switch moves Claude Code, and ends a switch that is still proving. It returns
@@ -297,7 +291,7 @@ func (s *Supervisor) Choose(ctx context.Context, tag string) error {
 		direct := len(now.Targets) > 0 && now.Targets[0].Way == claude.Direct // stays so
 		return s.Switch(ctx, Request{Route: now.Route, Model: tag, Direct: direct})
 	}
-	defer wish(s.lookFiles)
+	defer wake.Notify(s.lookFiles)
 	var err error = &Error{Kind: Refused, What: "choosing " + tag, Why: "the configuration says which model a switch takes", Remedy: `change "model" in ` + s.yard.Paths.Config}
 	if s.yard.Config.Model == "" {
 		err = s.yard.Choose(tag)
@@ -462,7 +456,7 @@ func (l *loop) follow(ctx context.Context) {
 	}
 	if next.needs() != l.state.needs() {
 		l.s.keeper.want(next.needs())
-		wish(l.s.lookVRAM)
+		wake.Notify(l.s.lookVRAM)
 	}
 	d := l.s.door.Load()
 	if d != nil {

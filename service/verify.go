@@ -15,6 +15,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/claude"
 	"github.com/switchyard-app/switchyard/service/engine"
 	"github.com/switchyard-app/switchyard/service/fence"
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 // VerifyRequest asks to watch one program.
@@ -206,7 +207,7 @@ func (v Verification) Text() string {
 		fmt.Fprintf(&b, "✗ %s\n", a)
 	}
 	fmt.Fprintf(&b, "%s, %s, in the %s route: %s, %s.\n", v.Program, (time.Duration(v.MS) * time.Millisecond).Round(100*time.Millisecond), v.Route,
-		Count(v.Lookups, "name looked up", "names looked up"), Count(v.Connections, "connection to another machine tried", "connections to other machines tried"))
+		words.Count(v.Lookups, "name looked up", "names looked up"), words.Count(v.Connections, "connection to another machine tried", "connections to other machines tried"))
 	for _, l := range v.Local {
 		who := ""
 		if l.Who != "" {
@@ -224,7 +225,7 @@ func (v Verification) Text() string {
 		fmt.Fprintf(&b, "It said: %s\n", firstLine(v.Said))
 	}
 	for _, s := range v.Sessions {
-		fmt.Fprintf(&b, "Session %s: %s, non-loopback attempts: %d\n", s.Session, Count(s.Requests, "request", "requests"), *s.Attempts)
+		fmt.Fprintf(&b, "Session %s: %s, non-loopback attempts: %d\n", s.Session, words.Count(s.Requests, "request", "requests"), *s.Attempts)
 	}
 	return b.String()
 }

@@ -162,7 +162,7 @@ func (l load) warning() (Warning, bool) {
 	if verdict != gpu.TooBig && verdict != gpu.Tight {
 		return Warning{}, false
 	}
-	about := []any{runner.Short(l.tag), Size(l.need.Total), Tokens(l.model.Context), Size(max(l.available, 1))}
+	about := []any{runner.Short(l.tag), words.Size(l.need.Total), words.Tokens(l.model.Context), words.Size(max(l.available, 1))}
 	code, text := "model_tight", words.T("%s is tight for the GPU: it needs about %s with a context of %s, and %s can be had", about...)
 	if verdict == gpu.TooBig {
 		code, text = "model_too_big", words.T("%s is too big for the GPU: it needs about %s with a context of %s, and %s can be had", about...)
@@ -173,11 +173,11 @@ func (l load) warning() (Warning, bool) {
 // remedy is what can be done about it.
 func (l load) remedy() string {
 	if l.largest >= runner.MinContext {
-		return words.T("a smaller context fits: switchyard context %s %s", runner.Short(l.tag), Tokens(l.largest))
+		return words.T("a smaller context fits: switchyard context %s %s", runner.Short(l.tag), words.Tokens(l.largest))
 	}
 	quantised := gpu.Setting{Context: l.model.Context, Parallel: l.model.Slots, KV: "q8_0"}
 	if l.model.Cache == "" && gpu.Judge(gpu.Needs(shape(l.model), quantised).Total, l.available) != gpu.TooBig {
-		return "a quantised cache fits: switchyard context " + runner.Short(l.tag) + " " + Tokens(l.model.Context) + " --kv q8_0"
+		return "a quantised cache fits: switchyard context " + runner.Short(l.tag) + " " + words.Tokens(l.model.Context) + " --kv q8_0"
 	}
 	return "choose a smaller model: switchyard models"
 }
@@ -188,7 +188,7 @@ func (l load) explain(err error) error {
 		return err
 	}
 	e := commandError("", err).(*Error)
-	e.Why += fmt.Sprintf(" (about %s with a context of %s; %s can be had)", Size(l.need.Total), Tokens(l.model.Context), Size(max(l.available, 1)))
+	e.Why += fmt.Sprintf(" (about %s with a context of %s; %s can be had)", words.Size(l.need.Total), words.Tokens(l.model.Context), words.Size(max(l.available, 1)))
 	e.Remedy = l.remedy()
 	return e
 }

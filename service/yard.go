@@ -189,7 +189,7 @@ func warnings(t claude.Target, s claude.Status) []Warning {
 		out = append(out, Warning{"settings_broken", words.T("%s: %s, so Claude Code ignores the file", s.Broken.Where(), s.Broken.Why), s.Broken.Remedy})
 	}
 	if len(s.Drift) > 0 {
-		out = append(out, Warning{"drift", words.T("%s: somebody changed %s after the switch", t.File, some(s.Drift)),
+		out = append(out, Warning{"drift", words.T("%s: somebody changed %s after the switch", t.File, words.Some(s.Drift)),
 			words.T("switch again to set it, or leave it: going back to cloud keeps the change")})
 	}
 	if s.Pinned != nil {
@@ -205,15 +205,6 @@ func warnings(t claude.Target, s claude.Status) []Warning {
 		}
 	}
 	return out
-}
-
-// some names the first few of a list.
-func some(names []string) string {
-	const few = 3
-	if len(names) <= few {
-		return strings.Join(names, ", ")
-	}
-	return words.T("%s and %d more", strings.Join(names[:few], ", "), len(names)-few)
 }
 
 // chosen is the model that a switch takes when none is named.

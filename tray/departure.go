@@ -17,7 +17,7 @@ func departureLine(d service.Departure) string {
 	case d.Ready && len(d.Findings) == 0:
 		return words.T("%s: ready", name)
 	case d.Ready:
-		return words.T("%s: ready, %s", name, service.Count(len(d.Findings), "thing to know", "things to know"))
+		return words.T("%s: ready, %s", name, words.Count(len(d.Findings), "thing to know", "things to know"))
 	}
 	return words.T("%s: not ready", name)
 }

@@ -24,7 +24,7 @@ func headline(s service.State) string {
 		parts = append(parts, runner.Short(s.Model))
 	}
 	if s.Context > 0 {
-		parts = append(parts, service.Tokens(s.Context))
+		parts = append(parts, words.Tokens(s.Context))
 	}
 	return short("● " + strings.Join(parts, " · "))
 }
@@ -42,20 +42,20 @@ func secondLine(s service.State) string {
 		waiting += t.Waiting
 	}
 	if waiting > 0 {
-		return words.T("settings are restored when %s", service.Count(waiting, "session ends", "sessions end"))
+		return words.T("settings are restored when %s", words.Count(waiting, "session ends", "sessions end"))
 	}
 	var parts []string
 	if line := gpuLine(s.VRAM); line != "" {
 		parts = append(parts, line)
 	}
 	if n := len(s.Sessions); n > 0 {
-		parts = append(parts, service.Count(n, "session", "sessions"))
+		parts = append(parts, words.Count(n, "session", "sessions"))
 	}
 	if s.Gateway.TokensPerS > 0 {
-		parts = append(parts, service.Speed(s.Gateway.TokensPerS))
+		parts = append(parts, words.Speed(s.Gateway.TokensPerS))
 	}
 	if s.Gateway.Waiting > 0 {
-		parts = append(parts, service.Count(s.Gateway.Waiting, "request waits", "requests wait"))
+		parts = append(parts, words.Count(s.Gateway.Waiting, "request waits", "requests wait"))
 	}
 	if len(parts) == 0 && s.Route != claude.Cloud {
 		return words.T("no sessions") // the row stays: an open menu does not grow when a request comes

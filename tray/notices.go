@@ -113,10 +113,10 @@ func pullNotice(p service.Pull) (n notice, ok bool) {
 		}
 		parts := []string{name}
 		if p.Size > 0 {
-			parts = append(parts, service.Size(p.Size))
+			parts = append(parts, words.Size(p.Size))
 		}
 		if p.Context > 0 {
-			parts = append(parts, words.T("context %s", service.Tokens(p.Context)))
+			parts = append(parts, words.T("context %s", words.Tokens(p.Context)))
 		}
 		if mark := fitMarks[p.Fit]; mark != "" {
 			parts = append(parts, words.T(mark))
@@ -142,5 +142,5 @@ func nearlyFull(s service.State, g gateway.Session) notice {
 		}
 	}
 	return notice{Title: words.T("A session's context is nearly full"), Text: words.T("%s uses %.0f %% of its %s.\n→ /compact in it, or begin a new one",
-		who, g.ContextUsedPct, strings.TrimSpace(words.T("%s tokens", service.Tokens(g.Context)))), Kind: kindSessions, Key: "full " + g.ID}
+		who, g.ContextUsedPct, strings.TrimSpace(words.T("%s tokens", words.Tokens(g.Context)))), Kind: kindSessions, Key: "full " + g.ID}
 }

@@ -31,10 +31,10 @@ func modelRows(s service.State) []menuRow {
 	for _, m := range s.Models {
 		parts := []string{runner.Short(m.Tag)}
 		if m.Size > 0 {
-			parts = append(parts, service.Size(m.Size))
+			parts = append(parts, words.Size(m.Size))
 		}
 		if m.Context > 0 {
-			parts = append(parts, service.Tokens(m.Context))
+			parts = append(parts, words.Tokens(m.Context))
 		}
 		if mark := fitMarks[m.Fit]; mark != "" && !m.Loaded {
 			parts = append(parts, words.T(mark))
@@ -58,7 +58,7 @@ func suggestionRows(s service.State) []menuRow {
 		tag := runner.Full(one.Ref)
 		there := slices.ContainsFunc(s.Models, func(m service.Model) bool { return m.Tag == tag }) ||
 			slices.ContainsFunc(activePulls(s), func(p service.Pull) bool { return runner.Full(p.Ref) == tag })
-		rows = append(rows, menuRow{Title: short(fmt.Sprintf("%s · %s · %s", one.Ref, service.Size(one.Size), words.T(one.About))), Disabled: there, Action: action{Do: pullModel, Model: one.Ref}})
+		rows = append(rows, menuRow{Title: short(fmt.Sprintf("%s · %s · %s", one.Ref, words.Size(one.Size), words.T(one.About))), Disabled: there, Action: action{Do: pullModel, Model: one.Ref}})
 	}
 	return append(rows, menuRow{Title: words.T("others at a terminal: switchyard pull MODEL"), Disabled: true})
 }
@@ -67,7 +67,7 @@ func contextLine(s service.State) string {
 	if s.Model == "" || s.Context == 0 {
 		return words.T("Context")
 	}
-	return words.T("Context: %s", service.Tokens(s.Context))
+	return words.T("Context: %s", words.Tokens(s.Context))
 }
 
 // contextRows are the sizes that the model in use bears, with what each needs.
@@ -79,9 +79,9 @@ func contextRows(s service.State) []menuRow {
 	var rows []menuRow
 	for _, size := range service.ContextSizes {
 		c, bears := judged[size]
-		parts := []string{service.Tokens(size)}
+		parts := []string{words.Tokens(size)}
 		if mark := fitMarks[c.Fit]; mark != "" {
-			parts = append(parts, service.Size(c.Need), words.T(mark))
+			parts = append(parts, words.Size(c.Need), words.T(mark))
 		}
 		rows = append(rows, menuRow{Title: strings.Join(parts, " · "), Checkable: true, Checked: s.Model != "" && s.Context == size, Hidden: len(s.Contexts) > 0 && !bears,
 			Disabled: s.Model == "", Action: action{Do: resizeModel, Model: s.Model, Context: size}})
@@ -136,7 +136,7 @@ func sessionRows(s service.State) []menuRow {
 			parts = append(parts, words.T("context %.0f %%", one.ContextUsedPct))
 		}
 		if !one.Started.IsZero() {
-			parts = append(parts, words.T("since %s", service.Since(one.Started, time.Now())))
+			parts = append(parts, words.T("since %s", words.Since(one.Started, time.Now())))
 		}
 		text := strings.Join(parts, " · ")
 		if one.Behind || one.Forbidden {
@@ -194,7 +194,7 @@ func runnerLine(r service.Runner) string {
 	case r.Doing != "":
 		return name + words.T(r.Doing)
 	case r.State == service.Running && !r.Since.IsZero():
-		return short(name + words.T("running since %s", service.Since(r.Since, time.Now())) + address(r.URL))
+		return short(name + words.T("running since %s", words.Since(r.Since, time.Now())) + address(r.URL))
 	case r.State == service.Running:
 		return short(name + words.T("running") + address(r.URL))
 	case r.State == service.Starting:
