@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/switchyard-app/switchyard/internal/lab"
+	"github.com/switchyard-app/switchyard/internal/lab/alone"
 	"github.com/switchyard-app/switchyard/internal/lab/gguf"
 	"github.com/switchyard-app/switchyard/service/claude"
 	"github.com/switchyard-app/switchyard/service/engine"
@@ -31,7 +32,7 @@ func TestMain(m *testing.M) {
 	if file := os.Getenv("TEST_RUNNER"); file != "" && os.Getenv("MODEL_RUNNER_SOCK") != "" {
 		runnerDouble(file)
 	}
-	os.Exit(m.Run())
+	alone.Main(m)
 }
 
 func runnerDouble(file string) {

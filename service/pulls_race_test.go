@@ -4,7 +4,6 @@ package service
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -18,33 +17,7 @@ import (
 )
 
 // Model Runner keeps its list of models without a lock: of two pulls that end
-// together it may lose one, or both.
-func TestPullsThatEndTogether(t *testing.T) {
-	const pairs = 12
-	models := map[string]gguf.Model{}
-	for i := range 2 * pairs {
-		models[fmt.Sprintf("ai/m%d", i)] = gguf.Model{Name: fmt.Sprint(i), Size: 1 << 20}
-	}
-	y, l := pullYard(t, models)
-	s := serve(t, y)
-	for i := range 2 * pairs {
-		if _, err := s.Pull(t.Context(), fmt.Sprintf("%s/ai/m%d", l.address, i)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s.until("all of them", func(s State) bool {
-		for _, p := range s.Pulls {
-			if p.State != Pulled {
-				return false
-			}
-		}
-		return len(s.Pulls) == 2*pairs
-	})
-	s.Refresh()
-	s.until("the models", func(s State) bool { return len(s.Models) == 2*pairs })
-}
-
-// A model that the end of a pull has lost is pulled again.
+// together it may lose one. A model that is lost is pulled again.
 func TestAModelThatIsLost(t *testing.T) {
 	const next, back, own = "by the next pull", "with the list put back", "by its own end"
 	for _, how := range []string{next, back, own} {

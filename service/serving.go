@@ -25,7 +25,7 @@ type Serve struct {
 	Resting   bool           // a guard that only serves who is there: no settings are pointed to it
 }
 
-// defaultPort is the gateway's when the configuration names none.
+// defaultPort is the gateway's usual one.
 const defaultPort = 12480
 
 // door is the port between Claude Code and the runner, with what keeps it open.
@@ -100,7 +100,7 @@ func (y *Yard) port() int {
 	if y.Config.GatewayPort > 0 {
 		return y.Config.GatewayPort
 	}
-	return defaultPort
+	return y.Paths.Usual.Gateway
 }
 
 // listen opens the gateway's port on both loopback addresses, or a free one when

@@ -36,9 +36,10 @@ type Docker struct {
 
 // FindDocker resolves DOCKER_HOST, DOCKER_CONTEXT and the current context as the
 // docker command does, and else takes the first socket that is there of Docker,
-// rootless Docker, Docker Desktop, Colima, OrbStack and Rancher Desktop. The
-// error is about a context that cannot be read.
-func FindDocker(getenv func(string) string, home string) (*Docker, error) {
+// rootless Docker, Docker Desktop, Colima, OrbStack and Rancher Desktop; system
+// is the first of them, the whole machine's, or empty for none. The error is about a
+// context that cannot be read.
+func FindDocker(getenv func(string) string, home, system string) (*Docker, error) {
 	d := &Docker{nudge: make(chan struct{}, 1)}
 	config := getenv("DOCKER_CONFIG")
 	if config == "" {
@@ -63,7 +64,7 @@ func FindDocker(getenv func(string) string, home string) (*Docker, error) {
 	if d.Context != "" {
 		return d, d.readContext(config)
 	}
-	d.Host = usualHost(getenv("XDG_RUNTIME_DIR"), home)
+	d.Host = usualHost(system, getenv("XDG_RUNTIME_DIR"), home)
 	return d, nil
 }
 
@@ -102,11 +103,14 @@ func (d *Docker) readContext(config string) error {
 }
 
 // usualHost is where the daemon listens when nothing says so.
-func usualHost(runtimeDir, home string) string {
-	if runtime.GOOS == "windows" {
+func usualHost(system, runtimeDir, home string) string {
+	if system != "" && runtime.GOOS == "windows" {
 		return client.DefaultDockerHost
 	}
-	sockets := []string{"/var/run/docker.sock"}
+	var sockets []string
+	if system != "" {
+		sockets = append(sockets, system)
+	}
 	if runtimeDir != "" {
 		sockets = append(sockets, filepath.Join(runtimeDir, "docker.sock")) // rootless
 	}

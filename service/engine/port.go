@@ -67,8 +67,8 @@ func portTaken(port int, err error) *Error {
 }
 
 // PublishedBy names the container that publishes a port; empty when none does.
-func PublishedBy(ctx context.Context, getenv func(string) string, home string, port int) string {
-	docker, err := FindDocker(getenv, home)
+func PublishedBy(ctx context.Context, getenv func(string) string, home, system string, port int) string {
+	docker, err := FindDocker(getenv, home, system)
 	if err != nil || docker.ping(ctx) != nil {
 		return ""
 	}
