@@ -188,7 +188,7 @@ func TestOnARealDocker(t *testing.T) {
 		d.told("kill -9 of the server", crash, func(r Runner) bool { return down(r) || r.Since.After(before) })
 		d.back("kill -9 of the server")
 		// It goes on, until there is no point.
-		for range crashLimit {
+		for range 5 {
 			if d.s.State().Runner.State == Broken {
 				break
 			}

@@ -203,7 +203,7 @@ func TestAQueueOfPullsAndACancelledOne(t *testing.T) {
 	s.until("the third", func(s State) bool { return strings.HasPrefix(states(s), "cancelled pulling pulling") })
 	l.speed.Store(0)
 	s.until("the end", func(s State) bool { return states(s) == "cancelled done done done cancelled" })
-	if _, err := os.Stat(s.puller.file()); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(y.Paths.State, "pulls.json")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("something is left for the next start: %v", err)
 	}
 }
