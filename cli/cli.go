@@ -72,7 +72,7 @@ func (c *commands) exit(err error) int {
 		return exitDone
 	}
 	var usage usageError
-	var command *service.Error
+	var failed *service.Error
 	var reported errReported
 	var session exitCode
 	kind := service.Failed
@@ -84,8 +84,8 @@ func (c *commands) exit(err error) int {
 	case errors.As(err, &usage):
 		fmt.Fprintf(c.Stderr, "switchyard: %v; switchyard --help shows the commands\n", err)
 		return exitUsage
-	case errors.As(err, &command):
-		kind = command.Kind
+	case errors.As(err, &failed):
+		kind = failed.Kind
 		fmt.Fprintf(c.Stderr, "switchyard: %v\n", err)
 	default:
 		fmt.Fprintf(c.Stderr, "switchyard: %v\n", err)
@@ -203,11 +203,11 @@ func (c *commands) watch(ctx context.Context, yard *service.Yard) error {
 		select {
 		case err := <-ended:
 			return err
-		case state := <-states:
-			if state.Runner.State == "" || len(state.Targets) == 0 {
+		case current := <-states:
+			if current.Runner.State == "" || len(current.Targets) == 0 {
 				continue // not looked yet
 			}
-			if err := c.show(state); err != nil {
+			if err := c.show(current); err != nil {
 				return err
 			}
 			if !c.json {
@@ -251,9 +251,9 @@ func (c *commands) completeModel(cmd *cobra.Command, args []string, _ string) ([
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), 500*time.Millisecond)
 	defer cancel()
-	_, models := yard.LookAtRunner(ctx)
+	_, list := yard.LookAtRunner(ctx)
 	var names []cobra.Completion
-	for _, m := range models {
+	for _, m := range list {
 		names = append(names, runner.Short(m.Tag))
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp

@@ -16,6 +16,7 @@ import (
 	"github.com/switchyard-app/switchyard/gpu"
 	"github.com/switchyard-app/switchyard/service"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 func (c *commands) gpu() *cobra.Command {
@@ -73,15 +74,15 @@ func gpuText(v service.VRAM) string {
 	}
 	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
 	for _, d := range v.Devices {
-		memory := "memory unknown"
+		held := "memory unknown"
 		if used := d.Used(); used >= 0 {
-			memory = fmt.Sprintf("%s of %s used, %s free", amount(used), service.Size(d.Total), amount(d.Free))
+			held = fmt.Sprintf("%s of %s used, %s free", amount(used), words.Size(d.Total), amount(d.Free))
 		}
 		kind := ""
 		if d.Unified {
 			kind = "shared with the machine"
 		}
-		fmt.Fprintf(w, "%s\t%s\n", d.Name, strings.Join(nonEmpty(memory, kind, d.Why), " · "))
+		fmt.Fprintf(w, "%s\t%s\n", d.Name, strings.Join(nonEmpty(held, kind, d.Why), " · "))
 	}
 	_ = w.Flush()
 	return b.String()
@@ -104,7 +105,7 @@ func amount(bytes int64) string {
 	if bytes == 0 {
 		return "0 B"
 	}
-	return service.Size(bytes)
+	return words.Size(bytes)
 }
 
 func (c *commands) fit() *cobra.Command {
@@ -163,14 +164,14 @@ func fitText(f service.Fit) string {
 	if f.Bound == gpu.Upper {
 		about = "at most "
 	}
-	fmt.Fprintf(&b, "%s\n", strings.Join(nonEmpty(runner.Short(f.Model), contextText(f.Context), about+service.Size(f.Total)), " · "))
+	fmt.Fprintf(&b, "%s\n", strings.Join(nonEmpty(runner.Short(f.Model), contextText(f.Context), about+words.Size(f.Total)), " · "))
 	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
 	for _, part := range []struct {
 		name  string
 		bytes int64
 	}{{"weights", f.Weights}, {"cache", f.KV}, {"recurrent state", f.Recurrent}, {"computing", f.Compute}, {"overhead", f.Overhead}} {
 		if part.bytes > 0 {
-			fmt.Fprintf(w, "  %s\t%s\n", part.name, service.Size(part.bytes))
+			fmt.Fprintf(w, "  %s\t%s\n", part.name, words.Size(part.bytes))
 		}
 	}
 	_ = w.Flush()
@@ -185,7 +186,7 @@ func fitText(f service.Fit) string {
 		b.WriteString("Whether it fits is not known: no GPU tells what is free.\n")
 	}
 	if f.Verdict != gpu.Fits && f.Largest > 0 {
-		fmt.Fprintf(&b, "  → the largest context that fits is %s\n", service.Tokens(f.Largest))
+		fmt.Fprintf(&b, "  → the largest context that fits is %s\n", words.Tokens(f.Largest))
 	}
 	return b.String()
 }

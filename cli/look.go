@@ -27,17 +27,17 @@ func (c *commands) explain() *cobra.Command {
 			if project == "" {
 				project = c.Folder
 			}
-			settings, skipped := yard.Explain(project)
-			for i := range settings {
-				hideSecrets(&settings[i])
+			list, skipped := yard.Explain(project)
+			for i := range list {
+				hideSecrets(&list[i])
 			}
 			for _, s := range skipped {
 				fmt.Fprintf(c.Stderr, "switchyard: Claude Code ignores %s: %s; %s\n", s.Where(), s.Why, s.Remedy)
 			}
 			if c.json {
-				return c.print(append([]claude.Setting{}, settings...))
+				return c.print(append([]claude.Setting{}, list...))
 			}
-			_, err = io.WriteString(c.Stdout, explainText(settings, c.Home))
+			_, err = io.WriteString(c.Stdout, explainText(list, c.Home))
 			return err
 		},
 	}

@@ -1,12 +1,10 @@
 package cli
 
 import (
-	"bufio"
 	"cmp"
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -17,31 +15,8 @@ import (
 	"github.com/switchyard-app/switchyard/gpu"
 	"github.com/switchyard-app/switchyard/service"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/words"
 )
-
-func (c *commands) pull() *cobra.Command {
-	return &cobra.Command{
-		Use: "pull MODEL", Short: "Get a model from its registry; an interrupted pull goes on where it ended", Args: exactlyOne("model"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			yard, err := c.open()
-			if err != nil {
-				return err
-			}
-			show, clear := c.pullProgress()
-			last, err := yard.Pull(cmd.Context(), args[0], show)
-			clear()
-			if err != nil {
-				return err
-			}
-			if c.json {
-				return c.print(last)
-			}
-			parts := nonEmpty(service.Size(last.Size), contextText(last.Context))
-			_, err = fmt.Fprintf(c.Stdout, "%s is here: %s. Use it: switchyard local %s\n", last.Ref, strings.Join(parts, ", "), last.Ref)
-			return err
-		},
-	}
-}
 
 func (c *commands) models() *cobra.Command {
 	cmd := &cobra.Command{
@@ -72,7 +47,7 @@ func modelsText(all []service.Model, now time.Time) string {
 		var b strings.Builder
 		b.WriteString("No models yet. These can drive Claude Code:\n")
 		for _, s := range assets.Suggestions() {
-			fmt.Fprintf(&b, "  switchyard pull %-22s %s, %s, context %s\n", s.Ref, s.About, service.Size(s.Size), service.Tokens(s.Context))
+			fmt.Fprintf(&b, "  switchyard pull %-22s %s, %s, context %s\n", s.Ref, s.About, words.Size(s.Size), words.Tokens(s.Context))
 		}
 		return b.String()
 	}
@@ -80,12 +55,12 @@ func modelsText(all []service.Model, now time.Time) string {
 	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(w, "MODEL\tSIZE\tQUANTIZATION\tCONTEXT\tGPU\tIN MEMORY\tTOOLS\tLAST USED")
 	for _, m := range all {
-		memory := ""
+		held := ""
 		switch {
 		case m.InUse:
-			memory = "answering"
+			held = "answering"
 		case m.Loaded:
-			memory = "loaded"
+			held = "loaded"
 		}
 		tools := ""
 		if m.Tools != nil {
@@ -93,9 +68,9 @@ func modelsText(all []service.Model, now time.Time) string {
 		}
 		used := ""
 		if !m.Used.IsZero() {
-			used = service.Since(m.Used, now)
+			used = words.Since(m.Used, now)
 		}
-		fmt.Fprintln(w, strings.Join([]string{runner.Short(m.Tag), service.Size(m.Size), m.Quantization, service.Tokens(m.Context), fitWord(m.Fit), memory, tools, used}, "\t"))
+		fmt.Fprintln(w, strings.Join([]string{runner.Short(m.Tag), words.Size(m.Size), m.Quantization, words.Tokens(m.Context), fitWord(m.Fit), held, tools, used}, "\t"))
 	}
 	_ = w.Flush()
 	return trimLines(b.String())
@@ -107,110 +82,6 @@ func fitWord(v gpu.Verdict) string {
 		return ""
 	}
 	return strings.ReplaceAll(string(v), "-", " ")
-}
-
-func (c *commands) prune() *cobra.Command {
-	var older string
-	var dry, yes bool
-	cmd := &cobra.Command{
-		Use: "prune", Short: "Remove the models that nobody uses", Args: noArgs,
-		Long: `Prune removes the models that Claude Code has not used for a while, counted from
-when Switchyard first saw them. The one that Claude Code is pointed to, the chosen
-one and those in memory stay.`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			yard, err := c.open()
-			if err != nil {
-				return err
-			}
-			age, err := parseAge(older)
-			if err != nil {
-				return err
-			}
-			unused, err := yard.Unused(cmd.Context(), age)
-			if err != nil {
-				return err
-			}
-			if c.json && dry {
-				return c.print(append([]service.Model{}, unused...))
-			}
-			if len(unused) == 0 {
-				_, err := fmt.Fprintln(c.Stdout, "Nothing to remove.")
-				return err
-			}
-			for _, m := range unused {
-				fmt.Fprintf(c.Stdout, "%s  %s\n", runner.Short(m.Tag), service.Size(m.Size))
-			}
-			if dry {
-				return nil
-			}
-			if !yes {
-				fmt.Fprintf(c.Stderr, "Remove %s? [y/N] ", service.Count(len(unused), "model", "models"))
-				answer := bufio.NewScanner(c.Stdin)
-				if !answer.Scan() || !strings.HasPrefix(strings.ToLower(strings.TrimSpace(answer.Text())), "y") {
-					return nil
-				}
-			}
-			var freed int64
-			for _, m := range unused {
-				_, n, err := yard.Remove(cmd.Context(), m.Tag, false)
-				if err != nil {
-					return err
-				}
-				freed += n
-			}
-			_, err = fmt.Fprintf(c.Stdout, "Removed %s, freed %s.\n", service.Count(len(unused), "model", "models"), cmp.Or(service.Size(freed), "nothing (other tags share them)"))
-			return err
-		},
-	}
-	flags := cmd.Flags()
-	flags.StringVar(&older, "older", "30d", "not used for so long: 30d, 12h")
-	flags.BoolVar(&dry, "dry-run", false, "only list them")
-	flags.BoolVar(&yes, "yes", false, "do not ask")
-	return cmd
-}
-
-func (c *commands) update() *cobra.Command {
-	return &cobra.Command{
-		Use: "update [MODEL]", Short: "Pull the models again whose tag is a newer model by now", Args: atMostOne, ValidArgsFunction: c.completeModel,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			yard, err := c.open()
-			if err != nil {
-				return err
-			}
-			outdated, err := yard.Outdated(cmd.Context(), strings.Join(args, ""))
-			if err != nil {
-				return err
-			}
-			if len(outdated) == 0 {
-				_, err := fmt.Fprintln(c.Stdout, "Nothing newer is there.")
-				return err
-			}
-			for _, m := range outdated {
-				show, clear := c.pullProgress()
-				_, err := yard.Pull(cmd.Context(), m.Tag, show)
-				clear()
-				if err != nil {
-					return err
-				}
-				fmt.Fprintf(c.Stdout, "%s is updated.\n", runner.Short(m.Tag))
-			}
-			return nil
-		},
-	}
-}
-
-// parseAge reads 30d or what time.ParseDuration does.
-func parseAge(text string) (time.Duration, error) {
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		if n, err := strconv.Atoi(days); err == nil && n >= 0 && n < 100_000 {
-			return time.Duration(n) * 24 * time.Hour, nil
-		}
-	}
-	age, err := time.ParseDuration(text)
-	if err != nil || age < 0 {
-		return 0, usageError{fmt.Errorf("%q is no age such as 30d or 12h", text)}
-	}
-	return age, nil
 }
 
 func (c *commands) load() *cobra.Command {
@@ -250,7 +121,7 @@ func (c *commands) unload() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			text := service.Count(n, "model was", "models were") + " unloaded."
+			text := words.Count(n, "model was", "models were") + " unloaded."
 			if n == 0 {
 				text = "Nothing was unloaded: it is not in memory, or answers just now."
 			}
@@ -273,7 +144,7 @@ func (c *commands) rm() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(c.Stdout, "%s is removed; %s freed.\n", runner.Short(tag), cmp.Or(service.Size(freed), "nothing"))
+			_, err = fmt.Fprintf(c.Stdout, "%s is removed; %s freed.\n", runner.Short(tag), cmp.Or(words.Size(freed), "nothing"))
 			return err
 		},
 	}
@@ -323,7 +194,7 @@ restarts.`,
 				}
 			}
 			if !c.json {
-				fmt.Fprintf(c.Stdout, "%s is loaded with %s tokens from now on.\n", runner.Short(tag), service.Tokens(tokens))
+				fmt.Fprintf(c.Stdout, "%s is loaded with %s tokens from now on.\n", runner.Short(tag), words.Tokens(tokens))
 			}
 			if !current {
 				if c.json {
@@ -343,7 +214,7 @@ func contextText(tokens int) string {
 	if tokens == 0 {
 		return ""
 	}
-	return "context " + service.Tokens(tokens)
+	return "context " + words.Tokens(tokens)
 }
 
 // exactlyOne takes one argument of a kind.
@@ -354,71 +225,4 @@ func exactlyOne(kind string) cobra.PositionalArgs {
 		}
 		return nil
 	}
-}
-
-// pullProgress draws a bar on a terminal, and else prints a line for every tenth.
-func (c *commands) pullProgress() (show func(service.Pull), clear func()) {
-	const wipe = "\r\x1b[K"
-	if c.json {
-		return func(service.Pull) {}, func() {}
-	}
-	if c.Terminal {
-		return func(p service.Pull) { fmt.Fprint(c.Stderr, wipe+cut(pullBar(p), 78)) }, func() { fmt.Fprint(c.Stderr, wipe) }
-	}
-	said := ""
-	return func(p service.Pull) {
-		line := p.Ref + ": " + string(p.State)
-		switch {
-		case p.State == service.Waiting:
-			line = p.Ref + ": " + p.Why + "; " + p.Remedy
-		case p.State == service.Pulling && p.Total > 0:
-			line = fmt.Sprintf("%s: %d %% of %s", p.Ref, 10*(10*p.Done/p.Total), service.Size(p.Total))
-		case p.State != service.Queued:
-			return
-		}
-		if line != said {
-			said = line
-			fmt.Fprintln(c.Stderr, line)
-		}
-	}, func() {}
-}
-
-// pullBar is one pull as a line of a terminal, of at most 78 places.
-func pullBar(p service.Pull) string {
-	const width, longName = 12, 22
-	name := []rune(p.Ref)
-	if len(name) > longName {
-		name = append([]rune{'…'}, name[len(name)-longName+1:]...)
-	}
-	line := string(name)
-	switch {
-	case p.State == service.Waiting:
-		return line + "  " + p.Why + "; " + p.Remedy
-	case p.State == service.Queued:
-		return line + "  queued"
-	case p.Total == 0:
-		return line + "  …"
-	}
-	full := int(width * p.Done / p.Total)
-	total, unit, _ := strings.Cut(service.Size(p.Total), " ")
-	line += fmt.Sprintf("  %s%s %3d %%  %s of %s %s", strings.Repeat("█", full), strings.Repeat("░", width-full), 100*p.Done/p.Total, inUnit(p.Done, unit), total, unit)
-	if p.Rate > 0 {
-		line += "  " + service.Size(int64(p.Rate)) + "/s"
-	}
-	if p.Left > 0 {
-		line += "  " + service.Duration(p.Left) + " left"
-	}
-	return line
-}
-
-// inUnit writes a number of bytes in the unit of another.
-func inUnit(bytes int64, unit string) string {
-	value := float64(bytes)
-	for _, u := range []string{"B", "KiB", "MiB", "GiB", "TiB"} {
-		if u == unit {
-			break
-		}
-		value /= 1024
-	}
-	return strconv.FormatFloat(value, 'f', 1, 64)
 }

@@ -1,12 +1,10 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -138,14 +136,14 @@ func (c *commands) move(ctx context.Context, f *switchFlags, route claude.Route,
 		}
 		return err
 	}
-	state := yard.Look(ctx)
+	current := yard.Look(ctx)
 	if c.json {
 		err = c.print(struct {
 			service.Result
 			Warnings []service.Warning `json:"warnings"`
-		}{result, state.Warnings})
+		}{result, current.Warnings})
 	} else {
-		_, err = io.WriteString(c.Stdout, switchText(result, state, c.Home))
+		_, err = io.WriteString(c.Stdout, switchText(result, current, c.Home))
 	}
 	if err != nil {
 		return err
@@ -158,31 +156,6 @@ func (c *commands) move(ctx context.Context, f *switchFlags, route claude.Route,
 		fmt.Fprintf(c.Stderr, "switchyard: a running Claude Code wrote its old copy over %s; the switch was applied again, its change was kept\n", file)
 	}
 	return err
-}
-
-// sure asks a person whether the offline route may end.
-func (c *commands) sure(ctx context.Context) bool {
-	return strings.HasPrefix(c.ask(ctx, "The route is offline. In the cloud Claude Code talks to Anthropic again. End it? [y/N] "), "y")
-}
-
-// ask returns a person's answer in small letters; nothing when Ctrl-C is one.
-func (c *commands) ask(ctx context.Context, question string) string {
-	fmt.Fprint(c.Stderr, question)
-	answers := make(chan string, 1)
-	if c.answers == nil {
-		c.answers = bufio.NewReader(c.Stdin)
-	}
-	go func() { // ends with the line, or the process
-		answer, _ := c.answers.ReadString('\n')
-		answers <- strings.ToLower(strings.TrimSpace(answer))
-	}()
-	select {
-	case answer := <-answers:
-		return answer
-	case <-ctx.Done():
-		fmt.Fprintln(c.Stderr)
-		return ""
-	}
 }
 
 // progress draws what is being proven, on a terminal only.

@@ -16,6 +16,7 @@ import (
 	"github.com/switchyard-app/switchyard/service"
 	"github.com/switchyard-app/switchyard/service/gateway"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 // supervised connects to the Switchyard that runs, and says what to do when none does.
@@ -157,10 +158,10 @@ func (t *totals) text() string {
 	}
 	_ = w.Flush()
 	if cut > 0 {
-		fmt.Fprintf(&b, "! %s cut off at the greatest length that Claude Code allows\n  → ask for smaller steps, or take a larger context: the length allowed is an eighth of it\n", service.Count(cut, "answer was", "answers were"))
+		fmt.Fprintf(&b, "! %s cut off at the greatest length that Claude Code allows\n  → ask for smaller steps, or take a larger context: the length allowed is an eighth of it\n", words.Count(cut, "answer was", "answers were"))
 	}
 	if overflows > 0 {
-		fmt.Fprintf(&b, "! %s too long for the context\n  → Claude Code compacts then; a larger context (switchyard context MODEL N) makes it rarer\n", service.Count(overflows, "prompt was", "prompts were"))
+		fmt.Fprintf(&b, "! %s too long for the context\n  → Claude Code compacts then; a larger context (switchyard context MODEL N) makes it rarer\n", words.Count(overflows, "prompt was", "prompts were"))
 	}
 	return b.String()
 }

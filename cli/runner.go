@@ -11,6 +11,7 @@ import (
 
 	"github.com/switchyard-app/switchyard/service"
 	"github.com/switchyard-app/switchyard/service/engine"
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 func (c *commands) runner() *cobra.Command {
@@ -138,13 +139,13 @@ func (c *commands) runnerLogs() *cobra.Command {
 }
 
 // runnerText is what "runner status" prints.
-func runnerText(r service.Runner, models int, now time.Time) string {
+func runnerText(r service.Runner, count int, now time.Time) string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
 	fmt.Fprintf(w, "Model Runner\t%s\n", strings.Join(runnerParts(r, now), " · "))
 	if r.URL != "" && r.State == service.Running {
 		fmt.Fprintf(w, "Address\t%s\n", r.URL)
-		fmt.Fprintf(w, "Models\t%d\n", models)
+		fmt.Fprintf(w, "Models\t%d\n", count)
 	}
 	if r.Restarts > 0 {
 		fmt.Fprintf(w, "Restarts\t%d in the last ten minutes\n", r.Restarts)
@@ -158,16 +159,16 @@ func runnerText(r service.Runner, models int, now time.Time) string {
 
 // runnerParts say in a line how the runner is.
 func runnerParts(r service.Runner, now time.Time) []string {
-	state := string(r.State)
+	current := string(r.State)
 	switch {
 	case r.Doing != "":
-		state = strings.TrimSuffix(r.Doing, "…")
+		current = strings.TrimSuffix(r.Doing, "…")
 	case r.ByPerson:
-		state = "stopped by you"
+		current = "stopped by you"
 	case r.State == service.Running && !r.Since.IsZero():
-		state = "running since " + service.Since(r.Since, now)
+		current = "running since " + words.Since(r.Since, now)
 	case r.State == service.Absent:
-		state = "not found"
+		current = "not found"
 	}
 	kind := string(r.Engine)
 	if r.Engine == engine.None {
@@ -177,7 +178,7 @@ func runnerParts(r service.Runner, now time.Time) []string {
 	if version != "" {
 		version = "version " + version
 	}
-	return nonEmpty(state, kind, version)
+	return nonEmpty(current, kind, version)
 }
 
 // cut shortens a line for a terminal.

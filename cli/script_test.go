@@ -16,12 +16,13 @@ import (
 
 	"github.com/switchyard-app/switchyard/cli"
 	"github.com/switchyard-app/switchyard/internal/lab"
+	"github.com/switchyard-app/switchyard/internal/lab/alone"
 	"github.com/switchyard-app/switchyard/internal/lab/gguf"
 	"github.com/switchyard-app/switchyard/service"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"switchyard": func() { os.Exit(run()) }})
+	testscript.Main(alone.M{Tests: m}, map[string]func(){"switchyard": func() { os.Exit(run()) }})
 }
 
 // run is the program; its tray is a supervisor without an icon.

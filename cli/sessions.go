@@ -11,6 +11,7 @@ import (
 
 	"github.com/switchyard-app/switchyard/service"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 func (c *commands) sessions() *cobra.Command {
@@ -38,17 +39,17 @@ line and its environment say; else unknown.`,
 }
 
 // sessionsText is what "sessions" prints.
-func sessionsText(sessions []service.Session, home string, now time.Time) string {
-	if len(sessions) == 0 {
+func sessionsText(list []service.Session, home string, now time.Time) string {
+	if len(list) == 0 {
 		return "No Claude Code is running.\n"
 	}
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "PID\tFOLDER\tKIND\tSINCE\tROUTE\tMODEL\tREQUESTS\tTOKENS IN\tOUT\tCONTEXT\tPINNED BY")
-	for _, s := range sessions {
+	for _, s := range list {
 		since, context := "", ""
 		if !s.Started.IsZero() {
-			since = service.Since(s.Started, now)
+			since = words.Since(s.Started, now)
 		}
 		if s.ContextUsedPct > 0 {
 			context = fmt.Sprintf("%.0f %%", s.ContextUsedPct)
@@ -65,7 +66,7 @@ func sessionsText(sessions []service.Session, home string, now time.Time) string
 			s.Requests, s.InputTokens, s.OutputTokens, context, s.PinnedBy)
 	}
 	_ = w.Flush()
-	for _, s := range sessions {
+	for _, s := range list {
 		switch {
 		case s.Forbidden:
 			fmt.Fprintf(&b, "! %d in %s: %s\n  → %s\n", s.PID, s.Place(), s.Reason, s.Remedy)

@@ -12,13 +12,14 @@ import (
 	"github.com/switchyard-app/switchyard/service"
 	"github.com/switchyard-app/switchyard/service/claude"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 // statusText is what "status" prints.
 func statusText(s service.State, home string, now time.Time) string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
-	fmt.Fprintf(w, "Route\t%s\n", strings.Join(nonEmpty(string(s.Route), runner.Short(s.Model), service.Tokens(s.Context), s.Busy), " · "))
+	fmt.Fprintf(w, "Route\t%s\n", strings.Join(nonEmpty(string(s.Route), runner.Short(s.Model), words.Tokens(s.Context), s.Busy), " · "))
 	if s.BaseURL != "" {
 		fmt.Fprintf(w, "Requests\t%s\n", s.BaseURL)
 	}
@@ -31,7 +32,7 @@ func statusText(s service.State, home string, now time.Time) string {
 		if i == 0 {
 			head = "Models"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", head, runner.Short(m.Tag), service.Size(m.Size), service.Tokens(m.Context))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", head, runner.Short(m.Tag), words.Size(m.Size), words.Tokens(m.Context))
 	}
 	for _, p := range s.Pulls {
 		if p.State == service.Pulling || p.State == service.Queued || p.State == service.Waiting {
@@ -45,7 +46,7 @@ func statusText(s service.State, home string, now time.Time) string {
 		}
 		note := ""
 		if t.Waiting > 0 {
-			note = fmt.Sprintf("variables stay empty until %s", service.Count(t.Waiting, "session ends", "sessions end"))
+			note = fmt.Sprintf("variables stay empty until %s", words.Count(t.Waiting, "session ends", "sessions end"))
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", head, tilde(t.File, home), t.Route, note)
 	}
@@ -68,7 +69,7 @@ func gatewayParts(g service.Gateway) []string {
 		parts = append(parts, fmt.Sprintf("%d running, %d waiting", g.Running, g.Waiting))
 	}
 	if g.TokensPerS > 0 {
-		parts = append(parts, service.Speed(g.TokensPerS))
+		parts = append(parts, words.Speed(g.TokensPerS))
 	}
 	return parts
 }
@@ -81,9 +82,9 @@ func gatewayText(g service.Gateway) string {
 	for _, s := range g.Sessions {
 		used := "nothing used yet"
 		if s.ContextUsedPct > 0 {
-			used = fmt.Sprintf("%.0f %% of %s used", s.ContextUsedPct, service.Tokens(s.Context))
+			used = fmt.Sprintf("%.0f %% of %s used", s.ContextUsedPct, words.Tokens(s.Context))
 		}
-		fmt.Fprintf(w, "session %s\t%s\t%s\t%s\n", s.ID, runner.Short(s.Model), used, service.Count(s.Requests, "request", "requests"))
+		fmt.Fprintf(w, "session %s\t%s\t%s\t%s\n", s.ID, runner.Short(s.Model), used, words.Count(s.Requests, "request", "requests"))
 	}
 	_ = w.Flush()
 	return b.String()
@@ -113,7 +114,7 @@ func switchText(r service.Result, s service.State, home string) string {
 		b.WriteString("Claude Code is back in the cloud.\n")
 	default:
 		fmt.Fprintf(&b, "Claude Code is %s: %s, at %s.\n", r.Route,
-			strings.Join(nonEmpty(runner.Short(r.Model), service.Tokens(r.Context)), ", "), r.BaseURL)
+			strings.Join(nonEmpty(runner.Short(r.Model), words.Tokens(r.Context)), ", "), r.BaseURL)
 	}
 	for _, t := range r.Targets {
 		if len(t.Kept) > 0 {
@@ -121,7 +122,7 @@ func switchText(r service.Result, s service.State, home string) string {
 		}
 		if t.Waiting > 0 {
 			fmt.Fprintf(&b, "%s: variables stay empty (\"\") until %s, because that is what moves it; the tray or any later command then puts the file back as it was.\n",
-				tilde(t.File, home), service.Count(t.Waiting, "running session ends", "running sessions end"))
+				tilde(t.File, home), words.Count(t.Waiting, "running session ends", "running sessions end"))
 		}
 	}
 	if len(r.Unproven) > 0 {
@@ -135,12 +136,12 @@ func switchText(r service.Result, s service.State, home string) string {
 }
 
 // explainText is what "explain" prints.
-func explainText(settings []claude.Setting, home string) string {
-	if len(settings) == 0 {
+func explainText(list []claude.Setting, home string) string {
+	if len(list) == 0 {
 		return "No layer sets anything: Claude Code talks to Anthropic's cloud as it comes.\n"
 	}
 	var b strings.Builder
-	for _, s := range settings {
+	for _, s := range list {
 		fmt.Fprintf(&b, "%s = %s\n    %s\n", s.Name, quoteEmpty(s.Value), place(s.Place, home))
 		for _, o := range s.Others {
 			fmt.Fprintf(&b, "    overrules %s in %s\n", quoteEmpty(o.Value), place(o, home))

@@ -12,20 +12,20 @@ import (
 )
 
 // verify watches a command. What it reports goes beside the command's own output.
-func (c *commands) verify(ctx context.Context, command []string) error {
+func (c *commands) verify(ctx context.Context, args []string) error {
 	yard, err := c.open()
 	if err != nil {
 		return err
 	}
 	out := c.Stdout
-	if len(command) > 0 {
+	if len(args) > 0 {
 		out = c.Stderr
 	}
-	drawn := len(command) == 0 && c.Terminal && !c.json
+	drawn := len(args) == 0 && c.Terminal && !c.json
 	if drawn {
 		fmt.Fprint(c.Stderr, "watching claude -p …")
 	}
-	v, err := yard.Verify(ctx, service.VerifyRequest{Folder: c.Folder, Command: command, Terminal: len(command) > 0 && c.Interactive, Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr})
+	v, err := yard.Verify(ctx, service.VerifyRequest{Folder: c.Folder, Command: args, Terminal: len(args) > 0 && c.Interactive, Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr})
 	if drawn {
 		fmt.Fprint(c.Stderr, "\r\x1b[K")
 	}

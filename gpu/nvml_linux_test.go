@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/switchyard-app/switchyard/internal/lab/alone"
 )
 
 // TestMain is also the process that asks a library, which may end it.
@@ -21,7 +23,7 @@ func TestMain(m *testing.M) {
 		_ = json.NewEncoder(os.Stdout).Encode(Probe(root, os.Getenv("TEST_PROBE_LIBRARY")))
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	alone.Main(m)
 }
 
 // fake is a double of libnvidia-ml.so.1, after nvml.h, whose behaviour macros choose.

@@ -47,14 +47,14 @@ func (c *care) pending(l look) bool {
 		c.wanted && c.allowed && !c.stopped && !c.gaveUp
 }
 
-// verb is something to be done with a runner.
-type verb string
+// Control is something to be done with a runner.
+type Control string
 
 const (
-	nothing verb = ""
-	start   verb = "start"
-	restart verb = "restart"
-	stop    verb = "stop"
+	nothing       Control = ""
+	StartRunner   Control = "start"
+	RestartRunner Control = "restart"
+	StopRunner    Control = "stop"
 )
 
 // look is what was seen of a runner at one moment.
@@ -126,13 +126,13 @@ func (c *care) forgive() {
 }
 
 // decide says what to do now; when there is something to do later, at is its time.
-func (c *care) decide(now time.Time, l look) (do verb, at time.Time) {
+func (c *care) decide(now time.Time, l look) (do Control, at time.Time) {
 	if !l.seen.Controlled {
 		return nothing, time.Time{}
 	}
 	if c.gaveUp {
 		if l.seen.State == engine.Ending && c.wanted {
-			return stop, time.Time{} // else Docker goes on trying
+			return StopRunner, time.Time{} // else Docker goes on trying
 		}
 		return nothing, time.Time{}
 	}
@@ -147,7 +147,7 @@ func (c *care) decide(now time.Time, l look) (do verb, at time.Time) {
 		if now.Before(c.notYet) {
 			return nothing, c.notYet
 		}
-		return start, time.Time{}
+		return StartRunner, time.Time{}
 	case engine.Running:
 		if l.api.err == nil || l.busy {
 			return nothing, time.Time{}
@@ -169,7 +169,7 @@ func (c *care) decide(now time.Time, l look) (do verb, at time.Time) {
 		if now.Before(c.notYet) {
 			return nothing, c.notYet
 		}
-		return restart, time.Time{}
+		return RestartRunner, time.Time{}
 	}
 	return nothing, time.Time{}
 }

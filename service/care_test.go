@@ -50,27 +50,27 @@ func TestCare(t *testing.T) {
 		name  string
 		care  care
 		steps []step
-		want  verb
+		want  Control
 		at    time.Duration // when it would be time; 0: never, or now
 	}{
 		{"it runs", care{}, []step{{0, up2("a")}}, nothing, 0},
-		{"it is stopped when Switchyard comes", care{}, []step{{0, scene(engine.Stopped, "", nil)}}, start, 0},
+		{"it is stopped when Switchyard comes", care{}, []step{{0, scene(engine.Stopped, "", nil)}}, StartRunner, 0},
 		{"an end, at once", care{}, []step{{0, up2("a")}, {time.Second, scene(engine.Stopped, "", nil)}}, nothing, 1500 * time.Millisecond},
-		{"an end, after the pause", care{}, []step{{0, up2("a")}, {time.Second, scene(engine.Stopped, "", nil)}, {1600 * time.Millisecond, scene(engine.Stopped, "", nil)}}, start, 0},
+		{"an end, after the pause", care{}, []step{{0, up2("a")}, {time.Second, scene(engine.Stopped, "", nil)}, {1600 * time.Millisecond, scene(engine.Stopped, "", nil)}}, StartRunner, 0},
 		{"an end that turns out to be wanted", care{}, []step{{0, up2("a")}, {time.Second, scene(engine.Stopped, "", nil)}, {2 * time.Second, meant}}, nothing, 0},
 		{"a stop outside", care{}, []step{{0, up2("a")}, {time.Second, meant}}, nothing, 0},
-		{"a stop outside, and a request", care{asked: true}, []step{{0, meant}}, start, 0},
+		{"a stop outside, and a request", care{asked: true}, []step{{0, meant}}, StartRunner, 0},
 		{"stopped by the person, and a request", care{asked: true, stopped: true}, []step{{0, meant}}, nothing, 0},
 		{"removed", care{}, []step{{0, scene(engine.Absent, "", nil)}}, nothing, 0},
 		{"the daemon is gone", care{}, []step{{0, up2("a")}, {time.Second, hidden}}, nothing, 0},
 		{"the daemon is back, with a new run", care{}, []step{{0, up2("a")}, {time.Second, hidden}, {time.Minute, up2("b")}}, nothing, 0},
 		{"not ours", care{}, []step{{0, foreign}}, nothing, 0},
 		{"it is starting", care{}, []step{{0, fresh}, {30 * time.Second, fresh}}, nothing, time.Minute},
-		{"it starts for too long", care{}, []step{{0, fresh}, {61 * time.Second, fresh}}, restart, 0},
+		{"it starts for too long", care{}, []step{{0, fresh}, {61 * time.Second, fresh}}, RestartRunner, 0},
 		{"nothing answers where something did", care{}, []step{{0, up2("a")}, {time.Minute, scene(engine.Running, "a", refusedError)}}, nothing, 65 * time.Second},
-		{"for too long", care{}, []step{{0, up2("a")}, {time.Minute, scene(engine.Running, "a", refusedError)}, {66 * time.Second, scene(engine.Running, "a", refusedError)}}, restart, 0},
+		{"for too long", care{}, []step{{0, up2("a")}, {time.Minute, scene(engine.Running, "a", refusedError)}, {66 * time.Second, scene(engine.Running, "a", refusedError)}}, RestartRunner, 0},
 		{"it is slow", care{}, []step{{0, up2("a")}, {time.Minute, scene(engine.Running, "a", slowError)}, {80 * time.Second, scene(engine.Running, "a", slowError)}}, nothing, 2 * time.Minute},
-		{"it is slow for too long", care{}, []step{{0, up2("a")}, {time.Minute, scene(engine.Running, "a", slowError)}, {2 * time.Minute, scene(engine.Running, "a", slowError)}}, restart, 0},
+		{"it is slow for too long", care{}, []step{{0, up2("a")}, {time.Minute, scene(engine.Running, "a", slowError)}, {2 * time.Minute, scene(engine.Running, "a", slowError)}}, RestartRunner, 0},
 		{"it is slow and answers a request", care{}, []step{{0, up2("a")}, {time.Minute, busy}, {3 * time.Minute, busy}}, nothing, 0},
 		{"a stranger on its port", care{}, []step{{0, scene(engine.Running, "a", strangeError)}, {time.Hour, scene(engine.Running, "a", strangeError)}}, nothing, 0},
 		{"Docker starts it again itself", care{}, []step{{0, up2("a")}, {time.Second, scene(engine.Ending, "", nil)}}, nothing, 0},
@@ -120,11 +120,11 @@ func TestACrashLoopEnds(t *testing.T) {
 		if tt.between == time.Second && (pauses[0] != 500*time.Millisecond || pauses[3] != 4*time.Second) {
 			t.Errorf("the pauses were %v", pauses)
 		}
-		if do, _ := c.decide(now, scene(engine.Ending, "", nil)); (do == stop) != tt.gaveUp {
+		if do, _ := c.decide(now, scene(engine.Ending, "", nil)); (do == StopRunner) != tt.gaveUp {
 			t.Errorf("Docker's own restarts: %q", do)
 		}
 		c.forgive()
-		if do, _ := c.decide(now, scene(engine.Stopped, "", nil)); do != start {
+		if do, _ := c.decide(now, scene(engine.Stopped, "", nil)); do != StartRunner {
 			t.Errorf("a person asks for it: %q", do)
 		}
 	}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/BurntSushi/toml"
 	"github.com/adrg/xdg"
+
+	"github.com/switchyard-app/switchyard/service/engine"
 )
 
 // Config is config.toml, overridden by SWITCHYARD_* variables. The zero value
@@ -121,6 +123,16 @@ type Paths struct {
 	Config  string // config.toml
 	State   string // folder: ledger, log, the model last used
 	Runtime string // folder: the lock of the running tray
+
+	Usual Usual
+}
+
+// Usual is where everybody's programs are found. The zero value sees nothing of
+// its machine.
+type Usual struct {
+	Gateway int    // the port that the gateway takes when it is free; 0: any
+	Runner  string // host:port of a Model Runner
+	Docker  string // Docker's socket
 }
 
 // UserPaths are the places that the desktop's conventions give.
@@ -129,6 +141,7 @@ func UserPaths() Paths {
 		Config:  filepath.Join(xdg.ConfigHome, "switchyard", "config.toml"),
 		State:   filepath.Join(xdg.StateHome, "switchyard"),
 		Runtime: filepath.Join(xdg.RuntimeDir, "switchyard"),
+		Usual:   Usual{Gateway: defaultPort, Runner: fmt.Sprintf("127.0.0.1:%d", engine.Port), Docker: engine.DockerSocket},
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -93,7 +94,7 @@ func (d *doctor) cures(r *DepartureRequest) {
 		if name == "" {
 			return
 		}
-		d.add(Finding{Code: "proof_context", Severity: Bad, Text: "the context is too small: " + proof.Proof.Detail, Remedy: "repackage it", Command: "switchyard context " + name + " " + Tokens(tokens),
+		d.add(Finding{Code: "proof_context", Severity: Bad, Text: "the context is too small: " + proof.Proof.Detail, Remedy: "repackage it", Command: "switchyard context " + name + " " + words.Tokens(tokens),
 			fix: func(ctx context.Context) error {
 				made, _, err := d.y.Resize(ctx, name, tokens)
 				if err == nil && r.Model == "" && d.y.Config.Model == "" {
@@ -151,7 +152,11 @@ func (s mcpServer) outward() string {
 	return ""
 }
 
-func loopbackHost(name string) bool { return !elsewhere("http://" + name) }
+// loopbackHost tells whether a host is this very machine, which stays when the network goes.
+func loopbackHost(name string) bool {
+	ip := net.ParseIP(name)
+	return name == "localhost" || strings.HasSuffix(name, ".localhost") || ip != nil && ip.IsLoopback()
+}
 
 // begun looks whether Claude Code's first start is over, which asks questions.
 func (d *doctor) begun() {
@@ -177,7 +182,7 @@ func (d *doctor) login(now time.Time) {
 	if at.After(now.Add(flight)) {
 		return
 	}
-	text := "Claude Code's login ends " + Since(at, now)
+	text := "Claude Code's login ends " + words.Since(at, now)
 	if at.Before(now) {
 		text = "Claude Code's login has expired"
 	}
@@ -245,7 +250,7 @@ func (d *doctor) older(ctx context.Context) {
 		}
 	}
 	if len(names) > 0 {
-		d.add(Finding{Code: "sessions_before", Severity: Poor, Text: Count(len(names), "session", "sessions") + " did not begin in the offline route and may look outwards: " + some(names),
+		d.add(Finding{Code: "sessions_before", Severity: Poor, Text: words.Count(len(names), "session", "sessions") + " did not begin in the offline route and may look outwards: " + words.Some(names),
 			Remedy: "after the switch end them and start them anew (claude --continue)"})
 	}
 }
@@ -268,14 +273,14 @@ func (d *doctor) battery(dir string) {
 // CheckDeparture runs the proofs and looks what would go wrong without a network. What
 // it finds is in the State.
 func (s *Supervisor) CheckDeparture(ctx context.Context) {
-	s.checkDeparture(ctx, DepartureRequest{Model: s.present().Model})
+	s.checkDeparture(ctx, DepartureRequest{Model: s.State().Model})
 }
 
 func (s *Supervisor) checkDeparture(ctx context.Context, r DepartureRequest) {
-	s.fact(ctx, func(k *known) { k.busy = checking })
+	t := s.begin(ctx, checking)
 	r.Failed = s.yard.Check(ctx, r.Model, r.Context, false, Progress{})
 	s.depart(ctx, ctx, &r, true)
-	s.fact(ctx, func(k *known) { k.busy = "" })
+	t.end(ctx)
 }
 
 var checking = words.Key("Checking for the departure…")
@@ -283,8 +288,9 @@ var checking = words.Key("Checking for the departure…")
 // depart puts into the State what would go wrong without a network. tell says that a
 // person shall hear of it; one is the context of what it is part of.
 func (s *Supervisor) depart(ctx, one context.Context, r *DepartureRequest, tell bool) {
-	s.fact(ctx, func(k *known) { k.busy = checking })
+	t := s.begin(ctx, checking)
 	found := s.yard.Departure(one, r)
+	t.end(ctx)
 	if one.Err() != nil {
 		return // somebody wants something else
 	}
@@ -316,9 +322,9 @@ func (s *Supervisor) CureDeparture(ctx context.Context, code string) {
 	if i < 0 {
 		return
 	}
-	s.fact(ctx, func(k *known) { k.busy = words.T("Doing it: %s", cures[i].Command) })
+	t := s.begin(ctx, words.T("Doing it: %s", cures[i].Command))
 	err := cures[i].Fix(ctx)
-	s.fact(ctx, func(k *known) { k.busy = "" })
+	t.end(ctx)
 	if err != nil {
 		s.failed(ctx, words.Key("Could not do it"), err)
 		return

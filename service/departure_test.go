@@ -45,7 +45,7 @@ func TestLoginsAndBatteries(t *testing.T) {
 		{"it ends in the air", now.Add(10 * time.Hour), "30", "Discharging", "login_expired"},
 		{"strange", now.Add(48 * time.Hour), "much", "Discharging", ""},
 	} {
-		y := open(t, "http://127.0.0.1:1")
+		y := &Yard{Home: t.TempDir()}
 		write := func(file, text string) {
 			t.Helper()
 			if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {

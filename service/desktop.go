@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/switchyard-app/switchyard/assets"
+	"github.com/switchyard-app/switchyard/service/wake"
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
@@ -29,7 +30,7 @@ func (s *Supervisor) SetQuiet(ctx context.Context, quiet bool) {
 	if err != nil {
 		s.failed(ctx, words.Key("Could not change the notifications"), err)
 	}
-	wish(s.lookFiles)
+	wake.Notify(s.lookFiles)
 }
 
 // OpenConfig shows the configuration with the desktop's own program; where there is none

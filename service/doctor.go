@@ -19,6 +19,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/claude"
 	"github.com/switchyard-app/switchyard/service/engine"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 // Severity is how bad a finding is.
@@ -184,9 +185,9 @@ func (d *doctor) down(ctx context.Context, f found, r Runner) {
 		}
 	}
 	if f.seen.Controlled {
-		verb := start
+		verb := StartRunner
 		if f.seen.State == engine.Running {
-			verb = restart
+			verb = RestartRunner
 		}
 		finding.Remedy, finding.Command = string(verb)+" it", "switchyard runner "+string(verb)
 		finding.fix = func(ctx context.Context) error { return d.y.Control(ctx, verb) }
@@ -263,7 +264,7 @@ func (d *doctor) disk(ctx context.Context) {
 		}
 		if key := fmt.Sprint(usage.Total, usage.Free); !said[key] {
 			said[key] = true
-			d.add(Finding{Code: "disk_low", Severity: Poor, Text: fmt.Sprintf("only %s are free at %s: a model needs more", Size(int64(usage.Free)), dir),
+			d.add(Finding{Code: "disk_low", Severity: Poor, Text: fmt.Sprintf("only %s are free at %s: a model needs more", words.Size(int64(usage.Free)), dir),
 				Remedy: "remove models that nobody uses", Command: "switchyard models prune"})
 		}
 	}
@@ -274,9 +275,9 @@ var versionNumber = regexp.MustCompile(`\d+\.\d+\.\d+`)
 // claude looks for Claude Code.
 func (d *doctor) claude(ctx context.Context) {
 	const install = "npm install -g @anthropic-ai/claude-code"
-	path := engine.LookPath("claude", d.y.getenv("PATH"))
+	path := d.y.claudeProgram()
 	if path == "" {
-		d.add(Finding{Code: "claude_missing", Severity: Bad, Text: "Claude Code (claude) is not on the PATH", Remedy: "install it", Command: install})
+		d.add(Finding{Code: "claude_missing", Severity: Bad, Text: "Claude Code (claude) was not found", Remedy: "install it", Command: install})
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)

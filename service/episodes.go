@@ -50,19 +50,19 @@ const (
 )
 
 // conditions are what the sessions' warnings depend on.
-func (s State) conditions(now time.Time) []condition {
-	all := []condition{s.forbidden(), s.left()}
+func conditions(s State, now time.Time) []condition {
+	all := []condition{forbidden(s), left(s)}
 	for _, load := range s.Gateway.Loads {
-		all = append(all, s.crowd(load, now), s.wait(load, now))
+		all = append(all, crowd(s, load, now), wait(load, now))
 	}
 	for _, session := range s.Sessions {
-		all = append(all, s.full(session))
+		all = append(all, full(s, session))
 	}
-	return append(all, s.twoModels(now))
+	return append(all, twoModels(s, now))
 }
 
 // left are the sessions that did not follow a switch.
-func (s State) left() condition {
+func left(s State) condition {
 	var names []string
 	var first Session
 	for _, one := range s.Sessions {
@@ -82,14 +82,14 @@ func (s State) left() condition {
 	case len(names) == 1:
 		w.Text = words.T("the session in %s did not follow: %s", names[0], first.Reason)
 	case len(names) > 1:
-		w.Text = words.T("%d sessions did not follow: %s", len(names), some(names))
+		w.Text = words.T("%d sessions did not follow: %s", len(names), words.Some(names))
 		w.Remedy = words.T("switchyard sessions says of each why, and what to do")
 	}
 	return condition{episode: "behind", warning: w, reached: len(names) > 0}
 }
 
 // forbidden are sessions in the cloud where that is not allowed.
-func (s State) forbidden() condition {
+func forbidden(s State) condition {
 	var names []string
 	var first Session
 	for _, one := range s.Sessions {
@@ -105,13 +105,13 @@ func (s State) forbidden() condition {
 	case len(names) == 1:
 		w.Text = words.T("the session in %s is in the cloud, which is forbidden there", names[0])
 	case len(names) > 1:
-		w.Text = words.T("%d sessions are in the cloud, which is forbidden there: %s", len(names), some(names))
+		w.Text = words.T("%d sessions are in the cloud, which is forbidden there: %s", len(names), words.Some(names))
 	}
 	return condition{episode: "forbidden", warning: w, reached: len(names) > 0}
 }
 
-// users are the running sessions that have asked lately, with what the gateway knows of them.
-func (s State) users(now time.Time) (all []gateway.Session, ends time.Time) {
+// recent are the running sessions that have asked lately, with what the gateway knows of them.
+func recent(s State, now time.Time) (all []gateway.Session, ends time.Time) {
 	for _, g := range s.Gateway.Sessions {
 		if g.Requests == 0 || !slices.ContainsFunc(s.Sessions, func(live Session) bool { return live.SessionID == g.ID }) {
 			continue
@@ -132,8 +132,8 @@ func (s State) users(now time.Time) (all []gateway.Session, ends time.Time) {
 }
 
 // crowd is more sessions on a model than it serves at a time.
-func (s State) crowd(load gateway.Load, now time.Time) condition {
-	users, ends := s.users(now)
+func crowd(s State, load gateway.Load, now time.Time) condition {
+	users, ends := recent(s, now)
 	n := 0
 	for _, u := range users {
 		if u.Model == load.Model {
@@ -143,7 +143,7 @@ func (s State) crowd(load gateway.Load, now time.Time) condition {
 	name := runner.Short(load.Model)
 	remedy := words.T("end some, or raise parallel in the configuration")
 	if load.Model == s.Model && s.Context > 0 && s.Context/runner.MinContext <= load.Slots {
-		remedy = words.T("end some, or take a larger context: switchyard context %s %s", name, Tokens(n*runner.MinContext))
+		remedy = words.T("end some, or take a larger context: switchyard context %s %s", name, words.Tokens(n*runner.MinContext))
 	}
 	return condition{
 		episode: "crowded " + load.Model,
@@ -156,11 +156,11 @@ func (s State) crowd(load gateway.Load, now time.Time) condition {
 }
 
 // wait is a request that waits long for its turn.
-func (s State) wait(load gateway.Load, now time.Time) condition {
+func wait(load gateway.Load, now time.Time) condition {
 	c := condition{
 		episode: "queue " + load.Model,
 		warning: Warning{Code: "queue_long", Remedy: words.T("end a session, or take a smaller model for the small jobs"),
-			Text: words.T("%s for %s, the first for more than %d s", Count(load.Waiting, "request waits", "requests wait"), runner.Short(load.Model), int(longWait.Seconds()))},
+			Text: words.T("%s for %s, the first for more than %d s", words.Count(load.Waiting, "request waits", "requests wait"), runner.Short(load.Model), int(longWait.Seconds()))},
 		held: load.Waiting > 0,
 	}
 	if load.Waiting == 0 {
@@ -174,19 +174,19 @@ func (s State) wait(load gateway.Load, now time.Time) condition {
 }
 
 // full is a session whose context is nearly full. The gateway knows when that ends.
-func (s State) full(one Session) condition {
+func full(s State, one Session) condition {
 	i := slices.IndexFunc(s.Gateway.Sessions, func(g gateway.Session) bool { return g.ID == one.SessionID && g.NearlyFull })
 	if i < 0 || one.SessionID == "" {
 		return condition{episode: "full " + one.SessionID}
 	}
 	g := s.Gateway.Sessions[i]
 	return condition{episode: "full " + one.SessionID, reached: true, warning: Warning{Code: "context_full", Remedy: words.T("/compact in it, or begin a new one"),
-		Text: words.T("the session in %s uses %.0f %% of its %s tokens", one.Place(), g.ContextUsedPct, Tokens(g.Context))}}
+		Text: words.T("the session in %s uses %.0f %% of its %s tokens", one.Place(), g.ContextUsedPct, words.Tokens(g.Context))}}
 }
 
 // twoModels are sessions that need different models, which are not in memory together.
-func (s State) twoModels(now time.Time) condition {
-	users, ends := s.users(now)
+func twoModels(s State, now time.Time) condition {
+	users, ends := recent(s, now)
 	var names []string
 	together := true
 	for _, u := range users {

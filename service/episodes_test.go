@@ -69,7 +69,7 @@ func TestSessionWarnings(t *testing.T) {
 		}), "offline_leak", "the session in api did not follow: because", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			warnings, again := episodes{}.see(tt.state.conditions(now))
+			warnings, again := episodes{}.see(conditions(tt.state, now))
 			var codes []string
 			for _, w := range warnings {
 				codes = append(codes, w.Code)

@@ -31,6 +31,7 @@ func (y *Yard) engine(ctx context.Context, owner bool) (engine.Engine, error) {
 	e, err := engine.Find(ctx, engine.Search{
 		Getenv: y.getenv, Home: y.Home, Environ: y.Environ, Configured: y.Config.Runner, Wanted: engine.Kind(y.Config.Engine),
 		Program: y.path(y.Config.ModelRunner), LlamaServer: y.path(y.Config.LlamaServer), State: y.Paths.State, Runtime: runtime, Owner: owner,
+		Usual: y.Paths.Usual.Runner, Docker: y.Paths.Usual.Docker,
 	})
 	if err != nil {
 		failed := engineError("finding Model Runner", err)
@@ -202,6 +203,9 @@ func models(all []runner.Model) []Model {
 	slices.SortFunc(out, func(a, b Model) int { return strings.Compare(a.Tag, b.Tag) })
 	return out
 }
+
+// mayStart tells whether the configuration lets Switchyard start the runner by itself.
+func (y *Yard) mayStart() bool { return y.Config.StartRunner == nil || *y.Config.StartRunner }
 
 func (y *Yard) stoppedByPerson() bool {
 	_, err := os.Stat(y.Paths.stopped())

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/wake"
 )
 
 // What a supervisor that ends in order tells its guard: to end too, or to serve the
@@ -36,9 +37,9 @@ const guardTurns = 5
 // killed: it holds the same listening sockets, so that no request meets a closed
 // port. It runs while Claude Code is pointed to the gateway.
 type guard struct {
-	serving *serving
-	wake    chan struct{}
-	done    chan struct{}
+	door *door
+	wake chan struct{}
+	done chan struct{}
 
 	mu       sync.Mutex
 	inUse    bool      // Claude Code is pointed to the gateway
@@ -47,8 +48,8 @@ type guard struct {
 	up       chan struct{}
 }
 
-func newGuard(v *serving) *guard {
-	return &guard{serving: v, wake: make(chan struct{}, 1), done: make(chan struct{}), up: make(chan struct{})}
+func newGuard(v *door) *guard {
+	return &guard{door: v, wake: make(chan struct{}, 1), done: make(chan struct{}), up: make(chan struct{})}
 }
 
 const (
@@ -63,7 +64,7 @@ func (g *guard) want(inUse bool) {
 	g.mu.Lock()
 	g.inUse = inUse
 	g.mu.Unlock()
-	wish(g.wake)
+	wake.Notify(g.wake)
 }
 
 // soon starts the guard without waiting for it.
@@ -71,7 +72,7 @@ func (g *guard) soon() (up <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.expected = time.Now().Add(guardExpect)
-	wish(g.wake)
+	wake.Notify(g.wake)
 	return g.up
 }
 
@@ -120,7 +121,7 @@ func (g *guard) run(ctx context.Context) {
 		case wanted && ended == nil && retry == nil:
 			var err error
 			if ended, dismiss, err = g.start(); err != nil {
-				g.serving.s.log.Warn("no guard for the gateway", "error", err)
+				g.door.options.log.Warn("no guard for the gateway", "error", err)
 				ended, retry, pause = nil, time.After(pause), min(2*pause, guardRetry)
 				break
 			}
@@ -145,7 +146,7 @@ func (g *guard) run(ctx context.Context) {
 		case <-g.wake:
 		case <-lapse:
 		case <-ended:
-			g.serving.s.log.Warn("the gateway's guard ended; starting another one")
+			g.door.options.log.Warn("the gateway's guard ended; starting another one")
 			ended, retry, pause = nil, time.After(pause), min(2*pause, guardRetry)
 			g.isUp(false)
 		case <-retry:
@@ -169,15 +170,15 @@ func (g *guard) stays() bool {
 
 // start starts one process; dismiss tells it what to do now that this one ends.
 func (g *guard) start() (ended <-chan struct{}, dismiss func(word string), err error) {
-	cmd := exec.Command(g.serving.options.Program, "guard")
+	cmd := exec.Command(g.door.options.Program, "guard")
 	cmd.Args[0] = "switchyard" // for the process list
-	cmd.Dir = g.serving.s.yard.Home
-	release, err := inherit(cmd, g.serving.listeners)
+	cmd.Dir = g.door.options.yard.Home
+	release, err := inherit(cmd, g.door.listeners)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer release()
-	turn := g.serving.s.yard.number(turnVariable)
+	turn := g.door.options.yard.number(turnVariable)
 	cmd.Env = append(os.Environ(), guardVariable+"="+strconv.Itoa(len(cmd.ExtraFiles)), turnVariable+"="+strconv.Itoa(turn+1))
 	parent, err := cmd.StdinPipe()
 	if err != nil {

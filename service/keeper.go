@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"reflect"
 	"regexp"
 	"strings"
@@ -12,10 +13,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/switchyard-app/switchyard/service/claude"
 	"github.com/switchyard-app/switchyard/service/engine"
 	"github.com/switchyard-app/switchyard/service/gateway"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/wake"
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
@@ -23,10 +24,11 @@ import (
 // decides; looks and efforts, which take long, are done beside it, one of each at
 // a time.
 type keeper struct {
-	s    *Supervisor
-	acts bool // it may start and stop, and does not only look
+	options keeperOptions
+	acts    bool // it may start and stop, and does not only look
 
 	asks    chan ask
+	wishes  chan struct{} // for a look, at most one waiting
 	wants   chan wants
 	serves  chan ending
 	ailing  atomic.Bool // a request that is served well is news
@@ -37,7 +39,7 @@ type keeper struct {
 	// What follows belongs to the loop.
 	care    care
 	last    look
-	models  []Model
+	looks   int  // counts them
 	known   bool // last is a look
 	looking bool
 	again   bool // something happened since the look began
@@ -57,24 +59,39 @@ type keeper struct {
 	watches sync.WaitGroup
 }
 
-// wants is what Claude Code needs of the runner.
-type wants struct {
-	route bool   // it is pointed there
-	model string // the one that it asks for; empty: unknown
+// keeperOptions are what a keeper works on, and whom it tells. The functions are
+// called by its loop, and must not wait for it.
+type keeperOptions struct {
+	yard *Yard
+	log  *slog.Logger
+
+	busy   func() bool                         // an answer is on its way through the gateway
+	looked func(context.Context, look)         // hears of every look
+	report func(context.Context, runnerReport) // hears how the runner is
+	shown  func(context.Context)               // returns when the State shows all that was reported
+	moved  func()                              // the targets were led to another address
+}
+
+// runnerReport is how the runner is.
+type runnerReport struct {
+	runner Runner
+	look   int // counts the looks: two reports with the same one have the same models
+	models []runner.Model
+	loaded []runner.Loaded
 }
 
 // ask is a wish for the runner.
 type ask struct {
-	do      verb // nothing: that it answers
-	person  bool // not merely a request
-	settled bool // it was done
+	do      Control // nothing: that it answers
+	person  bool    // not merely a request
+	settled bool    // it was done
 	ctx     context.Context
 	done    chan error
 }
 
 // effort is what is being done with the runner.
 type effort struct {
-	verb  verb // nothing: an engine is being tried
+	do    Control // nothing: an engine is being tried
 	doing string
 	model string
 	end   context.CancelFunc
@@ -103,20 +120,21 @@ const (
 	effortTime = 2 * time.Minute
 )
 
-func newKeeper(s *Supervisor) *keeper {
-	k := &keeper{
-		s: s, asks: make(chan ask), wants: make(chan wants, 1), serves: make(chan ending, 1),
+func newKeeper(options keeperOptions) *keeper {
+	return &keeper{
+		options: options, asks: make(chan ask), wishes: make(chan struct{}, 1), wants: make(chan wants, 1), serves: make(chan ending, 1),
 		changed: make(chan struct{}, 1), looked: make(chan look), done: make(chan outcome),
 		care: newCare(), cured: map[string]time.Time{}, unwatch: func() {},
 	}
-	return k
 }
 
 // act says, before it runs, whether the keeper may start and stop.
 func (k *keeper) act(acts bool) {
-	config := k.s.yard.Config.StartRunner
-	k.acts, k.care.allowed, k.care.stopped = acts, acts && (config == nil || *config), k.s.yard.stoppedByPerson()
+	k.acts, k.care.allowed, k.care.stopped = acts, acts && k.options.yard.mayStart(), k.options.yard.stoppedByPerson()
 }
+
+// wish asks for a look, without waiting for it.
+func (k *keeper) wish() { wake.Notify(k.wishes) }
 
 // want tells what Claude Code needs from now on.
 func (k *keeper) want(w wants) {
@@ -150,7 +168,7 @@ func (k *keeper) serve(model string, why gateway.Reason) {
 }
 
 // do asks for something and waits until it is done.
-func (k *keeper) do(ctx context.Context, v verb, person bool) error {
+func (k *keeper) do(ctx context.Context, v Control, person bool) error {
 	a := ask{do: v, person: person, ctx: ctx, done: make(chan error, 1)}
 	select {
 	case k.asks <- a:
@@ -183,7 +201,7 @@ func (k *keeper) run(ctx context.Context) {
 			settled = nil
 			k.pause = 0
 			k.look(ctx)
-		case <-k.s.lookRunner:
+		case <-k.wishes:
 			k.pause = 0
 			k.look(ctx)
 		case w := <-k.wants:
@@ -249,7 +267,7 @@ func (k *keeper) look(ctx context.Context) {
 		e = nil
 	}
 	old := k.watched
-	go func() { k.looked <- k.s.yard.lookWith(ctx, e, old, k.acts, version) }()
+	go func() { k.looked <- k.options.yard.lookWith(ctx, e, old, k.acts, version) }()
 }
 
 // lookWith looks with an engine, or with the one that it finds.
@@ -285,14 +303,11 @@ func (k *keeper) took(ctx context.Context, l look) {
 		k.rewatch(ctx, l.engine)
 	}
 	now := time.Now()
-	l.busy = k.s.serving != nil && k.s.serving.gateway.Snapshot().Running > 0
+	l.busy = k.options.busy()
 	before, changed := k.last, !k.known || !reflect.DeepEqual(describeLook(k.last), describeLook(l))
 	k.last, k.known = l, true
-	if k.acts {
-		k.s.yard.noteSeen(l.api.models)
-	}
-	k.models = k.s.yard.describeModels(models(l.api.models), l.api.loaded)
-	k.care.see(now, l, k.effort != nil && k.effort.verb != nothing)
+	k.looks++
+	k.care.see(now, l, k.effort != nil && k.effort.do != nothing)
 	if before.seen.Run != l.seen.Run || l.api.err != nil {
 		k.version = ""
 	}
@@ -307,10 +322,7 @@ func (k *keeper) took(ctx context.Context, l look) {
 		}
 	}
 	k.moved(ctx, l)
-	if k.s.serving != nil {
-		k.s.serving.seen(l.found)
-		k.s.puller.follow(ctx, l)
-	}
+	k.options.looked(ctx, l)
 	k.backOff(l, changed)
 	if k.again {
 		k.again = false
@@ -332,8 +344,8 @@ func (k *keeper) moved(ctx context.Context, l look) {
 	}
 	address := l.endpoint().BaseURL()
 	if k.acts && k.address != "" && k.address != address {
-		k.s.yard.follow(ctx, k.s.log, k.address, address)
-		wish(k.s.lookFiles)
+		k.options.yard.follow(ctx, k.options.log, k.address, address)
+		k.options.moved()
 	}
 	k.address = address
 }
@@ -368,7 +380,7 @@ func (k *keeper) rewatch(ctx context.Context, e engine.Engine) {
 	var watching context.Context
 	watching, k.unwatch = context.WithCancel(ctx)
 	k.watched = e
-	k.watches.Go(func() { e.Watch(watching, func() { wish(k.changed) }) })
+	k.watches.Go(func() { e.Watch(watching, func() { wake.Notify(k.changed) }) })
 }
 
 // asked takes a wish.
@@ -383,7 +395,7 @@ func (k *keeper) asked(ctx context.Context, a ask) {
 		return
 	case a.do == nothing && a.person:
 		k.care.forgive() // a switch: whoever wants the route wants the runner
-		k.s.yard.rememberStop(false)
+		k.options.yard.rememberStop(false)
 	case a.do == nothing && k.care.stopped:
 		refuse(Refused, "you stopped it", byHand)
 		return
@@ -393,19 +405,19 @@ func (k *keeper) asked(ctx context.Context, a ask) {
 	case a.do == nothing && k.care.gaveUp:
 		refuse(Failed, k.reason, k.remedy)
 		return
-	case a.do == stop:
+	case a.do == StopRunner:
 		k.care.stopped = true
-		k.s.yard.rememberStop(true)
+		k.options.yard.rememberStop(true)
 	case a.do != nothing:
 		k.care.forgive()
-		k.s.yard.rememberStop(false)
+		k.options.yard.rememberStop(false)
 	}
 	if a.do == nothing {
 		k.care.asked = true
 	} else {
 		k.reason, k.remedy, k.stuck = "", "", false
 	}
-	if k.effort != nil && a.do != nothing && a.do != k.effort.verb {
+	if k.effort != nil && a.do != nothing && a.do != k.effort.do {
 		k.effort.left = true
 		k.effort.end()
 	}
@@ -431,7 +443,7 @@ func (k *keeper) decide(ctx context.Context) time.Duration {
 			k.giveUp(ctx, "")
 		}
 		do, at := k.care.decide(now, k.last)
-		if do == start && k.care.lost || do == restart {
+		if do == StartRunner && k.care.lost || do == RestartRunner {
 			if k.care.crash(now); k.care.gaveUp {
 				do = nothing
 				k.giveUp(ctx, "")
@@ -445,44 +457,44 @@ func (k *keeper) decide(ctx context.Context) time.Duration {
 			return max(at.Sub(now), 0)
 		}
 	}
-	if k.effort != nil && k.effort.verb != nothing || !k.wanted.route && len(k.waiting) == 0 {
+	if k.effort != nil && k.effort.do != nothing || !k.wanted.route && len(k.waiting) == 0 {
 		return never // the effort looks itself; and in the cloud nothing depends on the runner: it is left alone
 	}
 	return k.pause
 }
 
 // begin starts an effort.
-func (k *keeper) begin(ctx context.Context, v verb) {
+func (k *keeper) begin(ctx context.Context, v Control) {
 	one, end := context.WithTimeout(ctx, effortTime)
-	o := &effort{verb: v, doing: doingRunner[v], end: end}
+	o := &effort{do: v, doing: doingRunner[v], end: end}
 	k.effort, k.pause = o, startWatch
 	k.care.expect()
 	e := k.watched
-	k.s.log.Info("runner", "do", v, "engine", e.Kind())
+	k.options.log.Info("runner", "do", v, "engine", e.Kind())
 	go func() {
 		defer end()
 		var err error
 		switch v {
-		case start:
+		case StartRunner:
 			err = e.Start(one)
-		case restart:
+		case RestartRunner:
 			err = e.Restart(one)
-		case stop:
+		case StopRunner:
 			err = e.Stop(one)
 		}
-		if err == nil && v != stop {
-			err = k.s.yard.untilHealthy(one, e)
+		if err == nil && v != StopRunner {
+			err = untilHealthy(one, e)
 		}
-		k.done <- outcome{o, k.s.yard.wordEngine(v, err)}
+		k.done <- outcome{o, k.options.yard.wordEngine(v, err)}
 	}()
 }
 
-var gerund = map[verb]string{start: "starting Model Runner", restart: "restarting Model Runner", stop: "stopping Model Runner"}
+var gerund = map[Control]string{StartRunner: "starting Model Runner", RestartRunner: "restarting Model Runner", StopRunner: "stopping Model Runner"}
 
-var doingRunner = map[verb]string{start: words.Key("starting…"), restart: words.Key("restarting…"), stop: words.Key("stopping…")}
+var doingRunner = map[Control]string{StartRunner: words.Key("starting…"), RestartRunner: words.Key("restarting…"), StopRunner: words.Key("stopping…")}
 
 // untilHealthy waits until a runner that was started answers. Nothing announces that.
-func (y *Yard) untilHealthy(ctx context.Context, e engine.Engine) error {
+func untilHealthy(ctx context.Context, e engine.Engine) error {
 	for pause := startWatch; ; pause = min(2*pause, time.Second) {
 		f := found{e, e.Look(ctx)}
 		switch {
@@ -513,19 +525,19 @@ func (k *keeper) ended(ctx context.Context, o outcome) {
 		return
 	}
 	switch {
-	case o.verb == nothing:
+	case o.do == nothing:
 		k.tried(ctx, o)
 		return
 	case o.left:
-		o.err = &Error{Kind: Failed, What: gerund[o.verb], Why: "something else was asked for meanwhile", Remedy: "ask again"}
+		o.err = &Error{Kind: Failed, What: gerund[o.do], Why: "something else was asked for meanwhile", Remedy: "ask again"}
 	}
 	var rest []ask
 	for _, a := range k.waiting {
 		switch {
-		case o.err != nil && (a.do == o.verb || a.do == nothing):
+		case o.err != nil && (a.do == o.do || a.do == nothing):
 			a.done <- o.err
 			continue
-		case a.do == o.verb:
+		case a.do == o.do:
 			a.do, a.settled = nothing, true // told after the next look, when the State shows it
 		}
 		rest = append(rest, a)
@@ -536,8 +548,8 @@ func (k *keeper) ended(ctx context.Context, o outcome) {
 	switch {
 	case o.left:
 	case o.err != nil:
-		k.s.log.Warn("runner", "do", o.verb, "error", o.err)
-		if k.stuck = needsPerson(o.err); o.verb != stop && !k.stuck {
+		k.options.log.Warn("runner", "do", o.do, "error", o.err)
+		if k.stuck = needsPerson(o.err); o.do != StopRunner && !k.stuck {
 			k.care.crash(now)
 		}
 		k.care.delay(now)
@@ -545,7 +557,7 @@ func (k *keeper) ended(ctx context.Context, o outcome) {
 		if k.care.gaveUp {
 			k.giveUp(ctx, k.reason)
 		}
-	case o.verb != stop:
+	case o.do != StopRunner:
 		k.reason, k.remedy = "", ""
 		k.tryNext = k.wanted.route
 	}
@@ -584,7 +596,7 @@ func (k *keeper) giveUp(ctx context.Context, reason string) {
 			k.reason += ". Its log says: " + strings.Join(lines, " / ")
 		}
 	}
-	k.s.log.Error("Model Runner is given up", "crashes", len(k.care.crashes))
+	k.options.log.Error("Model Runner is given up", "crashes", len(k.care.crashes))
 }
 
 var (
@@ -640,7 +652,7 @@ func (k *keeper) try(ctx context.Context, model string, cure bool) {
 	f := k.last.found
 	go func() {
 		defer end()
-		k.done <- outcome{o, k.s.yard.tryModel(one, f, model, cure)}
+		k.done <- outcome{o, tryModel(one, f, model, cure)}
 	}()
 }
 
@@ -652,7 +664,7 @@ func (e cureError) Unwrap() error { return e.error }
 // tryTime bounds one try, a load included.
 const tryTime = 6 * time.Minute
 
-func (y *Yard) tryModel(ctx context.Context, f found, model string, cure bool) error {
+func tryModel(ctx context.Context, f found, model string, cure bool) error {
 	client := runner.NewClient(f.endpoint())
 	defer client.Close()
 	answers := func() error {
@@ -680,9 +692,9 @@ func (k *keeper) tried(ctx context.Context, o outcome) {
 	case o.err == nil:
 		k.reason, k.remedy = "", ""
 	case errors.As(o.err, &uncured) && k.last.seen.Controlled && k.care.allowed:
-		k.s.log.Warn("a dead engine: restarting Model Runner", "model", o.model, "error", o.err)
+		k.options.log.Warn("a dead engine: restarting Model Runner", "model", o.model, "error", o.err)
 		k.cured[o.model] = time.Now()
-		k.begin(ctx, restart)
+		k.begin(ctx, RestartRunner)
 	case runner.Crashed(o.err) || runner.OutOfMemory(o.err):
 		k.reason = "it lists its models, but " + runner.Short(o.model) + " does not answer: " + reason(o.err)
 		k.remedy = "choose another model, or restart it: switchyard runner restart"
@@ -699,7 +711,7 @@ func (k *keeper) reply(ctx context.Context) {
 	if !k.known || k.looking || len(k.waiting) == 0 {
 		return
 	}
-	k.s.fact(ctx, func(*known) {}) // when this one is taken, the one before is in the State
+	k.options.shown(ctx)
 	var rest []ask
 	for _, a := range k.waiting {
 		switch {
@@ -731,10 +743,10 @@ func (k *keeper) tell(ctx context.Context) {
 	r.Restarts = k.care.restarts(now)
 	r.ByPerson = r.State == Stopped && k.care.stopped
 	switch {
-	case k.effort != nil && k.effort.verb != nothing:
-		if r.State != Running || k.effort.verb != start {
+	case k.effort != nil && k.effort.do != nothing:
+		if r.State != Running || k.effort.do != StartRunner {
 			r.State, r.Doing, r.Reason, r.Remedy = Starting, k.effort.doing, "", ""
-			if k.effort.verb == stop {
+			if k.effort.do == StopRunner {
 				r.State = Stopped
 			}
 		}
@@ -745,22 +757,6 @@ func (k *keeper) tell(ctx context.Context) {
 	case r.State == Broken && k.last.seen.State == engine.Running && now.Sub(k.last.seen.Since) < startGrace && k.last.api.silent():
 		r.State, r.Doing, r.Reason, r.Remedy = Starting, "starting…", "", "" // it was started by somebody
 	}
-	list, shapes := k.models, k.last.api.models
 	k.ailing.Store(k.reason != "")
-	k.s.fact(ctx, func(known *known) {
-		known.runner = r
-		if len(list) > 0 && len(known.models) > 0 && &list[0] == &known.listed[0] {
-			return // judged already
-		}
-		known.listed, known.shapes = list, shapes
-		known.judge(k.s.yard)
-	})
-}
-
-// needs is what Claude Code needs of the runner in a State.
-func (s State) needs() wants {
-	if s.Route == claude.Cloud && s.runs == 0 {
-		return wants{}
-	}
-	return wants{route: true, model: s.Model}
+	k.options.report(ctx, runnerReport{r, k.looks, k.last.api.models, k.last.api.loaded})
 }

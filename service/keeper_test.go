@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/switchyard-app/switchyard/internal/lab"
+	"github.com/switchyard-app/switchyard/internal/lab/alone"
 	"github.com/switchyard-app/switchyard/internal/lab/gguf"
 	"github.com/switchyard-app/switchyard/service/claude"
 	"github.com/switchyard-app/switchyard/service/engine"
@@ -31,7 +32,7 @@ func TestMain(m *testing.M) {
 	if file := os.Getenv("TEST_RUNNER"); file != "" && os.Getenv("MODEL_RUNNER_SOCK") != "" {
 		runnerDouble(file)
 	}
-	os.Exit(m.Run())
+	alone.Main(m)
 }
 
 func runnerDouble(file string) {
@@ -156,7 +157,7 @@ func TestARunnerOfOurOwn(t *testing.T) {
 	if status, body := prompt(t, y, "claude-opus-4-6"); status != 200 || !strings.Contains(body, gguf.Answer) {
 		t.Fatalf("%d %s", status, body)
 	}
-	first := s.present().Runner.Since
+	first := s.State().Runner.Since
 	lock := filepath.Join(y.Paths.State, "runner", "lock")
 	killGroup(t, lock)
 	begin := time.Now()
@@ -165,7 +166,7 @@ func TestARunnerOfOurOwn(t *testing.T) {
 	if status, body := prompt(t, y, "claude-opus-4-6"); status != 200 {
 		t.Fatalf("%d %s", status, body)
 	}
-	if n := s.present().Runner.Restarts; n != 1 {
+	if n := s.State().Runner.Restarts; n != 1 {
 		t.Errorf("%d restarts are told", n)
 	}
 	if status, _ := prompt(t, y, "[[crash]]"); status == 200 {
@@ -208,7 +209,7 @@ func TestADeadEngineIsCured(t *testing.T) {
 			y, behave := double(t, "")
 			s := serve(t, y)
 			s.local()
-			first := s.present().Runner.Since
+			first := s.State().Runner.Since
 			behave(tt.behaviour)
 			if err := s.Control(t.Context(), RestartRunner); err != nil { // takes the behaviour over
 				t.Fatal(err)

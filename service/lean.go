@@ -12,6 +12,7 @@ import (
 
 	"github.com/switchyard-app/switchyard/assets"
 	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/wake"
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
@@ -70,8 +71,8 @@ func (s *Supervisor) SetLean(ctx context.Context, on bool) error {
 		s.failed(ctx, words.Key("Could not change the lean profile"), err)
 		return err
 	}
-	defer wish(s.lookFiles)
-	now := s.present()
+	defer wake.Notify(s.lookFiles)
+	now := s.State()
 	if now.Route == claude.Cloud {
 		return nil
 	}

@@ -13,8 +13,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gofrs/flock"
+
 	"github.com/switchyard-app/switchyard/service/claude"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 // learned is what Switchyard found out about a model by using it. It is kept by the
@@ -42,13 +45,26 @@ func (y *Yard) learned() map[string]learned {
 // learn changes what is known of a model.
 func (y *Yard) learn(id string, change func(*learned)) { y.learnAll([]string{id}, change) }
 
-// learnAll does so for several.
+// learnWait bounds the wait for another process that learns. What cannot be noted is
+// noted the next time.
+const learnWait = 2 * time.Second
+
+// learnAll changes what is known of several models. The lock is of the file, not of
+// this process: flock excludes two descriptors of one process as well.
 func (y *Yard) learnAll(ids []string, change func(*learned)) {
 	if len(ids) == 0 {
 		return
 	}
-	y.learning.Lock()
-	defer y.learning.Unlock()
+	if os.MkdirAll(y.Paths.State, 0o700) != nil {
+		return
+	}
+	lock := flock.New(y.learnedFile()+".lock", flock.SetPermissions(0o600)) // the tray and commands learn at the same time
+	ctx, cancel := context.WithTimeout(context.Background(), learnWait)
+	defer cancel()
+	if ok, err := lock.TryLockContext(ctx, time.Millisecond); err != nil || !ok {
+		return
+	}
+	defer func() { _ = lock.Close() }()
 	known := y.learned()
 	for _, id := range ids {
 		one := known[id]
@@ -56,7 +72,7 @@ func (y *Yard) learnAll(ids []string, change func(*learned)) {
 		known[id] = one
 	}
 	data, err := json.Marshal(known)
-	if err != nil || os.MkdirAll(y.Paths.State, 0o700) != nil {
+	if err != nil {
 		return
 	}
 	file, err := os.CreateTemp(y.Paths.State, "models-*.json")
@@ -206,7 +222,7 @@ func (y *Yard) Remove(ctx context.Context, name string, force bool) (tag string,
 		return "", 0, err
 	}
 	defer client.Close()
-	if y.inUse(ctx)(tag, m.ID) && !force {
+	if y.inUse()(tag, m.ID) && !force {
 		return tag, 0, &Error{Kind: Refused, What: what, Why: "Claude Code is pointed to it", Remedy: "switch away first (switchyard cloud, or another model), or use --force"}
 	}
 	freed, err = remove(ctx, client, tag)
@@ -231,13 +247,18 @@ func remove(ctx context.Context, client *runner.Client, tag string) (freed int64
 }
 
 // inUse looks which models Claude Code is pointed to.
-func (y *Yard) inUse(ctx context.Context) func(tag, id string) bool {
-	targets := y.lookAtFiles(ctx).targets
-	return func(tag, id string) bool {
-		return slices.ContainsFunc(targets, func(t Target) bool {
-			return t.Route != claude.Cloud && (t.Model == tag || t.Model == id)
-		})
+func (y *Yard) inUse() func(tag, id string) bool {
+	targets := y.Targets()
+	if switched, err := y.ledger.Switched(); err == nil {
+		targets = append(targets, switched...)
 	}
+	used := map[string]bool{}
+	for _, t := range targets {
+		if now, err := y.ledger.Inspect(t); err == nil && now.Route != claude.Cloud {
+			used[now.Model] = true
+		}
+	}
+	return func(tag, id string) bool { return used[tag] || used[id] }
 }
 
 // Unused are the models that nobody has used for so long, counted from when
@@ -247,7 +268,7 @@ func (y *Yard) Unused(ctx context.Context, older time.Duration) ([]Model, error)
 	if err != nil {
 		return nil, err
 	}
-	chosen, known, inUse := runner.Full(y.chosen()), y.learned(), y.inUse(ctx)
+	chosen, known, inUse := runner.Full(y.chosen()), y.learned(), y.inUse()
 	return slices.DeleteFunc(all, func(m Model) bool {
 		last := known[m.ID].Used
 		if seen := known[m.ID].Seen; seen.After(last) {
@@ -337,15 +358,15 @@ func (y *Yard) Resize(ctx context.Context, name string, tokens int) (tag string,
 		return "", false, err
 	}
 	defer client.Close()
-	current = y.inUse(ctx)(from, m.ID)
+	current = y.inUse()(from, m.ID)
 	if m.Context == tokens {
 		return from, current, nil
 	}
 	if trained := m.Trained; trained > 0 && tokens > trained {
-		return "", current, &Error{Kind: Refused, What: what, Why: fmt.Sprintf("it was made for at most %s tokens", Tokens(trained)), Remedy: "ask for less"}
+		return "", current, &Error{Kind: Refused, What: what, Why: fmt.Sprintf("it was made for at most %s tokens", words.Tokens(trained)), Remedy: "ask for less"}
 	}
 	if tokens < runner.MinContext {
-		return "", current, &Error{Kind: Refused, What: what, Why: fmt.Sprintf("Claude Code cannot work in less than %s tokens", Tokens(runner.MinContext)), Remedy: "ask for more"}
+		return "", current, &Error{Kind: Refused, What: what, Why: fmt.Sprintf("Claude Code cannot work in less than %s tokens", words.Tokens(runner.MinContext)), Remedy: "ask for more"}
 	}
 	tag = resized(from, tokens)
 	err = client.Repackage(ctx, from, tag, tokens)

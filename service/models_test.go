@@ -222,7 +222,7 @@ func TestTheLoadedModelMakesRoom(t *testing.T) {
 }
 
 func TestWhatIsLearnedSurvivesABrokenFile(t *testing.T) {
-	y := open(t, "http://127.0.0.1:9")
+	y := &Yard{Paths: Paths{State: t.TempDir()}}
 	y.learn("sha256:a", func(l *learned) { l.Used = time.Now() })
 	if err := os.WriteFile(y.learnedFile(), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
@@ -238,7 +238,7 @@ func TestAThousandModels(t *testing.T) {
 	for i := range all {
 		all[i] = runner.Model{ID: fmt.Sprintf("sha256:%064d", i), Tags: []string{fmt.Sprintf("docker.io/ai/m%d:latest", i)}, Size: 1 << 30, Context: 65536}
 	}
-	y := open(t, "http://127.0.0.1:9")
+	y := &Yard{Paths: Paths{State: t.TempDir()}}
 	y.noteSeen(all)
 	y.noteSeen(all)
 	if got := y.describeModels(models(all), nil); len(got) != 1000 || len(y.learned()) != 1000 {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/switchyard-app/switchyard/service/claude"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 // place is a session that "switchyard run" started, or one that waits to be: a file
@@ -37,7 +38,7 @@ func (p place) session() claude.Session {
 
 // who names whoever has a place.
 func (p place) who(now time.Time) string {
-	return fmt.Sprintf("the session in %s (process %d, since %s)", filepath.Base(p.Folder), p.PID, Since(p.Since, now))
+	return fmt.Sprintf("the session in %s (process %d, since %s)", filepath.Base(p.Folder), p.PID, words.Since(p.Since, now))
 }
 
 // runs is the folder of the places, and of the settings of their sessions.
@@ -219,19 +220,19 @@ const lookAgain = time.Minute
 
 // firstEnd waits until one of those ahead has ended.
 func firstEnd(ctx context.Context, ahead []place) error {
-	some, cancel := context.WithTimeout(ctx, lookAgain)
+	bounded, cancel := context.WithTimeout(ctx, lookAgain)
 	defer cancel()
 	ended := make(chan struct{}, len(ahead))
 	for _, p := range ahead {
 		go func() { // ends with the wait
-			if claude.WaitExit(some, p.session()) == nil {
+			if claude.WaitExit(bounded, p.session()) == nil {
 				ended <- struct{}{}
 			}
 		}()
 	}
 	select {
 	case <-ended:
-	case <-some.Done():
+	case <-bounded.Done():
 	}
 	return ctx.Err()
 }

@@ -47,7 +47,7 @@ func (y *Yard) holder(ctx context.Context, port int) string {
 			return fmt.Sprintf("process %d", c.Pid)
 		}
 		if strings.HasPrefix(name, "docker-proxy") {
-			if container := engine.PublishedBy(ctx, y.getenv, y.Home, port); container != "" {
+			if container := engine.PublishedBy(ctx, y.getenv, y.Home, y.Paths.Usual.Docker, port); container != "" {
 				return "the container " + container
 			}
 		}

@@ -20,15 +20,20 @@ func (s *Supervisor) Pull(ctx context.Context, ref string) (<-chan Pull, error) 
 	if err := s.yard.mayPull(ref); err != nil {
 		return nil, err
 	}
-	if s.serving == nil {
+	if s.door.Load() == nil {
 		return nil, &Error{Kind: Failed, What: "pulling " + ref, Why: "Switchyard's gateway does not run", Remedy: "see the menu's first line"}
 	}
+	return s.puller.ask(ctx, ref), ctx.Err()
+}
+
+// ask begins a pull, or joins the one that runs.
+func (p *puller) ask(ctx context.Context, ref string) <-chan Pull {
 	heard := make(chan Pull, 1)
-	s.puller.post(ctx, func() {
-		one := s.puller.enqueue(ref)
+	p.post(ctx, func() {
+		one := p.enqueue(ref)
 		one.heard = append(one.heard, heard)
 	})
-	return heard, ctx.Err()
+	return heard
 }
 
 // mayPull refuses when nothing may go out.
@@ -130,9 +135,11 @@ func (s *Supervisor) PullAndTell(ctx context.Context, ref string) {
 }
 
 // CancelPull ends a pull; what was loaded is kept for the next one.
-func (s *Supervisor) CancelPull(ctx context.Context, ref string) {
-	s.puller.post(ctx, func() {
-		for _, one := range s.puller.pulls {
+func (s *Supervisor) CancelPull(ctx context.Context, ref string) { s.puller.cancel(ctx, ref) }
+
+func (p *puller) cancel(ctx context.Context, ref string) {
+	p.post(ctx, func() {
+		for _, one := range p.pulls {
 			if one.Ref != ref || one.State.over() || one.Others {
 				continue
 			}
@@ -140,7 +147,7 @@ func (s *Supervisor) CancelPull(ctx context.Context, ref string) {
 				one.cancel()
 			} else {
 				one.State, one.ended = Cancelled, time.Now()
-				s.puller.keep()
+				p.keep()
 			}
 		}
 	})

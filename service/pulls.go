@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -71,13 +72,25 @@ const (
 
 // puller pulls models, and notices when others do. Its one goroutine owns the list.
 type puller struct {
-	s     *Supervisor
-	do    chan func() // in the loop
-	n     int
-	pulls []*pulling
-	stop  context.CancelFunc // of the log that is followed
-	run   string             // whose log that is
-	wg    sync.WaitGroup
+	options pullOptions
+	do      chan func() // in the loop
+	n       int
+	pulls   []*pulling
+	stop    context.CancelFunc // of the log that is followed
+	run     string             // whose log that is
+	wg      sync.WaitGroup
+}
+
+// pullOptions are what a puller works with, and whom it tells.
+type pullOptions struct {
+	yard *Yard
+	log  *slog.Logger
+
+	runner func(context.Context) found                  // waits until it is known
+	start  func(ctx context.Context, person bool) error // returns when the runner answers
+	vram   func() VRAM
+	report func(context.Context, []Pull) // hears of every change
+	came   func()                        // the runner's models have changed
 }
 
 // pulling is a pull with what belongs to it.
@@ -92,7 +105,7 @@ type pulling struct {
 	heard   []chan Pull
 }
 
-func newPuller(s *Supervisor) *puller { return &puller{s: s, do: make(chan func())} }
+func newPuller(options pullOptions) *puller { return &puller{options: options, do: make(chan func())} }
 
 // post has something done in the loop.
 func (p *puller) post(ctx context.Context, f func()) {
@@ -141,7 +154,7 @@ func (p *puller) tell(ctx context.Context) {
 			one.heard = nil
 		}
 	}
-	p.s.fact(ctx, func(k *known) { k.pulls = list })
+	p.options.report(ctx, list)
 }
 
 // enqueue adds a pull, or finds the one of the same model that is not over.
@@ -184,7 +197,7 @@ func (p *puller) begin(ctx context.Context) {
 
 // pull does one pull, over lost connections.
 func (p *puller) pull(ctx, pull context.Context, one *pulling) {
-	err := p.s.keeper.do(pull, nothing, !one.resumed)
+	err := p.options.start(pull, !one.resumed)
 	if err == nil {
 		err = p.tries(ctx, pull, one)
 	}
@@ -194,7 +207,7 @@ func (p *puller) pull(ctx, pull context.Context, one *pulling) {
 		m, _ = client.Model(ctx, runner.Full(one.Ref)) // without it the notice says less
 		client.Close()
 	}
-	wish(p.s.lookRunner)
+	p.options.came()
 	cancelled := pull.Err() != nil
 	ended := make(chan []*pulling, 1)
 	p.post(ctx, func() {
@@ -203,7 +216,7 @@ func (p *puller) pull(ctx, pull context.Context, one *pulling) {
 		switch {
 		case err == nil:
 			one.State, one.Done = Pulled, max(one.Done, one.Total)
-			one.arrived(m, p.s.present().VRAM)
+			one.arrived(m, p.options.vram())
 		case cancelled:
 			one.State, one.Why, one.Remedy = Cancelled, "", ""
 		default:
@@ -240,7 +253,7 @@ func (p *puller) again(ctx context.Context, ended []*pulling) {
 	client := p.client(ctx)
 	defer client.Close()
 	for _, one := range ended {
-		if !client.Lacks(ctx, one.Ref) || p.s.yard.mayPull(one.Ref) != nil {
+		if !client.Lacks(ctx, one.Ref) || p.options.yard.mayPull(one.Ref) != nil {
 			continue
 		}
 		p.post(ctx, func() {
@@ -268,7 +281,7 @@ func pullWhy(err error) (reason, remedy string) {
 }
 
 func (p *puller) client(ctx context.Context) *runner.Client {
-	return runner.NewClient(p.s.serving.runner(ctx).endpoint())
+	return runner.NewClient(p.options.runner(ctx).endpoint())
 }
 
 // tries pulls again and again while that may help.
@@ -316,7 +329,7 @@ func (p *puller) tries(ctx, pull context.Context, one *pulling) error {
 
 // room refuses a model that the disk has no room for; done bytes of it are there.
 func (p *puller) room(ctx context.Context, client *runner.Client, ref string, done int64) error {
-	return room(ctx, client, ref, done, p.s.serving.runner(ctx).seen.Store)
+	return room(ctx, client, ref, done, p.options.runner(ctx).seen.Store)
 }
 
 func room(ctx context.Context, client *runner.Client, ref string, done int64, store string) error {
@@ -328,7 +341,7 @@ func room(ctx context.Context, client *runner.Client, ref string, done int64, st
 	}
 	free, ok := freeAt(store)
 	if need := m.Size - done + reserve; ok && int64(free) < need {
-		return &runner.PullError{Ref: ref, Why: fmt.Sprintf("it needs %s, and %s are free", Size(m.Size), Size(int64(free))),
+		return &runner.PullError{Ref: ref, Why: fmt.Sprintf("it needs %s, and %s are free", words.Size(m.Size), words.Size(int64(free))),
 			Remedy: "make room (switchyard models prune), and pull it again"}
 	}
 	return nil
@@ -395,7 +408,7 @@ func (r *rate) at(now time.Time, done int64) float64 {
 }
 
 // file holds the pulls that are not over, for the next start.
-func (p *puller) file() string { return filepath.Join(p.s.yard.Paths.State, "pulls.json") }
+func (p *puller) file() string { return filepath.Join(p.options.yard.Paths.State, "pulls.json") }
 
 func (p *puller) unfinished() (refs []string) {
 	data, err := os.ReadFile(p.file())
@@ -416,9 +429,9 @@ func (p *puller) keep() {
 		_ = os.Remove(p.file())
 		return
 	}
-	if data, err := json.Marshal(refs); err == nil && os.MkdirAll(p.s.yard.Paths.State, 0o700) == nil {
+	if data, err := json.Marshal(refs); err == nil && os.MkdirAll(p.options.yard.Paths.State, 0o700) == nil {
 		if err := os.WriteFile(p.file(), data, 0o600); err != nil {
-			p.s.log.Warn("the pulls cannot be kept for the next start", "error", err)
+			p.options.log.Warn("the pulls cannot be kept for the next start", "error", err)
 		}
 	}
 }
@@ -434,10 +447,10 @@ func (p Pull) Text() string {
 	case p.Total > 0:
 		parts = append(parts, fmt.Sprintf("%d %%", 100*p.Done/p.Total))
 	case p.Done > 0:
-		parts = append(parts, Size(p.Done))
+		parts = append(parts, words.Size(p.Done))
 	}
 	if p.Left > 0 {
-		parts = append(parts, words.T("%s left", Duration(p.Left)))
+		parts = append(parts, words.T("%s left", words.Duration(p.Left)))
 	}
 	return strings.Join(parts, "  ")
 }

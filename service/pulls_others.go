@@ -13,6 +13,7 @@ import (
 
 	"github.com/switchyard-app/switchyard/service/engine"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/wake"
 )
 
 // begun finds the line that announces a pull in the runner's log (docker/model-runner
@@ -72,7 +73,7 @@ func (p *puller) read(ctx, following context.Context, f found, known map[string]
 		err = client.Logs(following, lines)
 	}
 	if err != nil && following.Err() == nil {
-		p.s.log.Info("the runner does not tell its log: its disk is looked at now and then", "error", err)
+		p.options.log.Info("the runner does not tell its log: its disk is looked at now and then", "error", err)
 		p.poll(ctx, following, f, known)
 		return
 	}
@@ -92,7 +93,7 @@ func (p *puller) poll(ctx, following context.Context, f found, known map[string]
 	client := runner.NewClient(f.endpoint())
 	defer client.Close()
 	used, _ := client.DiskUsage(following)
-	index := p.s.yard.watchStore(following, f)
+	index := watchStore(following, p.options.yard.Home, f)
 	for {
 		select {
 		case <-following.Done():
@@ -122,15 +123,15 @@ func (p *puller) poll(ctx, following context.Context, f found, known map[string]
 				p.pulls = append(p.pulls, &pulling{Pull: one, ended: time.Now()})
 			}
 		})
-		wish(p.s.lookRunner)
+		p.options.came()
 	}
 }
 
 // watchStore tells when the index of a store on this machine changes: Docker
 // Desktop's and a plain binary's are in the home folder.
-func (y *Yard) watchStore(ctx context.Context, f found) <-chan struct{} {
+func watchStore(ctx context.Context, home string, f found) <-chan struct{} {
 	changed := make(chan struct{}, 1)
-	dir := cmp.Or(f.seen.Store, filepath.Join(y.Home, ".docker", "models"))
+	dir := cmp.Or(f.seen.Store, filepath.Join(home, ".docker", "models"))
 	notify, err := fsnotify.NewWatcher()
 	if err != nil {
 		return changed
@@ -151,7 +152,7 @@ func (y *Yard) watchStore(ctx context.Context, f found) <-chan struct{} {
 					continue
 				}
 			}
-			wish(changed)
+			wake.Notify(changed)
 		}
 	}()
 	return changed
@@ -238,7 +239,7 @@ func (p *puller) attend(ctx context.Context, one *pulling, f found) {
 			one.ended, one.Rate, one.Left = time.Now(), 0, 0
 			end()
 		})
-		wish(p.s.lookRunner)
+		p.options.came()
 	}
 	vanish := func() { // nothing came of it, and nobody asked us
 		p.pulls = slices.DeleteFunc(p.pulls, func(other *pulling) bool { return other == one })
@@ -258,7 +259,7 @@ func (p *puller) attend(ctx context.Context, one *pulling, f found) {
 			m, _, _ := runner.Pick(models, tag)
 			over(func() {
 				one.State, one.Updated = Pulled, first != ""
-				one.arrived(m, p.s.present().VRAM)
+				one.arrived(m, p.options.vram())
 			})
 			return
 		}

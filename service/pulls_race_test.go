@@ -4,8 +4,9 @@ package service
 
 import (
 	"bytes"
-	"fmt"
+	"context"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -13,51 +14,39 @@ import (
 	"testing"
 	"time"
 
+	"github.com/switchyard-app/switchyard/internal/lab"
 	"github.com/switchyard-app/switchyard/internal/lab/gguf"
 	"github.com/switchyard-app/switchyard/service/runner"
 )
 
 // Model Runner keeps its list of models without a lock: of two pulls that end
-// together it may lose one, or both.
-func TestPullsThatEndTogether(t *testing.T) {
-	const pairs = 12
-	models := map[string]gguf.Model{}
-	for i := range 2 * pairs {
-		models[fmt.Sprintf("ai/m%d", i)] = gguf.Model{Name: fmt.Sprint(i), Size: 1 << 20}
-	}
-	y, l := pullYard(t, models)
-	s := serve(t, y)
-	for i := range 2 * pairs {
-		if _, err := s.Pull(t.Context(), fmt.Sprintf("%s/ai/m%d", l.address, i)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s.until("all of them", func(s State) bool {
-		for _, p := range s.Pulls {
-			if p.State != Pulled {
-				return false
-			}
-		}
-		return len(s.Pulls) == 2*pairs
-	})
-	s.Refresh()
-	s.until("the models", func(s State) bool { return len(s.Models) == 2*pairs })
-}
-
-// A model that the end of a pull has lost is pulled again.
+// together it may lose one. A model that is lost is pulled again.
 func TestAModelThatIsLost(t *testing.T) {
 	const next, back, own = "by the next pull", "with the list put back", "by its own end"
+	parts, err := lab.Build(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, how := range []string{next, back, own} {
 		t.Run(how, func(t *testing.T) {
-			y, l := pullYard(t, map[string]gguf.Model{"ai/first": {Name: "first", Size: 1 << 20}, "ai/second": {Name: "second", Size: 1 << 20}})
-			target, err := url.Parse(y.getenv("MODEL_RUNNER_HOST"))
+			registry, stop, err := lab.Registry(parts, t.TempDir(), map[string]gguf.Model{"ai/first": {Name: "first", Size: 1 << 20}, "ai/second": {Name: "second", Size: 1 << 20}})
 			if err != nil {
 				t.Fatal(err)
 			}
-			client := runner.NewClient(runner.Endpoint{URL: target.String()})
+			t.Cleanup(stop)
+			real, err := lab.StartRunner(t.Context(), parts, t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(real.Stop)
+			target, err := url.Parse(real.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			client := runner.NewClient(runner.Endpoint{URL: real.URL})
 			t.Cleanup(client.Close)
-			first, second := l.address+"/ai/first", l.address+"/ai/second"
-			var s *served
+			first, second := registry+"/ai/first", registry+"/ai/second"
+			var p *puller
 			lost := false
 			forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
 			losing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -79,26 +68,69 @@ func TestAModelThatIsLost(t *testing.T) {
 					forward.ServeHTTP(w, r)
 					return
 				}
-				s.puller.post(r.Context(), func() { // the second takes longer than an end is looked back
-					pulls := s.puller.pulls
-					pulls[0].ended, pulls[1].begun = pulls[0].ended.Add(-time.Hour), pulls[1].begun.Add(-2*time.Hour)
+				p.post(r.Context(), func() { // the second takes longer than an end is looked back
+					p.pulls[0].ended, p.pulls[1].begun = p.pulls[0].ended.Add(-time.Hour), p.pulls[1].begun.Add(-2*time.Hour)
 				})
 				http.Error(w, "error while pulling model: adding tags: tagging model: model not found", http.StatusInternalServerError)
 			}))
 			t.Cleanup(losing.Close)
-			y.Environ = []string{"MODEL_RUNNER_HOST=" + losing.URL}
-			s = serve(t, y)
+			home := t.TempDir()
+			y, err := Open(Paths{State: home, Runtime: home}, home, []string{"MODEL_RUNNER_HOST=" + losing.URL})
+			if err != nil {
+				t.Fatal(err)
+			}
+			f, err := y.find(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			reports := make(chan []Pull, 1)
+			p = newPuller(pullOptions{
+				yard: y, log: slog.New(slog.DiscardHandler),
+				runner: func(context.Context) found { return f },
+				start:  func(context.Context, bool) error { return nil },
+				vram:   func() VRAM { return VRAM{} },
+				report: func(_ context.Context, list []Pull) {
+					select {
+					case <-reports:
+					default:
+					}
+					reports <- list
+				},
+				came: func() {},
+			})
+			ctx, end := context.WithCancel(t.Context())
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				p.loop(ctx)
+			}()
+			t.Cleanup(func() {
+				end()
+				<-ended
+			})
 			for _, ref := range []string{first, second} {
-				if _, err := y.other(t).Pull(t.Context(), ref, func(Pull) {}); err != nil {
-					t.Fatal(err)
+				heard := p.ask(ctx, ref)
+				for last := (Pull{}); !last.State.over(); {
+					select {
+					case last = <-heard:
+					case <-t.Context().Done():
+						t.Fatal(t.Context().Err())
+					}
 				}
 				if _, err := client.Model(t.Context(), ref); err != nil {
 					t.Errorf("told as pulled: %v", err)
 				}
 			}
-			s.until("both models", func(s State) bool {
-				return len(s.Models) == 2 && len(s.Pulls) == 2 && s.Pulls[0].State == Pulled && s.Pulls[1].State == Pulled
-			})
+			for limit := time.After(20 * time.Second); ; {
+				select {
+				case list := <-reports:
+					if len(list) == 2 && list[0].State == Pulled && list[1].State == Pulled && !client.Lacks(t.Context(), first) && !client.Lacks(t.Context(), second) {
+						return
+					}
+				case <-limit:
+					t.Fatal("a model that was lost was not pulled again")
+				}
+			}
 		})
 	}
 }

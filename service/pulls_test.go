@@ -203,7 +203,7 @@ func TestAQueueOfPullsAndACancelledOne(t *testing.T) {
 	s.until("the third", func(s State) bool { return strings.HasPrefix(states(s), "cancelled pulling pulling") })
 	l.speed.Store(0)
 	s.until("the end", func(s State) bool { return states(s) == "cancelled done done done cancelled" })
-	if _, err := os.Stat(s.puller.file()); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(y.Paths.State, "pulls.json")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("something is left for the next start: %v", err)
 	}
 }
@@ -321,7 +321,7 @@ func TestPullsOfOthers(t *testing.T) {
 	s.Refresh()
 	s.until("the tag", func(s State) bool { return len(s.Models) == 2 })
 	s.until("silence about it", func(s State) bool { return len(s.Pulls) == 0 || s.Pulls[0].State != Pulling })
-	if pulls := s.present().Pulls; len(pulls) > 0 && pulls[0].N != state.Pulls[0].N && pulls[0].State == Pulled {
+	if pulls := s.State().Pulls; len(pulls) > 0 && pulls[0].N != state.Pulls[0].N && pulls[0].State == Pulled {
 		t.Errorf("told %+v", pulls)
 	}
 }
@@ -401,10 +401,10 @@ func TestPullsOfOthersWithoutALog(t *testing.T) {
 	}
 	ended := time.Now()
 	touch := func() bool {
-		return os.WriteFile(filepath.Join(store, "models.json"), []byte(time.Now().String()), 0o600) == nil && len(s.present().Pulls) == 1
+		return os.WriteFile(filepath.Join(store, "models.json"), []byte(time.Now().String()), 0o600) == nil && len(s.State().Pulls) == 1
 	}
 	eventually(t, "the notice", touch)
-	if p := s.present().Pulls[0]; p.State != Pulled || !p.Others || time.Since(ended) > 5*time.Second {
+	if p := s.State().Pulls[0]; p.State != Pulled || !p.Others || time.Since(ended) > 5*time.Second {
 		t.Errorf("%+v after %s", p, time.Since(ended))
 	}
 }

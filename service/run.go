@@ -100,20 +100,26 @@ func (y *Yard) PrepareRun(ctx context.Context, r RunRequest, progress Progress) 
 	return run, nil
 }
 
-// claude finds Claude Code: on the PATH, or where its own installer puts it.
-func (y *Yard) claude() (string, error) {
-	program := engine.LookPath("claude", y.getenv("PATH"))
-	for _, place := range []string{filepath.Join(y.Home, ".local", "bin", "claude"), filepath.Join(y.Home, ".claude", "local", "claude")} {
-		if program != "" {
-			break
-		}
-		if info, err := os.Stat(place); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o111 != 0 {
-			program = place
+// claudeProgram is Claude Code: the one on the PATH, or where its own installer puts
+// it; empty when there is none.
+func (y *Yard) claudeProgram() string {
+	if program := engine.LookPath("claude", y.getenv("PATH")); program != "" {
+		return program
+	}
+	for _, file := range []string{filepath.Join(y.Home, ".local", "bin", "claude"), filepath.Join(y.Home, ".claude", "local", "claude")} {
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o111 != 0 {
+			return file
 		}
 	}
+	return ""
+}
+
+// claude is Claude Code's program, for a session.
+func (y *Yard) claude() (string, error) {
+	program := y.claudeProgram()
 	switch {
 	case program == "":
-		return "", &Error{Kind: Refused, What: whatRun, Why: "there is no claude on the PATH", Remedy: "install Claude Code: npm install -g @anthropic-ai/claude-code"}
+		return "", &Error{Kind: Refused, What: whatRun, Why: "Claude Code (claude) was not found", Remedy: "install Claude Code: npm install -g @anthropic-ai/claude-code"}
 	case y.number(runVariable) >= deepest:
 		return "", &Error{Kind: Refused, What: whatRun, Why: program + " seems to start switchyard run itself, again and again", Remedy: "give the script another name, or put Claude Code's own program before it on the PATH"}
 	}
@@ -251,7 +257,7 @@ func (y *Yard) raise(ctx context.Context, running *Supervised, name string, know
 		return known, nil // starting: the gateway waits for it
 	}
 	failed := &Error{Kind: Unreachable, Why: strings.TrimPrefix(w.Text, "Claude Code is pointed to "), Remedy: strings.TrimSuffix(w.Remedy, "; or go back: switchyard cloud")}
-	if !known.Runner.Controlled || y.Config.StartRunner != nil && !*y.Config.StartRunner {
+	if !known.Runner.Controlled || !y.mayStart() {
 		return known, failed
 	}
 	if progress.Begin != nil {
@@ -300,9 +306,9 @@ func (s *Supervised) run(ctx context.Context, model string) (known runAnswer, er
 	return known, err
 }
 
-// forRun answers it.
-func (v *serving) forRun(ctx context.Context, name string) runAnswer {
-	state := v.s.present()
+// ForRun answers it.
+func (v *door) ForRun(ctx context.Context, name string) runAnswer {
+	state := v.options.state()
 	v.guard.soon() // the address is about to be given to a session
 	a := runAnswer{Address: v.address(), Route: state.Route, Runner: state.Runner, Users: v.gateway.Snapshot().Sessions}
 	if name == "" {

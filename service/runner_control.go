@@ -15,15 +15,6 @@ import (
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
-// Control is what a person may want of the runner.
-type Control = verb
-
-const (
-	StartRunner   Control = start
-	StopRunner    Control = stop
-	RestartRunner Control = restart
-)
-
 // Control starts, stops or restarts the runner for a person, and returns when it
 // answers, or has stopped. The error is an *Error.
 func (s *Supervisor) Control(ctx context.Context, c Control) error {
@@ -48,17 +39,17 @@ func (y *Yard) Control(ctx context.Context, c Control) error {
 	ctx, cancel := context.WithTimeout(ctx, effortTime)
 	defer cancel()
 	switch c {
-	case start:
+	case StartRunner:
 		err = e.Start(ctx)
-	case restart:
+	case RestartRunner:
 		err = e.Restart(ctx)
-	case stop:
+	case StopRunner:
 		err = e.Stop(ctx)
 	}
 	if err == nil {
-		y.rememberStop(c == stop)
-		if c != stop {
-			err = y.untilHealthy(ctx, e)
+		y.rememberStop(c == StopRunner)
+		if c != StopRunner {
+			err = untilHealthy(ctx, e)
 		}
 	}
 	return y.wordEngine(c, err)
@@ -67,21 +58,21 @@ func (y *Yard) Control(ctx context.Context, c Control) error {
 // bringUp starts a runner that does not run for a switch: whoever wants the local
 // route wants it. One that cannot be started is left to the proofs to explain.
 func (y *Yard) bringUp(ctx context.Context, f found, progress Progress) (found, error) {
-	if !f.seen.Controlled || f.asked() && f.ask(ctx, "?").err == nil || y.Config.StartRunner != nil && !*y.Config.StartRunner {
+	if !f.seen.Controlled || f.asked() && f.ask(ctx, "?").err == nil || !y.mayStart() {
 		return f, nil
 	}
 	if p := f.seen.Problem; p != nil && (p.Code == engine.NoLlamaServer || p.Code == engine.NoProgram) {
-		return f, engineError(gerund[start], p)
+		return f, engineError(gerund[StartRunner], p)
 	}
 	if progress.Begin != nil {
 		progress.Begin("start_runner")
 	}
 	var err error
 	switch {
-	case y.serving != nil:
-		err = y.serving.s.keeper.do(ctx, nothing, true)
+	case y.Here != nil:
+		err = y.Here.BringUp(ctx)
 	default:
-		err = y.Control(ctx, start)
+		err = y.Control(ctx, StartRunner)
 	}
 	if err != nil {
 		return f, err
@@ -119,7 +110,7 @@ func (y *Yard) Install(ctx context.Context, how engine.Install, progress func(st
 	y.rememberStop(false)
 	ctx, cancel := context.WithTimeout(ctx, effortTime)
 	defer cancel()
-	if err := y.untilHealthy(ctx, e); err != nil {
+	if err := untilHealthy(ctx, e); err != nil {
 		return y.wordEngine("", err)
 	}
 	if before.seen.State != engine.Absent {
@@ -204,17 +195,4 @@ func (s *Supervised) control(ctx context.Context, c Control) error {
 		return &Error{Kind: answer.Kind, What: answer.What, Why: answer.Why, Remedy: answer.Remedy}
 	}
 	return nil
-}
-
-// answerControl does what was asked for over the socket.
-func (v *serving) answerControl(ctx context.Context, c Control) controlAnswer {
-	err := v.s.keeper.do(ctx, c, true)
-	if err == nil {
-		return controlAnswer{}
-	}
-	var e *Error
-	if !errors.As(err, &e) {
-		e = &Error{Kind: Failed, What: gerund[c], Why: err.Error(), Remedy: "try again"}
-	}
-	return controlAnswer{Kind: e.Kind, What: e.What, Why: e.Why, Remedy: e.Remedy, Failed: true}
 }

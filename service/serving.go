@@ -5,13 +5,16 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/switchyard-app/switchyard/service/claude"
 	"github.com/switchyard-app/switchyard/service/gateway"
+	"github.com/switchyard-app/switchyard/service/wake"
 )
 
 // Serve makes Run serve the gateway too. Without it a supervisor only looks.
@@ -22,19 +25,17 @@ type Serve struct {
 	Resting   bool           // a guard that only serves who is there: no settings are pointed to it
 }
 
-// defaultPort is the gateway's when the configuration names none.
+// defaultPort is the gateway's usual one.
 const defaultPort = 12480
 
-// serving is what a supervisor that serves Claude Code has open.
-type serving struct {
-	s         *Supervisor
-	options   Serve
+// door is the port between Claude Code and the runner, with what keeps it open.
+type door struct {
+	options   doorOptions
 	gateway   *gateway.Gateway
-	control   *control
 	listeners []net.Listener
 	url       string
-	yield     func() // nil when it is no guard
 	guard     *guard
+	changed   chan struct{} // the gateway does something else, at most one waiting
 
 	known chan struct{} // closed when the runner was looked for
 	once  sync.Once
@@ -46,6 +47,21 @@ type serving struct {
 	uses    map[string]time.Time // when a model's use was noted last
 }
 
+// doorOptions are what a door works with, and whom it tells.
+type doorOptions struct {
+	Serve
+	yard *Yard
+	log  *slog.Logger
+
+	state  func() State
+	start  func(context.Context) error            // brings the runner up for a request
+	ended  func(model string, why gateway.Reason) // hears how every request ended; empty: well
+	used   func(id string)                        // hears now and then which model answers
+	report func(context.Context, Gateway)         // hears what the gateway does, at most ten times a second
+	look   func()                                 // the settings are to be looked at
+	yield  func()                                 // ends this process: a fresh Switchyard has the listeners now
+}
+
 const (
 	// reload is how long a running Claude Code takes to follow its settings
 	// (measured: about 1 s), with room.
@@ -54,37 +70,29 @@ const (
 	rotation = time.Minute
 )
 
-// openServing opens the gateway and the socket.
-func openServing(ctx context.Context, s *Supervisor, options Serve, yield func()) (_ *serving, err error) {
-	v := &serving{s: s, options: options, known: make(chan struct{}), details: map[string]detail{}, uses: map[string]time.Time{}}
-	if options.IsGuard {
-		v.yield = yield
-	}
-	token, err := loadToken(s.yard.Paths)
+// openDoor opens the gateway's port.
+func openDoor(ctx context.Context, options doorOptions) (_ *door, err error) {
+	v := &door{options: options, changed: make(chan struct{}, 1), known: make(chan struct{}), details: map[string]detail{}, uses: map[string]time.Time{}}
+	token, err := loadToken(options.yard.Paths)
 	if err != nil {
 		return nil, fmt.Errorf("its token cannot be kept: %w", err)
 	}
 	v.tokens = []string{token}
 	v.gateway = gateway.New(gateway.Options{
 		Tokens: v.accepted, Upstream: v.upstream, Model: v.model, Revive: v.revive,
-		Parallel: s.yard.Config.Parallel, Changed: func() { wish(s.lookGateway) }, Served: v.served,
+		Parallel: options.yard.Config.Parallel, Changed: func() { wake.Notify(v.changed) }, Served: v.served,
 	})
 	relieved := false
 	if v.listeners = options.Listeners; !options.IsGuard {
-		v.listeners, relieved = s.yard.relieve(ctx)
+		v.listeners, relieved = options.yard.relieve(ctx)
 	}
 	if len(v.listeners) == 0 {
-		if v.listeners, err = listen(ctx, s.yard.port(), relieved || options.IsGuard); err != nil {
+		if v.listeners, err = listen(ctx, options.yard.port(), relieved || options.IsGuard); err != nil {
 			return nil, err
 		}
 	}
 	v.url = "http://" + v.listeners[0].Addr().String()
-	if v.control, err = openControl(s.yard.Paths, v.controlHandler()); err != nil {
-		for _, l := range v.listeners {
-			_ = l.Close()
-		}
-		return nil, fmt.Errorf("its socket cannot be opened: %w", err)
-	}
+	v.guard = newGuard(v)
 	return v, nil
 }
 
@@ -92,7 +100,7 @@ func (y *Yard) port() int {
 	if y.Config.GatewayPort > 0 {
 		return y.Config.GatewayPort
 	}
-	return defaultPort
+	return y.Paths.Usual.Gateway
 }
 
 // listen opens the gateway's port on both loopback addresses, or a free one when
@@ -119,20 +127,28 @@ func listen(ctx context.Context, port int, soonFree bool) ([]net.Listener, error
 }
 
 // run serves until close is called; it starts goroutines that end then.
-func (v *serving) run(ctx context.Context, owned *sync.WaitGroup) {
+func (v *door) run(ctx context.Context, owned *sync.WaitGroup) {
 	for _, l := range v.listeners {
 		owned.Go(func() {
 			if err := v.gateway.Serve(l); err != nil {
-				v.s.log.Error("the gateway stopped", "error", err)
+				v.options.log.Error("the gateway stopped", "error", err)
 			}
 		})
 	}
-	owned.Go(v.control.serve)
 	owned.Go(func() { v.tell(ctx) })
 }
 
-// tell puts what the gateway does into the State, at most ten times a second.
-func (v *serving) tell(ctx context.Context) {
+// watch keeps a guard for as long as the context lives. It is called once, and ends with closed.
+func (v *door) watch(ctx context.Context) {
+	if v.options.Program == "" {
+		close(v.guard.done)
+		return
+	}
+	go v.guard.run(ctx)
+}
+
+// tell reports what the gateway does, at most ten times a second.
+func (v *door) tell(ctx context.Context) {
 	const often = 100 * time.Millisecond
 	pause := time.NewTimer(0)
 	defer pause.Stop()
@@ -141,35 +157,57 @@ func (v *serving) tell(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-pause.C: // also when a speed has become old
-		case <-v.s.lookGateway:
+		case <-v.changed:
 			select {
 			case <-ctx.Done():
 				return
 			case <-time.After(often):
 			}
 		}
-		state := v.state()
-		v.s.fact(ctx, func(k *known) { k.gateway = state })
+		state := v.State()
+		v.options.report(ctx, state)
 		if state.TokensPerS > 0 {
 			pause.Reset(gateway.RateAge)
 		}
 	}
 }
 
-func (v *serving) state() Gateway { return Gateway{URL: v.url, Snapshot: v.gateway.Snapshot()} }
+// State is what the gateway does just now.
+func (v *door) State() Gateway { return Gateway{URL: v.url, Snapshot: v.gateway.Snapshot()} }
 
-func (v *serving) accepted() []string {
+// busy tells whether an answer is on its way.
+func (v *door) busy() bool { return v.gateway.Snapshot().Running > 0 }
+
+// Records are the requests that the gateway served, oldest first.
+func (v *door) Records() []gateway.Record { return v.gateway.Records() }
+
+// Follow hands over what it serves from now on, until the context ends.
+func (v *door) Follow(ctx context.Context, send func([]gateway.Record) error) error {
+	return v.gateway.Follow(ctx, send)
+}
+
+// Metrics are its figures as OpenMetrics.
+func (v *door) Metrics() http.Handler { return v.gateway.Metrics() }
+
+func (v *door) accepted() []string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return slices.Clone(v.tokens)
 }
 
-func (v *serving) address() address { return address{URL: v.url, Token: v.accepted()[0]} }
+// Address is where the gateway listens, and what it asks for, once a guard is there:
+// whoever asks is about to write it into settings.
+func (v *door) Address(ctx context.Context) address {
+	v.guard.expect(ctx)
+	return v.address()
+}
 
-// rotate asks for a new token from now on. Running sessions learn it from their
+func (v *door) address() address { return address{URL: v.url, Token: v.accepted()[0]} }
+
+// Rotate asks for a new token from now on. Running sessions learn it from their
 // settings; until they have, the one before is accepted too.
-func (v *serving) rotate() error {
-	token, err := newToken(v.s.yard.Paths)
+func (v *door) Rotate() error {
+	token, err := newToken(v.options.yard.Paths)
 	if err != nil {
 		return err
 	}
@@ -183,19 +221,19 @@ func (v *serving) rotate() error {
 			v.tokens = v.tokens[:1]
 		}
 	})
-	wish(v.s.lookFiles)
+	v.options.look()
 	return nil
 }
 
 // lead points every target that is local or offline to this gateway, unless a
 // person wants it otherwise: after a start, a killed supervisor, another port, a
 // new token.
-func (v *serving) lead(ctx context.Context) {
+func (v *door) lead(ctx context.Context) {
 	if v.options.Resting {
 		return
 	}
 	here := v.address()
-	v.s.yard.each(ctx, v.s.log, func(t claude.Target, now claude.Status) (claude.Destination, bool) {
+	v.options.yard.each(ctx, v.options.log, func(t claude.Target, now claude.Status) (claude.Destination, bool) {
 		to := claude.Destination{BaseURL: here.URL, Token: here.Token, Way: claude.Gateway, Direct: now.Direct}
 		if now.Way == claude.Unsettled {
 			to.Direct = now.BaseURL
@@ -207,17 +245,17 @@ func (v *serving) lead(ctx context.Context) {
 // leave points the targets past this gateway before it ends. A runner that only
 // the gateway can reach leaves the cloud, but not for the offline route, which
 // must not reach it, and not where it is forbidden.
-func (v *serving) leave(ctx context.Context) {
-	v.s.yard.each(ctx, v.s.log, func(t claude.Target, now claude.Status) (claude.Destination, bool) {
+func (v *door) leave(ctx context.Context) {
+	v.options.yard.each(ctx, v.options.log, func(t claude.Target, now claude.Status) (claude.Destination, bool) {
 		if now.Way != claude.Gateway || now.BaseURL != v.url {
 			return claude.Destination{}, false
 		}
 		if now.Direct != "" {
 			return claude.Destination{BaseURL: now.Direct, Token: dummyToken, Direct: now.Direct}, true
 		}
-		if _, locked := v.s.yard.Locked(t.Project); now.Route == claude.Local && !locked {
-			_, err := v.s.yard.ledger.Switch(ctx, t, claude.Cloud, claude.Destination{}, nil)
-			v.s.log.Warn("only the gateway reaches Model Runner: back to the cloud", "file", t.File, "error", err)
+		if _, locked := v.options.yard.Locked(t.Project); now.Route == claude.Local && !locked {
+			_, err := v.options.yard.ledger.Switch(ctx, t, claude.Cloud, claude.Destination{}, nil)
+			v.options.log.Warn("only the gateway reaches Model Runner: back to the cloud", "file", t.File, "error", err)
 		}
 		return claude.Destination{}, false
 	})
@@ -261,12 +299,22 @@ func (y *Yard) follow(ctx context.Context, log *slog.Logger, from, to string) {
 	})
 }
 
+// Yields tells whether it gives its listeners to a Switchyard that starts.
+func (v *door) Yields() bool { return v.options.IsGuard }
+
+// Yield hands the listeners over, and has this process end.
+func (v *door) Yield(conn net.Conn) {
+	if err := handOver(conn, v.listeners); err != nil {
+		v.options.log.Warn("handing the gateway over", "error", err)
+	}
+	v.options.yield()
+}
+
 // close ends the gateway; requests in progress may take so long.
-func (v *serving) close(grace time.Duration) {
+func (v *door) close(grace time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	_ = v.gateway.Shutdown(ctx)
-	_ = v.control.server.Close()
 }
 
 // startServing opens and runs the gateway where Run shall serve; end is called
@@ -275,43 +323,64 @@ func (s *Supervisor) startServing(ctx context.Context, stop func(), owned *sync.
 	if s.serve == nil {
 		return func() {}, nil
 	}
-	yielded := false
-	v, err := openServing(ctx, s, *s.serve, func() {
-		yielded = true
+	var yielded atomic.Bool
+	v, err := openDoor(ctx, s.doorOptions(func() {
+		yielded.Store(true)
 		stop()
-	})
+	}))
 	if err != nil {
 		return func() {}, err
 	}
-	guarding, endGuard := context.WithCancel(context.Background())
-	v.guard = newGuard(v)
-	s.serving, s.yard.serving = v, v
+	socket, err := openControl(s.yard.Paths, v, s)
+	if err != nil {
+		for _, l := range v.listeners {
+			_ = l.Close()
+		}
+		return func() {}, fmt.Errorf("its socket cannot be opened: %w", err)
+	}
+	s.door.Store(v)
 	v.run(ctx, owned)
-	if v.options.Program != "" {
-		go v.guard.run(guarding) // ends in end
-	} else {
-		close(v.guard.done)
+	owned.Go(socket.serve)
+	guarding, endGuard := context.WithCancel(context.Background())
+	v.watch(guarding) // ends in end
+	closeBoth := func(grace time.Duration) {
+		v.close(grace)
+		socket.close()
 	}
 	return func() {
 		grace := requestGrace
-		if yielded {
+		if yielded.Load() {
 			grace = yieldGrace
 		} else {
 			leaving, cancel := context.WithTimeout(context.Background(), leaveTime)
 			v.leave(leaving)
-			if len(s.present().Sessions) > 0 && s.present().Gateway.served() {
+			if len(s.State().Sessions) > 0 && s.State().Gateway.served() {
 				<-time.After(reload) // the running sessions follow in this time; until then they are answered here
 			}
 			cancel()
-			if s.present().runs > 0 {
-				v.close(grace) // before the guard opens the same socket
+			if s.State().runs > 0 {
+				closeBoth(grace) // before the guard opens the same socket
 				v.guard.stay()
 			}
 		}
 		endGuard()
 		<-v.guard.done
-		v.close(grace)
+		closeBoth(grace)
 	}, nil
+}
+
+// doorOptions are the door's, with what it needs of the other parts.
+func (s *Supervisor) doorOptions(yield func()) doorOptions {
+	return doorOptions{
+		Serve: *s.serve, yard: s.yard, log: s.log,
+		state:  s.State,
+		start:  func(ctx context.Context) error { return s.keeper.do(ctx, nothing, false) },
+		ended:  s.keeper.serve,
+		used:   func(id string) { s.yard.learn(id, func(l *learned) { l.Used = time.Now() }) },
+		report: func(ctx context.Context, g Gateway) { s.fact(ctx, func(k *known) { k.gateway = g }) },
+		look:   func() { wake.Notify(s.lookFiles) },
+		yield:  yield,
+	}
 }
 
 const (

@@ -26,7 +26,7 @@ func TestAnotherUserGetsNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, file := range []string{y.Paths.token(), filepath.Join(y.Home, ".claude", "settings.json"), filepath.Join(y.Paths.Runtime, socketName)} {
+	for _, file := range []string{filepath.Join(y.Paths.State, "token"), filepath.Join(y.Home, ".claude", "settings.json"), filepath.Join(y.Paths.Runtime, "switchyard.sock")} {
 		for _, mode := range []string{"-r", "-w"} {
 			cmd := exec.Command("test", mode, file)
 			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}

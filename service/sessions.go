@@ -67,16 +67,22 @@ type sessionFacts struct {
 	target  int    // of files.status: whose settings it reads; -1: nobody's
 }
 
+// sessionsFacts is what is known of all sessions.
+type sessionsFacts struct {
+	sessions []sessionFacts
+	places   []place // of what switchyard run started
+}
+
 // lookAtSessions reads the records of every target's folder, and what each session's
 // layers say.
-func (y *Yard) lookAtSessions(f *files, roster *claude.Roster, cache *claude.Files) {
-	f.sessions, f.places = nil, y.places()
+func (y *Yard) lookAtSessions(status []targetStatus, roster *claude.Roster, cache *claude.Files) (f sessionsFacts) {
+	f.places = y.places()
 	managed := y.Scope("").ManagedDir
 	locks := map[string]string{} // by folder
 	var all []claude.Session
 	seen := map[string]bool{}
-	for _, t := range f.status {
-		dir := t.target.ConfigDir
+	for _, t := range status {
+		dir := t.ConfigDir
 		if seen[dir] {
 			continue
 		}
@@ -86,9 +92,9 @@ func (y *Yard) lookAtSessions(f *files, roster *claude.Roster, cache *claude.Fil
 		for _, s := range live {
 			p := roster.Process(s)
 			scope := claude.Scope{ManagedDir: managed, ConfigDir: dir, Project: s.CWD, Environ: p.Environ, Launch: p.Launch, Files: cache}
-			one := sessionFacts{Session: s, word: scope.Word(), decided: scope.Decided(), target: f.targetOf(dir, s),
+			one := sessionFacts{Session: s, word: scope.Word(), decided: scope.Decided(), target: targetOf(status, dir, s),
 				ours: slices.ContainsFunc(f.places, func(p place) bool { return p.PID == s.PID })}
-			one.pin = y.pin(f, one)
+			one.pin = y.pin(status, one)
 			if _, known := locks[s.CWD]; !known {
 				locks[s.CWD] = ""
 				if lock, locked := y.Locked(s.CWD); locked {
@@ -103,10 +109,11 @@ func (y *Yard) lookAtSessions(f *files, roster *claude.Roster, cache *claude.Fil
 		}
 	}
 	roster.Keep(all)
+	return f
 }
 
 // runs counts what switchyard run started whose requests go to the gateway.
-func (f *files) runs() (n int) {
+func (f sessionsFacts) runs() (n int) {
 	for _, p := range f.places {
 		if p.Gateway {
 			n++
@@ -116,13 +123,13 @@ func (f *files) runs() (n int) {
 }
 
 // targetOf is the target whose switches a session follows: its project's before the user's.
-func (f *files) targetOf(configDir string, s claude.Session) int {
+func targetOf(status []targetStatus, configDir string, s claude.Session) int {
 	found := -1
-	for i, t := range f.status {
-		if t.target.ConfigDir != configDir || !t.target.Covers(s) {
+	for i, t := range status {
+		if t.ConfigDir != configDir || !t.Covers(s) {
 			continue
 		}
-		if found < 0 || t.target.Project != "" && t.status.Route != claude.Cloud {
+		if found < 0 || t.Project != "" && t.Route != claude.Cloud {
 			found = i
 		}
 	}
@@ -131,7 +138,7 @@ func (f *files) targetOf(configDir string, s claude.Session) int {
 
 // pin names the layer that decides where a session's requests go, when that is
 // none that a switch of its target writes.
-func (y *Yard) pin(f *files, s sessionFacts) string {
+func (y *Yard) pin(status []targetStatus, s sessionFacts) string {
 	at := s.word.Place
 	switch {
 	case s.ours && at.Layer == claude.CommandLine:
@@ -142,7 +149,7 @@ func (y *Yard) pin(f *files, s sessionFacts) string {
 		return s.word.Provider
 	case at.File == "" || at.Layer == claude.User:
 		return ""
-	case slices.ContainsFunc(f.status, func(t targetStatus) bool { return t.target.File == at.File && t.status.Route != claude.Cloud }):
+	case slices.ContainsFunc(status, func(t targetStatus) bool { return t.File == at.File && t.Route != claude.Cloud }):
 		return "" // a project that was switched alone
 	}
 	return y.tilde(fmt.Sprintf("%s:%d", at.File, at.Line))
@@ -180,7 +187,7 @@ func (w world) judge(f sessionFacts) (s Session, again time.Time) {
 	}
 	var target claude.Status
 	if f.target >= 0 {
-		target = w.status[f.target].status
+		target = w.status[f.target].Status
 	}
 	var since time.Time
 	if f.pin == "" {
@@ -226,7 +233,7 @@ func (w world) judge(f sessionFacts) (s Session, again time.Time) {
 		}
 		return s, again
 	}
-	s.behind(f, target)
+	behind(&s, f, target)
 	return s, again
 }
 
@@ -254,7 +261,7 @@ func (w world) local(base string) bool {
 		return true
 	}
 	return slices.ContainsFunc(w.status, func(t targetStatus) bool {
-		return t.status.Route != claude.Cloud && (base == t.status.BaseURL || base == t.status.Direct)
+		return t.Route != claude.Cloud && (base == t.BaseURL || base == t.Direct)
 	})
 }
 
@@ -285,7 +292,7 @@ func (w world) model(f sessionFacts, s Session, use gateway.Session, target clau
 }
 
 // behind says that a session did not follow its target's last switch, why, and what to do.
-func (s *Session) behind(f sessionFacts, target claude.Status) {
+func behind(s *Session, f sessionFacts, target claude.Status) {
 	old := !f.Started().IsZero() && f.Started().Before(target.Since) // than the switch
 	here := target.Route != claude.Cloud
 	say := func(reason, remedy string) { s.Behind, s.Reason, s.Remedy = true, reason, remedy }
@@ -360,7 +367,7 @@ func (w world) sessionsOf(facts []sessionFacts) (live, stale []Session, again ti
 // ones left behind.
 func (y *Yard) Sessions(ctx context.Context, all bool) []Session {
 	f := y.lookAtFiles(ctx)
-	y.lookAtSessions(&f, &claude.Roster{}, &claude.Files{})
+	facts := y.lookAtSessions(f.status, &claude.Roster{}, &claude.Files{})
 	w := world{status: f.status, gateway: y.lookAtGateway(ctx), now: time.Now()}
 	if running, err := y.Supervised(ctx); err == nil {
 		if r, err := running.Runner(ctx); err == nil {
@@ -369,7 +376,7 @@ func (y *Yard) Sessions(ctx context.Context, all bool) []Session {
 	} else if found, err := y.find(ctx); err == nil {
 		w.runner = found.seen.URL
 	}
-	live, stale, _ := w.sessionsOf(f.sessions)
+	live, stale, _ := w.sessionsOf(facts.sessions)
 	if all {
 		return append(live, stale...)
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -42,9 +43,8 @@ func TestTheSupervisorSeesSessions(t *testing.T) {
 	}
 	record("idle")
 	until("the session, in the cloud", func(s State) bool { return len(s.Sessions) == 1 && s.Sessions[0].Route == claude.Cloud })
-	d := &doctor{y: y}
-	if d.older(t.Context()); len(d.found) != 1 || d.found[0].Code != "sessions_before" {
-		t.Errorf("before a departure it is not named: %+v", d.found)
+	if found := y.Departure(t.Context(), &DepartureRequest{}); !slices.ContainsFunc(found, func(f Finding) bool { return f.Code == "sessions_before" }) {
+		t.Errorf("before a departure it is not named: %+v", found)
 	}
 	record("busy")
 	until("its status", func(s State) bool { return len(s.Sessions) == 1 && s.Sessions[0].Status == "busy" })

@@ -198,6 +198,20 @@ type Error struct {
 func (e *Error) Error() string { return fmt.Sprintf("%s: %s; %s", e.What, e.Why, e.Remedy) }
 func (e *Error) Unwrap() error { return e.Err }
 
+// wants is what Claude Code needs of the runner.
+type wants struct {
+	route bool   // it is pointed there
+	model string // the one that it asks for; empty: unknown
+}
+
+// needs is what Claude Code needs of the runner in a State.
+func (s State) needs() wants {
+	if s.Route == claude.Cloud && s.runs == 0 {
+		return wants{}
+	}
+	return wants{route: true, model: s.Model}
+}
+
 // derive fills what follows from the rest, so that both faces say the same.
 func (s State) derive(warnings []Warning) State {
 	s.Warnings = warnings

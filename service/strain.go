@@ -74,7 +74,7 @@ func (s *strain) warning(v VRAM, models []Model) (Warning, bool) {
 	}
 	free, total := gpu.Free(v.Devices), gpu.Total(v.Devices)
 	if s.text == "" {
-		s.text = words.T("the GPU's memory is short: %s of %s are free", Size(max(free, 1)), Size(total)) + holders(total-free, models)
+		s.text = words.T("the GPU's memory is short: %s of %s are free", words.Size(max(free, 1)), words.Size(total)) + holders(total-free, models)
 	}
 	code := "vram_low"
 	if s.level == Red {
@@ -89,12 +89,12 @@ func holders(used int64, models []Model) string {
 	var parts []string
 	for _, m := range models {
 		if m.Loaded {
-			parts = append(parts, words.T("%s holds about %s", runner.Short(m.Tag), Size(m.Need)))
+			parts = append(parts, words.T("%s holds about %s", runner.Short(m.Tag), words.Size(m.Need)))
 			used -= m.Need
 		}
 	}
 	if used > worth {
-		parts = append(parts, words.T("other programs hold about %s", Size(used)))
+		parts = append(parts, words.T("other programs hold about %s", words.Size(used)))
 	}
 	if len(parts) == 0 {
 		return ""

@@ -11,8 +11,13 @@ import (
 
 // A Switchyard that ends with the question unanswered has ended.
 func TestQuitOutlivesACutAnswer(t *testing.T) {
-	y := &Yard{Paths: Paths{Runtime: shortDir(t), State: t.TempDir()}}
-	socket := filepath.Join(y.Paths.Runtime, socketName)
+	short, err := os.MkdirTemp("", "sy") // a socket's path has at most a hundred characters
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(short) })
+	y := &Yard{Paths: Paths{Runtime: short, State: t.TempDir()}}
+	socket := filepath.Join(y.Paths.Runtime, "switchyard.sock")
 	l, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)

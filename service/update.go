@@ -22,7 +22,7 @@ func (s *Supervisor) watchReleases(ctx context.Context) {
 			return
 		case <-time.After(pause):
 		}
-		if s.present().Route == claude.Offline {
+		if s.State().Route == claude.Offline {
 			continue
 		}
 		found, err := release.Latest(ctx, s.yard.Config.Releases)

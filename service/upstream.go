@@ -20,14 +20,14 @@ type detail struct {
 const detailAge = 30 * time.Second
 
 // seen takes over where the runner is.
-func (v *serving) seen(f found) {
+func (v *door) seen(f found) {
 	v.mu.Lock()
 	v.found = f
 	v.mu.Unlock()
 	v.once.Do(func() { close(v.known) })
 }
 
-func (v *serving) runner(ctx context.Context) found {
+func (v *door) runner(ctx context.Context) found {
 	select {
 	case <-v.known:
 	case <-ctx.Done():
@@ -37,14 +37,14 @@ func (v *serving) runner(ctx context.Context) found {
 	return v.found
 }
 
-func (v *serving) upstream(ctx context.Context) gateway.Upstream {
+func (v *door) upstream(ctx context.Context) gateway.Upstream {
 	seen := v.runner(ctx).seen
 	return gateway.Upstream{URL: seen.URL, Socket: seen.Socket}
 }
 
 // model says which model a request means: every name of the cloud's is the chosen one.
-func (v *serving) model(ctx context.Context, name string) gateway.Model {
-	state := v.s.present()
+func (v *door) model(ctx context.Context, name string) gateway.Model {
+	state := v.options.state()
 	if cloudName(name) {
 		if name = state.Model; name == "" {
 			name = state.Chosen
@@ -103,7 +103,7 @@ func resolve(models []Model, name string) string {
 }
 
 // detail asks for a model's context and slots, now and then.
-func (v *serving) detail(ctx context.Context, client *runner.Client, tag string) detail {
+func (v *door) detail(ctx context.Context, client *runner.Client, tag string) detail {
 	v.mu.Lock()
 	d, ok := v.details[tag]
 	v.mu.Unlock()
@@ -124,8 +124,8 @@ func (v *serving) detail(ctx context.Context, client *runner.Client, tag string)
 }
 
 // revive brings the runner up for a request, where that is allowed.
-func (v *serving) revive(ctx context.Context) error {
-	err := v.s.keeper.do(ctx, nothing, false)
+func (v *door) revive(ctx context.Context) error {
+	err := v.options.start(ctx)
 	var ours *Error
 	if errors.As(err, &ours) {
 		return errors.New(ours.Why)
@@ -137,8 +137,8 @@ func (v *serving) revive(ctx context.Context) error {
 const noteUse = 10 * time.Minute
 
 // served hears how a request ended.
-func (v *serving) served(tag string, why gateway.Reason) {
-	v.s.keeper.serve(tag, why)
+func (v *door) served(tag string, why gateway.Reason) {
+	v.options.ended(tag, why)
 	if why != "" {
 		return
 	}
@@ -151,9 +151,9 @@ func (v *serving) served(tag string, why gateway.Reason) {
 	if !due {
 		return
 	}
-	for _, m := range v.s.present().Models {
+	for _, m := range v.options.state().Models {
 		if m.Tag == tag {
-			v.s.yard.learn(m.ID, func(l *learned) { l.Used = time.Now() })
+			v.options.used(m.ID)
 		}
 	}
 }

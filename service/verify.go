@@ -15,6 +15,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/claude"
 	"github.com/switchyard-app/switchyard/service/engine"
 	"github.com/switchyard-app/switchyard/service/fence"
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 // VerifyRequest asks to watch one program.
@@ -69,9 +70,9 @@ func (y *Yard) Verify(ctx context.Context, r VerifyRequest) (Verification, error
 		if v.Route != claude.Offline {
 			return v, &Error{Kind: Refused, What: whatVerify, Why: "the route is " + string(v.Route) + ", where Claude Code may look outwards", Remedy: "switch first: switchyard offline; or name a command: switchyard offline --verify -- claude"}
 		}
-		program, err := y.claude()
-		if err != nil {
-			return v, err
+		program := y.claudeProgram()
+		if program == "" {
+			return v, &Error{Kind: Refused, What: whatVerify, Why: "Claude Code (claude) was not found", Remedy: "install Claude Code: npm install -g @anthropic-ai/claude-code"}
 		}
 		r.Command, r.Stdin, r.Stdout, r.Stderr = []string{program, "-p", verifyPrompt}, nil, &said, &said
 	}
@@ -183,8 +184,10 @@ func (y *Yard) auditWatched(w *watchedSessions, attempts int, now time.Time) []A
 	}
 	ctx, cancel := context.WithTimeout(w.ctx, quick)
 	defer cancel()
-	_, models := y.LookAtRunner(ctx)
-	state := State{Models: models, Gateway: y.lookAtGateway(ctx)}
+	state := State{Gateway: y.lookAtGateway(ctx)}
+	if f, err := y.find(ctx); err == nil {
+		state.Models = models(f.ask(ctx, "?").models)
+	}
 	for id := range w.ids {
 		line := AuditLine{Time: now.UTC().Truncate(time.Second), Session: id, Attempts: &attempts}
 		for _, g := range state.Gateway.Sessions {
@@ -204,7 +207,7 @@ func (v Verification) Text() string {
 		fmt.Fprintf(&b, "✗ %s\n", a)
 	}
 	fmt.Fprintf(&b, "%s, %s, in the %s route: %s, %s.\n", v.Program, (time.Duration(v.MS) * time.Millisecond).Round(100*time.Millisecond), v.Route,
-		Count(v.Lookups, "name looked up", "names looked up"), Count(v.Connections, "connection to another machine tried", "connections to other machines tried"))
+		words.Count(v.Lookups, "name looked up", "names looked up"), words.Count(v.Connections, "connection to another machine tried", "connections to other machines tried"))
 	for _, l := range v.Local {
 		who := ""
 		if l.Who != "" {
@@ -222,7 +225,7 @@ func (v Verification) Text() string {
 		fmt.Fprintf(&b, "It said: %s\n", firstLine(v.Said))
 	}
 	for _, s := range v.Sessions {
-		fmt.Fprintf(&b, "Session %s: %s, non-loopback attempts: %d\n", s.Session, Count(s.Requests, "request", "requests"), *s.Attempts)
+		fmt.Fprintf(&b, "Session %s: %s, non-loopback attempts: %d\n", s.Session, words.Count(s.Requests, "request", "requests"), *s.Attempts)
 	}
 	return b.String()
 }

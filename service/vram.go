@@ -162,7 +162,7 @@ func (l load) warning() (Warning, bool) {
 	if verdict != gpu.TooBig && verdict != gpu.Tight {
 		return Warning{}, false
 	}
-	about := []any{runner.Short(l.tag), Size(l.need.Total), Tokens(l.model.Context), Size(max(l.available, 1))}
+	about := []any{runner.Short(l.tag), words.Size(l.need.Total), words.Tokens(l.model.Context), words.Size(max(l.available, 1))}
 	code, text := "model_tight", words.T("%s is tight for the GPU: it needs about %s with a context of %s, and %s can be had", about...)
 	if verdict == gpu.TooBig {
 		code, text = "model_too_big", words.T("%s is too big for the GPU: it needs about %s with a context of %s, and %s can be had", about...)
@@ -173,11 +173,11 @@ func (l load) warning() (Warning, bool) {
 // remedy is what can be done about it.
 func (l load) remedy() string {
 	if l.largest >= runner.MinContext {
-		return words.T("a smaller context fits: switchyard context %s %s", runner.Short(l.tag), Tokens(l.largest))
+		return words.T("a smaller context fits: switchyard context %s %s", runner.Short(l.tag), words.Tokens(l.largest))
 	}
 	quantised := gpu.Setting{Context: l.model.Context, Parallel: l.model.Slots, KV: "q8_0"}
 	if l.model.Cache == "" && gpu.Judge(gpu.Needs(shape(l.model), quantised).Total, l.available) != gpu.TooBig {
-		return "a quantised cache fits: switchyard context " + runner.Short(l.tag) + " " + Tokens(l.model.Context) + " --kv q8_0"
+		return "a quantised cache fits: switchyard context " + runner.Short(l.tag) + " " + words.Tokens(l.model.Context) + " --kv q8_0"
 	}
 	return "choose a smaller model: switchyard models"
 }
@@ -188,7 +188,7 @@ func (l load) explain(err error) error {
 		return err
 	}
 	e := commandError("", err).(*Error)
-	e.Why += fmt.Sprintf(" (about %s with a context of %s; %s can be had)", Size(l.need.Total), Tokens(l.model.Context), Size(max(l.available, 1)))
+	e.Why += fmt.Sprintf(" (about %s with a context of %s; %s can be had)", words.Size(l.need.Total), words.Tokens(l.model.Context), words.Size(max(l.available, 1)))
 	e.Remedy = l.remedy()
 	return e
 }
@@ -254,19 +254,19 @@ type ContextFit struct {
 
 // contexts judges the model in use at the sizes that are offered, as if it alone
 // were loaded.
-func (k *known) contexts(tag string) (out []ContextFit) {
-	for _, m := range k.shapes {
+func contexts(tag string, shapes []runner.Model, models []Model, v VRAM) (out []ContextFit) {
+	for _, m := range shapes {
 		if !slices.Contains(m.Tags, tag) {
 			continue
 		}
-		available := gpu.Free(k.vram.Devices)
+		available := gpu.Free(v.Devices)
 		if available >= 0 {
-			for _, l := range k.models {
+			for _, l := range models {
 				if l.Loaded {
 					available += l.Need
 				}
 			}
-			available = min(available, max(gpu.Total(k.vram.Devices), 0))
+			available = min(available, max(gpu.Total(v.Devices), 0))
 		}
 		for _, size := range ContextSizes {
 			if m.Trained > 0 && size > m.Trained {
@@ -287,7 +287,7 @@ func (s *Supervisor) watchVRAM(ctx context.Context) {
 	var short strain
 	for {
 		v := s.yard.ReadVRAM(ctx)
-		now := s.present()
+		now := s.State()
 		var warnings []Warning
 		if now.needs().route {
 			short.see(gpu.Free(v.Devices), gpu.Total(v.Devices))
@@ -306,7 +306,7 @@ func (s *Supervisor) watchVRAM(ctx context.Context) {
 			k.judge(s.yard)
 		})
 		var again <-chan time.Time
-		if s.present().needs().route && len(v.Devices) > 0 {
+		if s.State().needs().route && len(v.Devices) > 0 {
 			again = time.After(readVRAM)
 		}
 		select {

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 
 	"github.com/fsnotify/fsnotify"
+
+	"github.com/switchyard-app/switchyard/service/wake"
 )
 
 // watcher tells when a file that matters may have changed. It watches folders,
@@ -63,7 +65,7 @@ func (w *watcher) forward() {
 			}
 			// Events may have been dropped: look.
 		}
-		wish(to)
+		wake.Notify(to)
 	}
 }
 

@@ -29,14 +29,23 @@ type Yard struct {
 	Version string // of this program
 	Program string // this program, for what is done in a process of its own; empty: it is left undone
 
-	ledger   *claude.Ledger
-	learning *sync.Mutex // of what is learned of models
-	serving  *serving    // set while this process serves the gateway itself
+	ledger *claude.Ledger
+
+	Here Host // this process, where it serves the gateway itself; nil in a command
+}
+
+// Host is the Switchyard that runs in this very process.
+type Host interface {
+	// Address is where its gateway listens and what that asks for, once a guard is
+	// there; ok is false while there is no gateway.
+	Address(ctx context.Context) (url, token string, ok bool)
+	// BringUp returns when the runner answers that a person's switch needs.
+	BringUp(ctx context.Context) error
 }
 
 // Open reads the configuration. It opens nothing else.
 func Open(paths Paths, home string, environ []string) (*Yard, error) {
-	y := &Yard{Paths: paths, Home: home, Environ: environ, ledger: claude.OpenLedger(paths.Ledger()), learning: &sync.Mutex{}}
+	y := &Yard{Paths: paths, Home: home, Environ: environ, ledger: claude.OpenLedger(paths.Ledger())}
 	var err error
 	y.Config, y.Warnings, err = LoadConfig(paths.Config, y.getenv)
 	return y, err
@@ -91,9 +100,10 @@ func (y *Yard) Scope(project string) claude.Scope {
 
 // gateway is where the gateway of the running Switchyard is; none when there is no such.
 func (y *Yard) gateway(ctx context.Context) (address, bool) {
-	if y.serving != nil {
-		y.serving.guard.expect(ctx)
-		return y.serving.address(), true
+	if y.Here != nil {
+		if url, token, ok := y.Here.Address(ctx); ok {
+			return address{url, token}, true
+		}
 	}
 	running, err := y.Supervised(ctx)
 	if err != nil {
@@ -107,8 +117,6 @@ func (y *Yard) gateway(ctx context.Context) (address, bool) {
 type files struct {
 	targets  []Target
 	status   []targetStatus
-	sessions []sessionFacts
-	places   []place // of what switchyard run started
 	lean     bool
 	quiet    bool // no notifications
 	warnings []Warning
@@ -120,8 +128,8 @@ type files struct {
 
 // targetStatus is a target and what its files say.
 type targetStatus struct {
-	target claude.Target
-	status claude.Status
+	claude.Target
+	claude.Status
 }
 
 // lookAtFiles reads every target, and first ends what was left open. Its sessions
@@ -147,7 +155,7 @@ func (y *Yard) lookAtFiles(ctx context.Context) files {
 		if i == 0 {
 			f.baseURL, f.context = status.BaseURL, status.Context
 		}
-		f.status = append(f.status, targetStatus{t, status})
+		f.status = append(f.status, targetStatus{Target: t, Status: status})
 		f.targets = append(f.targets, Target{Dir: t.Dir, File: t.File, Route: status.Route, Model: status.Model, Way: status.Way, Direct: status.Direct,
 			Drift: list(status.Drift), Waiting: len(status.Waiting)})
 		for _, w := range warnings(t, status) {
@@ -181,7 +189,7 @@ func warnings(t claude.Target, s claude.Status) []Warning {
 		out = append(out, Warning{"settings_broken", words.T("%s: %s, so Claude Code ignores the file", s.Broken.Where(), s.Broken.Why), s.Broken.Remedy})
 	}
 	if len(s.Drift) > 0 {
-		out = append(out, Warning{"drift", words.T("%s: somebody changed %s after the switch", t.File, some(s.Drift)),
+		out = append(out, Warning{"drift", words.T("%s: somebody changed %s after the switch", t.File, words.Some(s.Drift)),
 			words.T("switch again to set it, or leave it: going back to cloud keeps the change")})
 	}
 	if s.Pinned != nil {
@@ -197,15 +205,6 @@ func warnings(t claude.Target, s claude.Status) []Warning {
 		}
 	}
 	return out
-}
-
-// some names the first few of a list.
-func some(names []string) string {
-	const few = 3
-	if len(names) <= few {
-		return strings.Join(names, ", ")
-	}
-	return words.T("%s and %d more", strings.Join(names[:few], ", "), len(names)-few)
 }
 
 // chosen is the model that a switch takes when none is named.
@@ -242,7 +241,7 @@ func (y *Yard) Look(ctx context.Context) State {
 		s.Pulls, _ = running.Pulls(ctx)
 	}
 	f := y.lookAtFiles(ctx)
-	y.lookAtSessions(&f, &claude.Roster{}, &claude.Files{})
+	facts := y.lookAtSessions(f.status, &claude.Roster{}, &claude.Files{})
 	both.Wait()
 	s.Models = y.fits(s.Models, shapes, s.VRAM)
 	// What is being done with it, and why it was given up, only the supervisor knows;
@@ -251,7 +250,7 @@ func (y *Yard) Look(ctx context.Context) State {
 		told.exposed, told.openOrigins = s.Runner.exposed, s.Runner.openOrigins
 		s.Runner = told
 	}
-	s, _ = y.merge(s, f, episodes{}, time.Now())
+	s, _ = y.merge(s, f, facts, episodes{}, time.Now())
 	return s
 }
 
@@ -270,17 +269,17 @@ func (y *Yard) lookAtGateway(ctx context.Context) Gateway {
 
 // merge puts what the files say into a State that knows the runner. again, when
 // not zero, is when time alone may change it.
-func (y *Yard) merge(s State, f files, begun episodes, now time.Time) (_ State, again time.Time) {
-	s.Targets, s.Chosen, s.Lean, s.runs, s.Locked = list(f.targets), f.chosen, f.lean, f.runs(), y.Config.Cloud == never
+func (y *Yard) merge(s State, f files, facts sessionsFacts, begun episodes, now time.Time) (_ State, again time.Time) {
+	s.Targets, s.Chosen, s.Lean, s.runs, s.Locked = list(f.targets), f.chosen, f.lean, facts.runs(), y.Config.Cloud == never
 	s.Version, s.Quiet = y.Version, f.quiet
-	s.Sessions, _, again = world{f.status, s.Gateway, s.Runner.URL, now}.sessionsOf(f.sessions)
+	s.Sessions, _, again = world{f.status, s.Gateway, s.Runner.URL, now}.sessionsOf(facts.sessions)
 	s.Models, s.Pulls = list(s.Models), list(s.Pulls)
 	s.BaseURL, s.Context = plainURL(f.baseURL), f.context
 	if len(f.status) > 0 {
-		s.Since = f.status[0].status.Since
+		s.Since = f.status[0].Since
 	}
 	s = s.derive(append(append(list(y.Warnings), f.warnings...), s.Warnings...))
-	warnings, due := begun.see(s.conditions(now))
+	warnings, due := begun.see(conditions(s, now))
 	s.Warnings = append(s.Warnings, warnings...)
 	if !due.IsZero() && (again.IsZero() || due.Before(again)) {
 		again = due

@@ -10,7 +10,7 @@ import (
 // item is a row as it was last drawn.
 type item struct {
 	*systray.MenuItem // nil for a separator
-	row               Row
+	row               menuRow
 	children          []*item
 }
 
@@ -19,18 +19,18 @@ type item struct {
 type applier struct {
 	ctx    context.Context
 	owned  *sync.WaitGroup
-	clicks chan<- Action
+	clicks chan<- action
 	items  []*item
 
 	mu      sync.Mutex // guards the actions, which clicks read
-	actions map[*item]Action
+	actions map[*item]action
 }
 
-func (a *applier) draw(rows []Row) { a.items = a.level(a.items, rows, nil) }
+func (a *applier) draw(rows []menuRow) { a.items = a.level(a.items, rows, nil) }
 
 // level draws the rows of one (sub)menu. Rows are added, never taken away: those
 // that are left over are hidden.
-func (a *applier) level(items []*item, rows []Row, parent *systray.MenuItem) []*item {
+func (a *applier) level(items []*item, rows []menuRow, parent *systray.MenuItem) []*item {
 	for i, row := range rows {
 		if i == len(items) {
 			items = append(items, a.add(row, parent))
@@ -45,8 +45,8 @@ func (a *applier) level(items []*item, rows []Row, parent *systray.MenuItem) []*
 	return items
 }
 
-func (a *applier) add(row Row, parent *systray.MenuItem) *item {
-	it := &item{row: Row{Title: row.Title, Checkable: row.Checkable, Checked: row.Checked}}
+func (a *applier) add(row menuRow, parent *systray.MenuItem) *item {
+	it := &item{row: menuRow{Title: row.Title, Checkable: row.Checkable, Checked: row.Checked}}
 	switch {
 	case row.Separator && parent == nil:
 		systray.AddSeparator()
@@ -88,7 +88,7 @@ func (a *applier) forward(it *item) {
 
 // update draws one row's difference. Every setter signals, even one that sets
 // what is there, and an open menu flickers.
-func (a *applier) update(it *item, row Row) {
+func (a *applier) update(it *item, row menuRow) {
 	if it.MenuItem == nil {
 		return
 	}

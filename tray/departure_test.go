@@ -35,7 +35,7 @@ func TestDeparture(t *testing.T) {
 			t.Errorf("%s: the row says %q", name, got)
 		}
 		var rows []string
-		for _, row := range departure(s) {
+		for _, row := range departureRows(s) {
 			if !row.Hidden {
 				rows = append(rows, row.Title)
 			}
@@ -44,13 +44,13 @@ func TestDeparture(t *testing.T) {
 			t.Errorf("%s: the rows say %q", name, got)
 		}
 		notice := ""
-		for _, n := range Notices(service.State{}, s) {
+		for _, n := range noticesOf(service.State{}, s) {
 			notice += n.Title + "|" + n.Text
 		}
 		if !strings.HasPrefix(notice, c.notice) || c.notice == "" && notice != "" {
 			t.Errorf("%s: told %q", name, notice)
 		}
-		if again := Notices(s, s); len(again) > 0 {
+		if again := noticesOf(s, s); len(again) > 0 {
 			t.Errorf("%s: told again: %v", name, again)
 		}
 	}
@@ -58,7 +58,7 @@ func TestDeparture(t *testing.T) {
 
 // The configuration knows the kinds of notifications that there are.
 func TestTheKinds(t *testing.T) {
-	kinds := []Kind{Failures, Settings, OfRunner, Memory, Sessions, Pulls, OfNetwork, Departure, Updates}
+	kinds := []kind{kindFailures, kindSettings, kindRunner, kindMemory, kindSessions, kindPulls, kindNetwork, kindDeparture, kindUpdates}
 	if len(kinds) != len(service.Kinds) {
 		t.Errorf("%d kinds here, %d there", len(kinds), len(service.Kinds))
 	}

@@ -25,7 +25,7 @@ var (
 
 // drawn is the menu as a person sees it: marks, indent, no hidden rows. Two long
 // submenus have tests of their own.
-func drawn(rows []Row, indent string) string {
+func drawn(rows []menuRow, indent string) string {
 	var b strings.Builder
 	for _, r := range rows {
 		switch {
@@ -314,7 +314,7 @@ func TestMenu(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := "\n" + drawn(Menu(tt.state), ""); got != tt.want {
+			if got := "\n" + drawn(menuFor(tt.state), ""); got != tt.want {
 				t.Errorf("got%s\nwant%s", got, tt.want)
 			}
 		})
@@ -336,11 +336,11 @@ func TestPullsInTheMenu(t *testing.T) {
   ai/theirs  3.0 GiB  (not by Switchyard)
   ✕ huggingface.co/x/y  waits: its registry cannot be reached
 `
-	if got := drawn(pulls(s), ""); got != want {
+	if got := drawn(pullRows(s), ""); got != want {
 		t.Errorf("got\n%s", got)
 	}
-	for _, r := range suggestions(s) {
-		if there := strings.HasPrefix(r.Title, "ai/qwen3-coder") || strings.HasPrefix(r.Title, "ai/gpt-oss"); there != r.Disabled && r.Action.Do == PullModel {
+	for _, r := range suggestionRows(s) {
+		if there := strings.HasPrefix(r.Title, "ai/qwen3-coder") || strings.HasPrefix(r.Title, "ai/gpt-oss"); there != r.Disabled && r.Action.Do == pullModel {
 			t.Errorf("%q is disabled: %t", r.Title, r.Disabled)
 		}
 	}
@@ -354,7 +354,7 @@ func TestTheGPUInTheMenu(t *testing.T) {
 	if got := secondLine(s); got != "GPU 18.0 / 24 GiB  ·  1 session" {
 		t.Errorf("%q", got)
 	}
-	rows := models(s)
+	rows := modelRows(s)
 	if got := rows[2].Title + ", " + rows[3].Title; got != "ai/qwen3-coder · 17.0 GiB · 256K · too big, ai/gpt-oss:20b · 11.0 GiB · 128K · fits" {
 		t.Errorf("%q", got)
 	}
@@ -374,7 +374,7 @@ func TestGauge(t *testing.T) {
 		if free > 0 {
 			free <<= 30
 		}
-		if got := Gauge(service.State{Route: tt.route, VRAM: service.VRAM{Devices: []gpu.Device{{Total: 24 << 30, Free: free}}}}); got != tt.want {
+		if got := gaugeFor(service.State{Route: tt.route, VRAM: service.VRAM{Devices: []gpu.Device{{Total: 24 << 30, Free: free}}}}); got != tt.want {
 			t.Errorf("%s with %d free: %d, want %d", tt.route, tt.free, got, tt.want)
 		}
 	}
@@ -384,13 +384,13 @@ func TestContextsInTheMenu(t *testing.T) {
 	s := service.State{Route: claude.Local, Model: coder.Tag, Context: 65536, Contexts: []service.ContextFit{
 		{Context: 32768, Need: 19 << 30, Fit: gpu.Fits}, {Context: 65536, Need: 23 << 30, Fit: gpu.Tight}, {Context: 98304, Need: 26 << 30, Fit: gpu.TooBig}, {Context: 131072, Fit: gpu.Unknown}}}
 	want := "Context: 64K\n  32K · 19.0 GiB · fits\n✓ 64K · 23.0 GiB · tight\n  96K · 26.0 GiB · too big\n  128K\n"
-	if got := contextLine(s) + "\n" + drawn(contexts(s), ""); got != want {
+	if got := contextLine(s) + "\n" + drawn(contextRows(s), ""); got != want {
 		t.Errorf("%q", got)
 	}
-	if row := contexts(s)[3]; row.Action != (Action{Do: ResizeModel, Model: coder.Tag, Context: 131072}) || row.Disabled {
+	if row := contextRows(s)[3]; row.Action != (action{Do: resizeModel, Model: coder.Tag, Context: 131072}) || row.Disabled {
 		t.Errorf("%+v", row)
 	}
-	if rows := contexts(service.State{Route: claude.Cloud}); !rows[0].Disabled {
+	if rows := contextRows(service.State{Route: claude.Cloud}); !rows[0].Disabled {
 		t.Error("in the cloud there is nothing to resize")
 	}
 }
@@ -431,7 +431,7 @@ func TestTheRunnersRow(t *testing.T) {
 // The library cannot insert rows, so the places of the top level never change.
 func TestTheMenusShapeNeverChanges(t *testing.T) {
 	shape := func(s service.State) (out string) {
-		for _, r := range Menu(s) {
+		for _, r := range menuFor(s) {
 			switch {
 			case r.Separator:
 				out += "-"
@@ -472,7 +472,7 @@ func TestIcon(t *testing.T) {
 		{service.State{Route: claude.Cloud, Busy: "x", Warnings: []service.Warning{drift}}, assets.Cloud, assets.Busy},
 	}
 	for _, tt := range tests {
-		if glyph, badge := Icon(tt.state); glyph != tt.glyph || badge != tt.badge {
+		if glyph, badge := iconFor(tt.state); glyph != tt.glyph || badge != tt.badge {
 			t.Errorf("%+v: %d/%d, want %d/%d", tt.state, glyph, badge, tt.glyph, tt.badge)
 		}
 	}
@@ -483,8 +483,8 @@ func TestNotices(t *testing.T) {
 		return service.State{Sessions: []service.Session{{SessionID: "s1", CWD: "/home/me/shop"}},
 			Gateway: service.Gateway{Snapshot: gateway.Snapshot{Sessions: []gateway.Session{{ID: "s1", ContextUsedPct: used, Context: 65536, NearlyFull: told}}}}}
 	}
-	pulled := func(state service.PullState, updated bool) service.State {
-		return service.State{Pulls: []service.Pull{{Ref: "ai/x:latest", State: state, Updated: updated, N: 7}}}
+	pulled := func(current service.PullState, updated bool) service.State {
+		return service.State{Pulls: []service.Pull{{Ref: "ai/x:latest", State: current, Updated: updated, N: 7}}}
 	}
 	left := func(text string) service.State {
 		return service.State{Warnings: []service.Warning{{Code: "sessions_behind", Text: text}}}
@@ -519,14 +519,14 @@ func TestNotices(t *testing.T) {
 	}
 	for _, tt := range tests {
 		var got []string
-		for _, n := range Notices(tt.before, tt.after) {
+		for _, n := range noticesOf(tt.before, tt.after) {
 			got = append(got, n.Title)
 		}
 		if strings.Join(got, ";") != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
 	}
-	told := Notices(session(84, false), session(86.4, true))
+	told := noticesOf(session(84, false), session(86.4, true))
 	if want := "The session in shop uses 86 % of its 64K tokens.\n→ /compact in it, or begin a new one"; len(told) != 1 || told[0].Text != want {
 		t.Errorf("told %v, want %q", told, want)
 	}

@@ -10,7 +10,7 @@ import (
 
 // told is a notification with the icon that it is shown with.
 type told struct {
-	Notice
+	notice
 	icon  []byte
 	quiet bool // it is only logged
 }
@@ -25,7 +25,7 @@ type notifier interface {
 
 // notify shows the notifications, apart from the menu: a desktop's daemon may hang.
 func (t *tray) notify(ctx context.Context) {
-	desktop := newNotifier(func(a Action) {
+	desktop := newNotifier(func(a action) {
 		select {
 		case t.clicked <- a:
 		case <-ctx.Done():
@@ -49,7 +49,7 @@ func (t *tray) notify(ctx context.Context) {
 			case err := <-shown:
 				if err != nil {
 					t.log.Warn("notification", "error", err)
-					t.miss(ctx, n.Notice)
+					t.miss(ctx, n.notice)
 				}
 			}
 		}
@@ -57,7 +57,7 @@ func (t *tray) notify(ctx context.Context) {
 }
 
 // miss puts a notification that nobody showed into the menu's first lines.
-func (t *tray) miss(ctx context.Context, n Notice) {
+func (t *tray) miss(ctx context.Context, n notice) {
 	select {
 	case t.missed <- n:
 	case <-ctx.Done():

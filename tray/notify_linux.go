@@ -17,16 +17,16 @@ import (
 // server is the desktop's notification service, over D-Bus: it replaces, and offers
 // buttons where it can. What it does when it shall not disturb is its own affair.
 type server struct {
-	click func(Action)
+	click func(action)
 
 	mu      sync.Mutex // guards what follows; nothing is asked under it
 	conn    *dbus.Conn
 	buttons bool
 	shown   map[string]uint32   // by key
-	offers  map[uint32][]Action // what a notification's buttons do
+	offers  map[uint32][]action // what a notification's buttons do
 }
 
-func newNotifier(click func(Action)) notifier { return &server{click: click} }
+func newNotifier(click func(action)) notifier { return &server{click: click} }
 
 // connected asks the session bus anew when the one before is gone.
 func (s *server) connected() (conn *dbus.Conn, buttons bool, err error) {
@@ -55,7 +55,7 @@ func (s *server) connected() (conn *dbus.Conn, buttons bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.conn, s.buttons = conn, buttons
-	s.shown, s.offers = map[string]uint32{}, map[uint32][]Action{}
+	s.shown, s.offers = map[string]uint32{}, map[uint32][]action{}
 	return conn, buttons, nil
 }
 
@@ -82,7 +82,7 @@ func (s *server) show(n told) error {
 	s.mu.Lock()
 	note.ReplacesID = s.shown[n.Key]
 	s.mu.Unlock()
-	var does []Action
+	var does []action
 	if buttons {
 		for i, offer := range n.Offers {
 			note.Actions = append(note.Actions, notify.Action{Key: strconv.Itoa(i), Label: offer.Label})

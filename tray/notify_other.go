@@ -2,4 +2,4 @@
 
 package tray
 
-func newNotifier(func(Action)) notifier { return plain{} }
+func newNotifier(func(action)) notifier { return plain{} }

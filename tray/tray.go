@@ -6,16 +6,12 @@ import (
 	"log"
 	"log/slog"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 
 	"fyne.io/systray"
 	"github.com/gen2brain/beeep"
-	"github.com/gofrs/flock"
 
 	"github.com/switchyard-app/switchyard/assets"
 	"github.com/switchyard-app/switchyard/service"
@@ -51,7 +47,7 @@ func Run(ctx context.Context, yard *service.Yard) error {
 	defer stop()
 	t := &tray{
 		log: logger, supervisor: service.NewSupervisor(yard, logger),
-		notices: make(chan told, 16), missed: make(chan Notice), clicked: make(chan Action), seen: make(chan struct{}, 1),
+		notices: make(chan told, 16), missed: make(chan notice), clicked: make(chan action), seen: make(chan struct{}, 1),
 		muted: yard.Config.Quiet,
 	}
 	t.supervisor.Serve(service.Serve{Program: service.Executable()})
@@ -72,7 +68,7 @@ func Run(ctx context.Context, yard *service.Yard) error {
 	var owned sync.WaitGroup
 	anew := false
 	systray.Run(func() {
-		t.menu = &applier{ctx: ctx, owned: &owned, clicks: t.clicks(ctx, stop, &owned), actions: map[*item]Action{}}
+		t.menu = &applier{ctx: ctx, owned: &owned, clicks: t.clicks(ctx, stop, &owned), actions: map[*item]action{}}
 		t.show(service.State{Route: claude.Cloud})
 		states := t.supervisor.Subscribe() // before the first look, which may have something to tell
 		owned.Go(func() {
@@ -101,13 +97,13 @@ type tray struct {
 	log        *slog.Logger
 	supervisor *service.Supervisor
 	notices    chan told
-	missed     chan Notice   // that no desktop showed
-	clicked    chan Action   // in the menu, or a notification's button
+	missed     chan notice   // that no desktop showed
+	clicked    chan action   // in the menu, or a notification's button
 	seen       chan struct{} // somebody looked at the menu
 	muted      []string      // kinds of which the user wants none
 
 	lost   bool   // the desktop is gone
-	unseen Notice // stands in the menu until something is clicked
+	unseen notice // stands in the menu until something is clicked
 	menu   *applier
 	glyph  assets.Glyph
 	badge  assets.Badge
@@ -128,11 +124,11 @@ func (t *tray) follow(ctx context.Context, states <-chan service.State) {
 		case t.unseen = <-t.missed:
 			t.show(before)
 		case <-t.seen:
-			t.unseen = Notice{}
+			t.unseen = notice{}
 			t.show(before)
 		case s := <-states:
 			t.show(s)
-			for _, n := range Notices(before, s) {
+			for _, n := range noticesOf(before, s) {
 				select {
 				case t.notices <- told{n, assets.PNG(t.glyph, t.badge, 0), s.Quiet || slices.Contains(t.muted, string(n.Kind))}:
 				default:
@@ -156,13 +152,13 @@ func (t *tray) show(s service.State) {
 			t.log.Warn("the desktop is gone", "error", r)
 		}
 	}()
-	t.menu.draw(withUnseen(Menu(s), t.unseen))
+	t.menu.draw(withUnseen(menuFor(s), t.unseen))
 	t.paint(s)
 }
 
 func (t *tray) paint(s service.State) {
-	glyph, badge := Icon(s)
-	gauge := Gauge(s)
+	glyph, badge := iconFor(s)
+	gauge := gaugeFor(s)
 	if !t.drawn || glyph != t.glyph || badge != t.badge || gauge != t.gauge {
 		t.glyph, t.badge, t.gauge, t.drawn = glyph, badge, gauge, true
 		switch runtime.GOOS {
@@ -174,14 +170,14 @@ func (t *tray) paint(s service.State) {
 			systray.SetIcon(assets.PNG(glyph, badge, gauge))
 		}
 	}
-	if tip := Tooltip(s); tip != t.tip {
+	if tip := tooltip(s); tip != t.tip {
 		t.tip = tip
 		systray.SetTooltip(tip)
 	}
 }
 
 // clicks performs what is clicked, one goroutine for each, so that the menu stays alive.
-func (t *tray) clicks(ctx context.Context, stop func(), owned *sync.WaitGroup) chan<- Action {
+func (t *tray) clicks(ctx context.Context, stop func(), owned *sync.WaitGroup) chan<- action {
 	owned.Go(func() {
 		for {
 			select {
@@ -199,91 +195,44 @@ func (t *tray) clicks(ctx context.Context, stop func(), owned *sync.WaitGroup) c
 	return t.clicked
 }
 
-func (t *tray) perform(ctx context.Context, stop func(), a Action) {
+func (t *tray) perform(ctx context.Context, stop func(), a action) {
 	// A failure reaches the person through the State.
 	switch a.Do {
-	case SwitchTo:
+	case switchTo:
 		_ = t.supervisor.Switch(ctx, service.Request{Route: a.Route, Confirmed: a.Sure})
-	case ChooseModel:
+	case chooseModel:
 		if err := t.supervisor.Choose(ctx, a.Model); err != nil {
 			t.log.Warn("choosing a model", "error", err)
 		}
-	case PullModel:
+	case pullModel:
 		t.supervisor.PullAndTell(ctx, a.Model)
-	case CancelPull:
+	case cancelPull:
 		t.supervisor.CancelPull(ctx, a.Model)
-	case ResizeModel:
+	case resizeModel:
 		_ = t.supervisor.Resize(ctx, a.Model, a.Context)
-	case ToggleLean:
+	case toggleLean:
 		_ = t.supervisor.SetLean(ctx, a.Lean)
-	case ToggleAutostart:
+	case toggleAutostart:
 		t.supervisor.SetAutostart(ctx, a.On)
-	case ToggleNotifications:
+	case toggleNotifications:
 		t.supervisor.SetQuiet(ctx, !a.On)
-	case OpenConfig:
+	case openConfig:
 		t.supervisor.OpenConfig(ctx, open)
-	case OpenRelease:
+	case openRelease:
 		_ = open(ctx, a.Page) // its version stands in the menu
-	case CheckDeparture:
+	case checkDeparture:
 		t.supervisor.CheckDeparture(ctx)
-	case CureDeparture:
+	case cureDeparture:
 		t.supervisor.CureDeparture(ctx, a.Cure)
-	case ControlRunner:
+	case controlRunner:
 		_ = t.supervisor.Control(ctx, a.Want)
-	case OpenRunnerLog:
+	case openRunnerLog:
 		t.supervisor.OpenRunnerLog(ctx, open)
-	case CloudThenQuit:
+	case cloudThenQuit:
 		if t.supervisor.Switch(ctx, service.Request{Route: claude.Cloud, Confirmed: true}) == nil {
 			stop()
 		}
-	case Quit:
+	case quit:
 		stop()
 	}
-}
-
-// open shows a file with the desktop's own program for it.
-func open(ctx context.Context, file string) error {
-	name, args := "xdg-open", []string{file}
-	switch runtime.GOOS {
-	case "windows":
-		name, args = "rundll32", []string{"url.dll,FileProtocolHandler", file}
-	case "darwin":
-		if name, args = "open", []string{"-t", file}; strings.HasPrefix(file, "https://") {
-			args = []string{file}
-		}
-	}
-	return exec.CommandContext(ctx, name, args...).Run()
-}
-
-// onlyOne keeps a second tray of the same user from starting; unlock is nil when one runs.
-func onlyOne(paths service.Paths) (unlock func(), err error) {
-	dir, err := paths.RuntimeDir()
-	if err != nil {
-		return nil, &service.Error{Kind: service.Failed, What: "starting", Why: err.Error(), Remedy: "make the folder writable", Err: err}
-	}
-	lock := flock.New(filepath.Join(dir, "tray.lock"), flock.SetPermissions(0o600))
-	got, err := lock.TryLock()
-	if err != nil {
-		return nil, &service.Error{Kind: service.Failed, What: "starting", Why: err.Error(), Remedy: "make " + dir + " writable", Err: err}
-	}
-	if !got {
-		return nil, nil
-	}
-	return func() { _ = lock.Close() }, nil
-}
-
-// say tells a person at the terminal, and the log.
-func say(logger *slog.Logger, text string) {
-	logger.Warn(text)
-	fmt.Fprintln(os.Stderr, "switchyard: "+text)
-}
-
-type logWriter struct{ log *slog.Logger }
-
-func (w logWriter) Write(p []byte) (int, error) {
-	if strings.Contains(string(p), "Unsolicited response") { // net/http's, with what a stranger said
-		return len(p), nil
-	}
-	w.log.Warn(strings.TrimSpace(string(p)))
-	return len(p), nil
 }

@@ -160,9 +160,9 @@ func (d *desk) read() string {
 
 // baseURL is where the settings send requests to.
 func (d *desk) baseURL() string {
-	var settings struct{ Env map[string]string }
-	_ = json.Unmarshal([]byte(d.read()), &settings)
-	return settings.Env["ANTHROPIC_BASE_URL"]
+	var file struct{ Env map[string]string }
+	_ = json.Unmarshal([]byte(d.read()), &file)
+	return file.Env["ANTHROPIC_BASE_URL"]
 }
 
 func TestOneClickMovesClaudeCodeAndBack(t *testing.T) {
@@ -262,17 +262,17 @@ func TestAFullContextIsTold(t *testing.T) {
 	d.untilRow("ai/small", ticked)
 	d.click("Local")
 	d.untilRow("● Local · ai/small · 32K", there)
-	var settings struct{ Env map[string]string }
-	if err := json.Unmarshal([]byte(d.read()), &settings); err != nil {
+	var file struct{ Env map[string]string }
+	if err := json.Unmarshal([]byte(d.read()), &file); err != nil {
 		t.Fatal(err)
 	}
 	say := func(words int) {
 		body := `{"model":"opus","max_tokens":9,"tools":[{"name":"x","input_schema":{}}],"messages":[{"role":"user","content":"` + strings.Repeat("word ", words) + `"}]}`
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, settings.Env["ANTHROPIC_BASE_URL"]+"/v1/messages", strings.NewReader(body))
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, file.Env["ANTHROPIC_BASE_URL"]+"/v1/messages", strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
-		req.Header.Set("Authorization", "Bearer "+settings.Env["ANTHROPIC_AUTH_TOKEN"])
+		req.Header.Set("Authorization", "Bearer "+file.Env["ANTHROPIC_AUTH_TOKEN"])
 		req.Header.Set("X-Claude-Code-Session-Id", "s1")
 		resp, err := http.DefaultClient.Do(req)
 		if err != nil {

@@ -80,13 +80,13 @@ func keys(t *testing.T) (all []string) {
 	return slices.Compact(all)
 }
 
-var verb = regexp.MustCompile(`%(?:\[(\d+)\])?[+#]?(?:\.\d+)?([a-z%])`)
+var placeholder = regexp.MustCompile(`%(?:\[(\d+)\])?[+#]?(?:\.\d+)?([a-z%])`)
 
 // verbs are the values that a text takes, in their order.
 func verbs(text string) string {
 	list := map[int]string{}
 	n := 0
-	for _, m := range verb.FindAllStringSubmatch(text, -1) {
+	for _, m := range placeholder.FindAllStringSubmatch(text, -1) {
 		if m[2] == "%" {
 			continue
 		}
@@ -149,8 +149,8 @@ func TestTheMenuInOtherLanguages(t *testing.T) {
 	} {
 		words.Use(language)
 		var text strings.Builder
-		var walk func(rows []Row)
-		walk = func(rows []Row) {
+		var walk func(rows []menuRow)
+		walk = func(rows []menuRow) {
 			for _, r := range rows {
 				text.WriteString(r.Title + "\n")
 				if len([]rune(r.Title)) > maxTitle {
@@ -159,7 +159,7 @@ func TestTheMenuInOtherLanguages(t *testing.T) {
 				walk(r.Rows)
 			}
 		}
-		walk(Menu(s))
+		walk(menuFor(s))
 		for _, w := range want {
 			if !strings.Contains(text.String(), w) {
 				t.Errorf("%s: %q is not in\n%s", language, w, text.String())

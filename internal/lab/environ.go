@@ -16,6 +16,10 @@ func Environ(home, bus string) []string {
 		"XDG_CONFIG_HOME=" + filepath.Join(home, ".config"), "XDG_STATE_HOME=" + filepath.Join(home, ".local", "state"),
 		"XDG_CACHE_HOME=" + filepath.Join(home, ".cache"), "XDG_DATA_HOME=" + filepath.Join(home, ".local", "share"),
 		"XDG_RUNTIME_DIR=" + filepath.Join(home, "run"), "DOCKER_HOST=unix://" + filepath.Join(home, "no-docker.sock"),
+		"SWITCHYARD_GPU_ROOT=" + filepath.Join(home, "no-gpu"), "SWITCHYARD_NVML=" + filepath.Join(home, "no-nvml"), "TZ=UTC",
+	}
+	if port, err := freePort(); err == nil { // the usual one is the user's
+		env = append(env, "SWITCHYARD_GATEWAY_PORT="+port)
 	}
 	if bus != "" {
 		env = append(env, "DBUS_SESSION_BUS_ADDRESS="+bus)

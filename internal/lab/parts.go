@@ -15,10 +15,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"github.com/switchyard-app/switchyard/internal/lab/alone"
 )
 
 // Parts are the programs that a lab is made of.
@@ -30,9 +31,22 @@ type Parts struct {
 	RealEngine  bool   // it is llama.cpp's, named by LAB_LLAMA_SERVER, not the double
 }
 
+func partsIn(dir string) *Parts {
+	return &Parts{
+		ModelRunner: filepath.Join(dir, "model-runner"),
+		DockerModel: filepath.Join(dir, "docker-model"),
+		Registry:    filepath.Join(dir, "registry"),
+		EngineDir:   filepath.Join(dir, "engine"),
+	}
+}
+
 // Build makes the parts, or finds them as an earlier call left them. They are
-// kept outside the repository, in LAB_CACHE or the user's cache folder.
+// kept outside the repository, in LAB_CACHE or the user's cache folder. LAB_BUILT
+// names a folder that holds them already, and Switchyard too.
 func Build(ctx context.Context) (*Parts, error) {
+	if dir := os.Getenv("LAB_BUILT"); dir != "" {
+		return partsIn(dir), nil
+	}
 	root, err := Root()
 	if err != nil {
 		return nil, err
@@ -43,12 +57,7 @@ func Build(ctx context.Context) (*Parts, error) {
 		return nil, err
 	}
 	defer unlock()
-	parts := &Parts{
-		ModelRunner: filepath.Join(dir, "model-runner"),
-		DockerModel: filepath.Join(dir, "docker-model"),
-		Registry:    filepath.Join(dir, "registry"),
-		EngineDir:   filepath.Join(dir, "engine"),
-	}
+	parts := partsIn(dir)
 	for path, pkg := range map[string]string{
 		parts.ModelRunner: "github.com/docker/model-runner",
 		parts.DockerModel: "github.com/docker/model-runner/cmd/cli",
@@ -83,7 +92,7 @@ func goBuild(ctx context.Context, dir, output, pkg string, flags ...string) erro
 	if len(flags) > 0 {
 		cgo = "1" // the race detector needs it
 	}
-	cmd.Env = append(os.Environ(), "CGO_ENABLED="+cgo, "GOOS=", "GOARCH=", "GOFLAGS=")
+	cmd.Env = append(alone.Outside(), "CGO_ENABLED="+cgo, "GOOS=", "GOARCH=", "GOFLAGS=")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("building %s: %w\n%s", pkg, err, bytes.TrimSpace(out))
 	}
@@ -92,16 +101,27 @@ func goBuild(ctx context.Context, dir, output, pkg string, flags ...string) erro
 
 // Root is the repository's folder.
 func Root() (string, error) {
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "switchyard").Output()
+	dir, err := os.Getwd()
 	if err != nil {
-		return "", fmt.Errorf("finding the repository (run this inside it): %w", err)
+		return "", err
 	}
-	return strings.TrimSpace(string(out)), nil
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", errors.New("this is not inside the repository, where it must run")
+		}
+		dir = filepath.Dir(dir)
+	}
 }
 
 // Switchyard builds the program itself and returns its path; with LAB_RACE set,
 // with the race detector.
 func Switchyard(ctx context.Context) (string, error) {
+	if dir := os.Getenv("LAB_BUILT"); dir != "" {
+		return filepath.Join(dir, "switchyard"), nil
+	}
 	root, err := Root()
 	if err != nil {
 		return "", err
@@ -144,6 +164,7 @@ func Claude(ctx context.Context) (string, error) {
 		return "", ErrNoClaude
 	}
 	cmd := exec.CommandContext(ctx, "npm", "install", "--no-fund", "--no-audit", "--prefix", dir, "@anthropic-ai/claude-code@"+version)
+	cmd.Env = alone.Outside()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w (%v)\n%s", ErrNoClaude, err, bytes.TrimSpace(out))
 	}

@@ -33,12 +33,25 @@ type Runner struct {
 
 // StartRunner starts a Model Runner in dir on a free loopback port and waits until it answers.
 func StartRunner(ctx context.Context, parts *Parts, dir string) (*Runner, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freePort()
 	if err != nil {
 		return nil, err
 	}
-	_, port, _ := net.SplitHostPort(listener.Addr().String())
-	_ = listener.Close()
+	return StartRunnerAt(ctx, parts, dir, port)
+}
+
+func freePort() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer listener.Close()
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	return port, err
+}
+
+// StartRunnerAt is StartRunner with a port of the caller's.
+func StartRunnerAt(ctx context.Context, parts *Parts, dir, port string) (*Runner, error) {
 	r := &Runner{URL: "http://127.0.0.1:" + port, Log: filepath.Join(dir, "model-runner.log"), parts: parts, dir: dir, port: port}
 	return r, r.Start(ctx)
 }

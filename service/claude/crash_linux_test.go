@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/switchyard-app/switchyard/internal/lab/alone"
 )
 
 // childEnv makes the test binary do one switch and die or fail on the way:
@@ -22,7 +24,7 @@ func TestMain(m *testing.M) {
 	if order := os.Getenv(childEnv); order != "" {
 		os.Exit(switchAndDie(order))
 	}
-	os.Exit(m.Run())
+	alone.Main(m)
 }
 
 func switchAndDie(order string) int {

@@ -3,29 +3,13 @@ package claude
 import (
 	"bytes"
 	"fmt"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/tailscale/hujson"
 )
 
-// maxDepth bounds the nesting that is edited: the parser recurses.
-const maxDepth = 10_000
-
 var byteOrderMark = []byte("\xef\xbb\xbf")
-
-// SyntaxError says why a settings file cannot be edited safely. It quotes
-// nothing of the file, which may hold secrets.
-type SyntaxError struct {
-	Line, Column int // 1-based; the column counts bytes
-	Reason       string
-}
-
-func (e *SyntaxError) Error() string {
-	return fmt.Sprintf("line %d, column %d: %s", e.Line, e.Column, e.Reason)
-}
 
 // Document is a settings file in memory. Claude Code skips a file whole when it
 // is not strict JSON of the right types, so such a file is not edited either.
@@ -228,152 +212,6 @@ func (d *Document) env() *hujson.Object {
 		return m.Value.Value.(*hujson.Object)
 	}
 	return nil
-}
-
-// add appends a member, laid out as its neighbours are. depth is the object's own, 0 at the top.
-func (d *Document) add(object *hujson.Object, name string, value hujson.ValueTrimmed, depth int) {
-	member := hujson.ObjectMember{
-		Name:  hujson.Value{Value: hujson.String(name)},
-		Value: hujson.Value{Value: value},
-	}
-	lineEnd, unit := d.layout()
-	if n := len(object.Members); n > 0 {
-		neighbour := object.Members[n-1]
-		member.Name.BeforeExtra = neighbour.Name.BeforeExtra
-		if n == 1 && lineEnd == "" && len(object.Members[0].Name.BeforeExtra) == 0 && len(neighbour.Value.BeforeExtra) > 0 {
-			member.Name.BeforeExtra = hujson.Extra(" ") // {"a": 1} has no second member to learn from
-		}
-		member.Value.BeforeExtra = neighbour.Value.BeforeExtra
-	} else {
-		if lineEnd != "" {
-			member.Name.BeforeExtra = hujson.Extra(lineEnd + strings.Repeat(unit, depth+1))
-			object.AfterExtra = hujson.Extra(lineEnd + strings.Repeat(unit, depth))
-		}
-		member.Value.BeforeExtra = hujson.Extra(" ")
-		if len(d.root.Members) > 0 {
-			member.Value.BeforeExtra = d.root.Members[0].Value.BeforeExtra
-		}
-	}
-	object.Members = append(object.Members, member)
-}
-
-// layout tells how the file breaks and indents its lines; no line end for a file in one line.
-func (d *Document) layout() (lineEnd, unit string) {
-	if len(d.root.Members) == 0 {
-		if bytes.Contains(d.raw, []byte("\r\n")) {
-			return "\r\n", "  "
-		}
-		return "\n", "  "
-	}
-	before := string(d.root.Members[0].Name.BeforeExtra)
-	at := strings.LastIndexByte(before, '\n')
-	if at < 0 {
-		return "", ""
-	}
-	if at > 0 && before[at-1] == '\r' {
-		return "\r\n", before[at+1:]
-	}
-	return "\n", before[at+1:]
-}
-
-// onlyJSON refuses comments and trailing commas, which the parser accepts and Claude Code does not.
-func (d *Document) onlyJSON(value *hujson.Value) error {
-	offset := -1
-	note := func(at int, extra hujson.Extra) {
-		if i := bytes.IndexByte(extra, '/'); i >= 0 && (offset < 0 || at+i < offset) {
-			offset = at + i
-		}
-	}
-	trailing := -1
-	for v := range value.All() {
-		note(v.StartOffset-len(v.BeforeExtra), v.BeforeExtra)
-		note(v.EndOffset, v.AfterExtra)
-		var inside hujson.Extra
-		var lastValue *hujson.Value
-		switch c := v.Value.(type) {
-		case *hujson.Object:
-			inside = c.AfterExtra
-			if n := len(c.Members); n > 0 {
-				lastValue = &c.Members[n-1].Value
-			}
-		case *hujson.Array:
-			inside = c.AfterExtra
-			if n := len(c.Elements); n > 0 {
-				lastValue = &c.Elements[n-1]
-			}
-		default:
-			continue
-		}
-		note(v.EndOffset-1-len(inside), inside)
-		if lastValue != nil && lastValue.AfterExtra != nil {
-			if at := lastValue.EndOffset + len(lastValue.AfterExtra); trailing < 0 || at < trailing {
-				trailing = at
-			}
-		}
-	}
-	switch {
-	case offset >= 0 && (trailing < 0 || offset < trailing):
-		return d.errorAt(offset, "a comment, so Claude Code skips the whole file")
-	case trailing >= 0:
-		return d.errorAt(trailing, "a trailing comma, so Claude Code skips the whole file")
-	}
-	return nil
-}
-
-func (d *Document) line(offset int) int {
-	return 1 + bytes.Count(d.raw[:min(offset, len(d.raw))], []byte("\n"))
-}
-
-func (d *Document) errorAt(offset int, reason string) *SyntaxError {
-	before := d.raw[:min(offset, len(d.raw))]
-	return &SyntaxError{
-		Line:   1 + bytes.Count(before, []byte("\n")),
-		Column: len(before) - bytes.LastIndexByte(before, '\n'),
-		Reason: reason,
-	}
-}
-
-var parserMessage = regexp.MustCompile(`(?s)line (\d+), column (\d+): (.*)$`)
-
-// syntaxError keeps the position of a parser's message and drops what it quotes.
-func syntaxError(err error) error {
-	m := parserMessage.FindStringSubmatch(err.Error())
-	if m == nil {
-		return &SyntaxError{1, 1, "not JSON"}
-	}
-	line, _ := strconv.Atoi(m[1])
-	column, _ := strconv.Atoi(m[2])
-	reason := m[3]
-	switch {
-	case strings.HasPrefix(reason, "invalid literal"):
-		reason = "not a JSON value"
-	case strings.Contains(reason, "unexpected EOF"):
-		reason = "the file ends in the middle"
-	}
-	return &SyntaxError{line, column, reason}
-}
-
-// tooDeep returns the offset of the first bracket beyond maxDepth, or -1.
-func tooDeep(raw []byte) int {
-	depth, inString, escaped := 0, false, false
-	for i, c := range raw {
-		switch {
-		case escaped:
-			escaped = false
-		case inString:
-			escaped = c == '\\'
-			inString = c != '"'
-		case c == '"':
-			inString = true
-		case c == '{' || c == '[':
-			if depth++; depth > maxDepth {
-				return i
-			}
-		case c == '}' || c == ']':
-			depth--
-		}
-	}
-	return -1
 }
 
 func last(object *hujson.Object, name string) *hujson.ObjectMember {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -144,7 +143,7 @@ func (d *desktopEngine) Logs(ctx context.Context, to io.Writer, lines int, follo
 	case "darwin":
 		file = filepath.Join(d.home, "Library", "Containers", "com.docker.docker", "Data", "log", "host", "inference.log")
 	case "windows":
-		file = filepath.Join(os.Getenv("LOCALAPPDATA"), "Docker", "log", "host", "inference.log")
+		file = filepath.Join(d.getenv("LOCALAPPDATA"), "Docker", "log", "host", "inference.log")
 	}
 	if file != "" && exists(file) {
 		return tail(ctx, file, to, lines, follow)

@@ -36,9 +36,10 @@ type Docker struct {
 
 // FindDocker resolves DOCKER_HOST, DOCKER_CONTEXT and the current context as the
 // docker command does, and else takes the first socket that is there of Docker,
-// rootless Docker, Docker Desktop, Colima, OrbStack and Rancher Desktop. The
-// error is about a context that cannot be read.
-func FindDocker(getenv func(string) string, home string) (*Docker, error) {
+// rootless Docker, Docker Desktop, Colima, OrbStack and Rancher Desktop; system
+// is the first of them, the whole machine's, or empty for none. The error is about a
+// context that cannot be read.
+func FindDocker(getenv func(string) string, home, system string) (*Docker, error) {
 	d := &Docker{nudge: make(chan struct{}, 1)}
 	config := getenv("DOCKER_CONFIG")
 	if config == "" {
@@ -63,7 +64,7 @@ func FindDocker(getenv func(string) string, home string) (*Docker, error) {
 	if d.Context != "" {
 		return d, d.readContext(config)
 	}
-	d.Host = usualHost(getenv("XDG_RUNTIME_DIR"), home)
+	d.Host = usualHost(system, getenv("XDG_RUNTIME_DIR"), home)
 	return d, nil
 }
 
@@ -102,11 +103,14 @@ func (d *Docker) readContext(config string) error {
 }
 
 // usualHost is where the daemon listens when nothing says so.
-func usualHost(runtimeDir, home string) string {
-	if runtime.GOOS == "windows" {
+func usualHost(system, runtimeDir, home string) string {
+	if system != "" && runtime.GOOS == "windows" {
 		return client.DefaultDockerHost
 	}
-	sockets := []string{"/var/run/docker.sock"}
+	var sockets []string
+	if system != "" {
+		sockets = append(sockets, system)
+	}
 	if runtimeDir != "" {
 		sockets = append(sockets, filepath.Join(runtimeDir, "docker.sock")) // rootless
 	}
@@ -240,7 +244,9 @@ func (d *Docker) command(verb string) string {
 // A daemon that is gone is not asked again and again: its socket's file tells that
 // it is back, or a look that gets through.
 func (d *Docker) watch(ctx context.Context, match filters.Args, each func(events.Message), changed func()) {
-	appeared := watchFile(ctx, d.socket())
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	appeared := watchFile(ctx, &watching, d.socket())
 	for ctx.Err() == nil {
 		if d.ping(ctx) == nil {
 			d.follow(ctx, match, each, changed)
@@ -316,7 +322,7 @@ func (d *Docker) heard() {
 }
 
 // watchFile tells when a file appears, until the context ends; never for no file.
-func watchFile(ctx context.Context, path string) <-chan struct{} {
+func watchFile(ctx context.Context, watching *sync.WaitGroup, path string) <-chan struct{} {
 	appeared := make(chan struct{}, 1)
 	if path == "" {
 		return appeared
@@ -332,7 +338,7 @@ func watchFile(ctx context.Context, path string) <-chan struct{} {
 		_ = notify.Close()
 		return appeared
 	}
-	go func() { // ends with the context
+	watching.Go(func() {
 		defer notify.Close()
 		for {
 			select {
@@ -349,6 +355,6 @@ func watchFile(ctx context.Context, path string) <-chan struct{} {
 			default:
 			}
 		}
-	}()
+	})
 	return appeared
 }

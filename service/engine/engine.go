@@ -117,8 +117,11 @@ const (
 func (e *Error) Error() string { return fmt.Sprintf("%s; %s", e.Why, e.Remedy) }
 func (e *Error) Unwrap() error { return e.Err }
 
-// Port is Model Runner's usual TCP port.
-const Port = 12434
+// What is usual: Model Runner's TCP port, and the socket of the machine's Docker.
+const (
+	Port         = 12434
+	DockerSocket = "/var/run/docker.sock"
+)
 
 // quick bounds a look.
 const quick = 2 * time.Second

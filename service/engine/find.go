@@ -26,12 +26,14 @@ type Search struct {
 	State       string   // folder for a process's working files and log
 	Runtime     string   // folder for its socket
 	Owner       bool     // this process may run one
+	Usual       string   // host:port that a runner is looked for at when nothing names one; empty: nowhere
+	Docker      string   // the socket of the machine's Docker; empty: there is none
 }
 
 // Find names what keeps this machine's runner alive, in the order of Docker's own
 // command line: MODEL_RUNNER_HOST, the configuration, the current Model Runner
 // context, Docker Desktop, Docker Engine's container; then a runner that answers
-// at 127.0.0.1:12434, then a process of our own. The error is an *Error about a
+// at the usual address, then a process of our own. The error is an *Error about a
 // setting that cannot be used.
 func Find(ctx context.Context, s Search) (Engine, error) {
 	if host := s.Getenv("MODEL_RUNNER_HOST"); host != "" {
@@ -50,7 +52,7 @@ func Find(ctx context.Context, s Search) (Engine, error) {
 	if s.Wanted == Process {
 		return own, nil
 	}
-	docker, dockerErr := FindDocker(s.Getenv, s.Home)
+	docker, dockerErr := FindDocker(s.Getenv, s.Home, s.Docker)
 	switch s.Wanted {
 	case Container:
 		return newContainer(docker, s.Getenv, s.Home), dockerErr
@@ -68,8 +70,8 @@ func Find(ctx context.Context, s Search) (Engine, error) {
 			return found, nil
 		}
 	}
-	if usual := atUsualPort(); answers(ctx, usual) {
-		return usual, nil
+	if s.Usual != "" && answers(ctx, s.Usual) {
+		return &addressEngine{kind: Process, source: "the usual port", seen: Seen{URL: "http://" + s.Usual}}, nil
 	}
 	if own.usable() || own.program != "" && docker.Host == "" {
 		return own, nil
@@ -124,15 +126,11 @@ func underWSL() bool {
 	return err == nil && strings.Contains(strings.ToLower(string(version)), "microsoft")
 }
 
-func atUsualPort() *addressEngine {
-	return &addressEngine{kind: Process, source: "the usual port", seen: Seen{URL: fmt.Sprintf("http://127.0.0.1:%d", Port)}}
-}
-
 // answers tells whether anything listens there.
-func answers(ctx context.Context, a *addressEngine) bool {
+func answers(ctx context.Context, address string) bool {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", strings.TrimPrefix(a.seen.URL, "http://"))
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 	if err != nil {
 		return false
 	}

@@ -54,12 +54,8 @@ func TestFindByName(t *testing.T) {
 			if tt.contexts != "" {
 				write(t, filepath.Join(home, ".docker", "model", "contexts.json"), tt.contexts)
 			}
-			env := map[string]string{"MODEL_RUNNER_HOST": tt.host, "DOCKER_CONTEXT": "none"} // a context that is not there: no Docker
-			if tt.fails == "" && tt.host == "" && tt.configured == "" && tt.url == "http://127.0.0.1:12434" {
-				env = map[string]string{"DOCKER_HOST": "unix://" + filepath.Join(home, "no.sock")}
-				tt.kind = Container // Docker is named, and does not run
-			}
-			e, err := Find(t.Context(), Search{Getenv: from(env), Home: home, Configured: tt.configured})
+			env := from(map[string]string{"MODEL_RUNNER_HOST": tt.host})
+			e, err := Find(t.Context(), Search{Getenv: env, Home: home, Configured: tt.configured})
 			if tt.fails != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.fails) {
 					t.Errorf("got %v", err)
@@ -70,11 +66,8 @@ func TestFindByName(t *testing.T) {
 				t.Fatal(err)
 			}
 			seen := e.Look(t.Context())
-			if e.Kind() != tt.kind || tt.kind != Container && seen.URL != tt.url || (seen.Exposed != "") != tt.exposed {
+			if e.Kind() != tt.kind || seen.URL != tt.url || (seen.Exposed != "") != tt.exposed {
 				t.Errorf("%s %+v", e.Kind(), seen)
-			}
-			if tt.kind == Container && (seen.Problem == nil || seen.Problem.Code != DockerDown) {
-				t.Errorf("%+v", seen)
 			}
 		})
 	}
@@ -104,14 +97,11 @@ func TestFindDockerAsTheDockerCommandDoes(t *testing.T) {
 		{"the default one", nil, map[string]string{".docker/config.json": `{"currentContext":"default"}`, ".rd/docker.sock": ""}, "unix://HOME/.rd/docker.sock", false, false},
 		{"a broken config.json", nil, map[string]string{".docker/config.json": `{`}, "", false, false},
 		{"rootless before others", map[string]string{"XDG_RUNTIME_DIR": "HOME/run"}, map[string]string{"run/docker.sock": "", ".colima/default/docker.sock": ""}, "unix://HOME/run/docker.sock", false, false},
+		{"the machine's before rootless", map[string]string{"XDG_RUNTIME_DIR": "HOME/run"}, map[string]string{"system.sock": "", "run/docker.sock": ""}, "unix://HOME/system.sock", false, false},
 		{"Colima without a context", nil, map[string]string{".colima/default/docker.sock": ""}, "unix://HOME/.colima/default/docker.sock", false, false},
 		{"OrbStack", nil, map[string]string{".orbstack/run/docker.sock": ""}, "unix://HOME/.orbstack/run/docker.sock", false, false},
 		{"another machine", map[string]string{"DOCKER_HOST": "tcp://10.0.0.5:2375"}, nil, "tcp://10.0.0.5:2375", true, false},
 		{"this machine over TCP", map[string]string{"DOCKER_HOST": "tcp://127.0.0.1:2375"}, nil, "tcp://127.0.0.1:2375", false, false},
-	}
-	if exists("/var/run/docker.sock") {
-		t.Log("this machine has a Docker of its own: cases that need none are left out")
-		tests = tests[1:4]
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -122,7 +112,11 @@ func TestFindDockerAsTheDockerCommandDoes(t *testing.T) {
 			for name, value := range tt.env {
 				tt.env[name] = strings.ReplaceAll(value, "HOME", home)
 			}
-			d, err := FindDocker(from(tt.env), home)
+			system := ""
+			if _, has := tt.files["system.sock"]; has {
+				system = filepath.Join(home, "system.sock")
+			}
+			d, err := FindDocker(from(tt.env), home, system)
 			if (err != nil) != tt.fails {
 				t.Fatal(err)
 			}
@@ -256,12 +250,18 @@ func TestWhichKind(t *testing.T) {
 		name               string
 		container          string
 		docker, own, llama bool
+		usual              bool // something answers at the usual port
 		want               Kind
+		met                bool
 	}{
-		{"a container", running, true, true, true, Container},
-		{"Docker without one, and a program of our own", "", true, true, true, Process},
-		{"Docker without one, and a program that lacks its engine", "", true, true, false, Container},
-		{"Docker without one", "", true, false, false, Container},
+		{"a container", running, true, true, true, true, Container, false},
+		{"Docker without one, and a program of our own", "", true, true, true, false, Process, false},
+		{"Docker without one, and a program that lacks its engine", "", true, true, false, false, Container, false},
+		{"Docker without one", "", true, false, false, false, Container, false},
+		{"Docker without one, and a runner that is met", "", true, true, true, true, Process, true},
+		{"a runner that is met", "", false, true, true, true, Process, true},
+		{"a program of our own", "", false, true, true, false, Process, false},
+		{"nothing", "", false, false, false, false, None, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -278,9 +278,17 @@ func TestWhichKind(t *testing.T) {
 			if tt.llama {
 				s.LlamaServer = filepath.Join(home, "llama-server")
 			}
+			if tt.usual {
+				listener, err := net.Listen("tcp", "127.0.0.1:0")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer listener.Close()
+				s.Usual = listener.Addr().String()
+			}
 			s.Getenv = from(env)
 			e, err := Find(t.Context(), s)
-			if err != nil || e.Kind() != tt.want {
+			if err != nil || e.Kind() != tt.want || (s.Usual != "" && e.Place() == "http://"+s.Usual) != tt.met {
 				t.Errorf("%v %v", e, err)
 			}
 		})

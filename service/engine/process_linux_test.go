@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/switchyard-app/switchyard/internal/lab"
+	"github.com/switchyard-app/switchyard/internal/lab/alone"
 	"github.com/switchyard-app/switchyard/internal/lab/gguf"
 )
 
@@ -236,7 +237,7 @@ func TestMain(m *testing.M) {
 		fmt.Println(err)
 		select {}
 	}
-	os.Exit(m.Run())
+	alone.Main(m)
 }
 
 func TestASocketOfAnotherUser(t *testing.T) {

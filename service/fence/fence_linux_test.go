@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	"github.com/switchyard-app/switchyard/internal/lab/alone"
 )
 
 const (
@@ -44,7 +46,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	alone.Main(m)
 }
 
 // fenced runs a command and returns what is reported of it.

@@ -29,18 +29,18 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-const alone = "NETWORK_TEST_ALONE"
+const inside = "TEST_INSIDE"
 
 // The kernel's routes come and go in a network namespace of its own, a hundred times;
 // NetworkManager, a double behind its real protocol, tells a portal.
 func TestWatch(t *testing.T) {
-	if os.Getenv(alone) == "" {
+	if os.Getenv(inside) == "" {
 		self, err := os.Executable()
 		if err != nil {
 			t.Fatal(err)
 		}
 		cmd := exec.CommandContext(t.Context(), "unshare", "--user", "--map-root-user", "--net", self, "-test.run", "^TestWatch$", "-test.v")
-		cmd.Env = append(os.Environ(), alone+"=1")
+		cmd.Env = append(os.Environ(), inside+"=1")
 		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: TestWatch") {
 			t.Errorf("%v\n%s", err, out)
 		}

@@ -16,11 +16,11 @@ import (
 	"github.com/switchyard-app/switchyard/internal/lab/gguf"
 )
 
-// alone tells whether the test runs in a network namespace of its own, where only the
+// inNamespace tells whether the test runs in a network namespace of its own, where only the
 // loopback device is up. If not, it runs the test there.
-func alone(t *testing.T) bool {
+func inNamespace(t *testing.T) bool {
 	t.Helper()
-	const inside = "E2E_ALONE"
+	const inside = "TEST_INSIDE"
 	if os.Getenv(inside) != "" {
 		return true
 	}
@@ -51,7 +51,7 @@ func alone(t *testing.T) bool {
 // From cold, on a machine that has no network at all: the runner starts, Claude Code
 // starts, answers, edits a file; the departure check finds nothing.
 func TestFromColdWithoutANetwork(t *testing.T) {
-	if !alone(t) {
+	if !inNamespace(t) {
 		return
 	}
 	u := newUser(t)
@@ -129,7 +129,7 @@ func (u *user) ip(args string) {
 // A network that flaps a hundred times switches and tells nothing; one that is gone
 // leads to offline, and back when it has returned, but not while a request is under way.
 func TestANetworkThatComesAndGoes(t *testing.T) {
-	if !alone(t) {
+	if !inNamespace(t) {
 		return
 	}
 	u := newUser(t)

@@ -1,11 +1,10 @@
-package service
+package words
 
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
-
-	"github.com/switchyard-app/switchyard/service/words"
 )
 
 // Tokens writes a context size as people say it, 64K; nothing for an unknown one.
@@ -32,15 +31,15 @@ func Size(bytes int64) string {
 		}
 		value, suffix = value/unit, next
 	}
-	return words.Decimal(value, 1) + " " + suffix
+	return Decimal(value, 1) + " " + suffix
 }
 
 // Count writes a number with its noun: 1 session, 2 sessions.
 func Count(n int, one, many string) string {
 	if n == 1 {
-		return "1 " + words.T(one)
+		return "1 " + T(one)
 	}
-	return fmt.Sprintf("%d %s", n, words.T(many))
+	return fmt.Sprintf("%d %s", n, T(many))
 }
 
 // Duration writes a number of seconds as people estimate: 40 s, 4 min, 2 h 10 min.
@@ -61,13 +60,22 @@ func Since(t, now time.Time) string {
 	if t.YearDay() == now.YearDay() && t.Year() == now.Year() {
 		return t.Format("15:04")
 	}
-	return t.Format(words.T("2 Jan 15:04"))
+	return t.Format(T("2 Jan 15:04"))
 }
 
 // Speed writes how fast a model writes: 41 tok/s.
 func Speed(tokensPerS float64) string {
 	if tokensPerS < 10 {
-		return words.Decimal(tokensPerS, 1) + " tok/s"
+		return Decimal(tokensPerS, 1) + " tok/s"
 	}
 	return strconv.FormatFloat(tokensPerS, 'f', 0, 64) + " tok/s"
+}
+
+// Some names the first few of a list.
+func Some(names []string) string {
+	const few = 3
+	if len(names) <= few {
+		return strings.Join(names, ", ")
+	}
+	return T("%s and %d more", strings.Join(names[:few], ", "), len(names)-few)
 }

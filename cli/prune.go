@@ -1,0 +1,90 @@
+package cli
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/words"
+)
+
+func (c *commands) prune() *cobra.Command {
+	var older string
+	var dry, yes bool
+	cmd := &cobra.Command{
+		Use: "prune", Short: "Remove the models that nobody uses", Args: noArgs,
+		Long: `Prune removes the models that Claude Code has not used for a while, counted from
+when Switchyard first saw them. The one that Claude Code is pointed to, the chosen
+one and those in memory stay.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			yard, err := c.open()
+			if err != nil {
+				return err
+			}
+			age, err := parseAge(older)
+			if err != nil {
+				return err
+			}
+			unused, err := yard.Unused(cmd.Context(), age)
+			if err != nil {
+				return err
+			}
+			if c.json && dry {
+				return c.print(append([]service.Model{}, unused...))
+			}
+			if len(unused) == 0 {
+				_, err := fmt.Fprintln(c.Stdout, "Nothing to remove.")
+				return err
+			}
+			for _, m := range unused {
+				fmt.Fprintf(c.Stdout, "%s  %s\n", runner.Short(m.Tag), words.Size(m.Size))
+			}
+			if dry {
+				return nil
+			}
+			if !yes {
+				fmt.Fprintf(c.Stderr, "Remove %s? [y/N] ", words.Count(len(unused), "model", "models"))
+				answer := bufio.NewScanner(c.Stdin)
+				if !answer.Scan() || !strings.HasPrefix(strings.ToLower(strings.TrimSpace(answer.Text())), "y") {
+					return nil
+				}
+			}
+			var freed int64
+			for _, m := range unused {
+				_, n, err := yard.Remove(cmd.Context(), m.Tag, false)
+				if err != nil {
+					return err
+				}
+				freed += n
+			}
+			_, err = fmt.Fprintf(c.Stdout, "Removed %s, freed %s.\n", words.Count(len(unused), "model", "models"), cmp.Or(words.Size(freed), "nothing (other tags share them)"))
+			return err
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&older, "older", "30d", "not used for so long: 30d, 12h")
+	flags.BoolVar(&dry, "dry-run", false, "only list them")
+	flags.BoolVar(&yes, "yes", false, "do not ask")
+	return cmd
+}
+
+// parseAge reads 30d or what time.ParseDuration does.
+func parseAge(text string) (time.Duration, error) {
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		if n, err := strconv.Atoi(days); err == nil && n >= 0 && n < 100_000 {
+			return time.Duration(n) * 24 * time.Hour, nil
+		}
+	}
+	age, err := time.ParseDuration(text)
+	if err != nil || age < 0 {
+		return 0, usageError{fmt.Errorf("%q is no age such as 30d or 12h", text)}
+	}
+	return age, nil
+}

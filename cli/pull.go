@@ -1,0 +1,134 @@
+package cli
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/words"
+)
+
+func (c *commands) pull() *cobra.Command {
+	return &cobra.Command{
+		Use: "pull MODEL", Short: "Get a model from its registry; an interrupted pull goes on where it ended", Args: exactlyOne("model"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			yard, err := c.open()
+			if err != nil {
+				return err
+			}
+			show, clear := c.pullProgress()
+			last, err := yard.Pull(cmd.Context(), args[0], show)
+			clear()
+			if err != nil {
+				return err
+			}
+			if c.json {
+				return c.print(last)
+			}
+			parts := nonEmpty(words.Size(last.Size), contextText(last.Context))
+			_, err = fmt.Fprintf(c.Stdout, "%s is here: %s. Use it: switchyard local %s\n", last.Ref, strings.Join(parts, ", "), last.Ref)
+			return err
+		},
+	}
+}
+
+func (c *commands) update() *cobra.Command {
+	return &cobra.Command{
+		Use: "update [MODEL]", Short: "Pull the models again whose tag is a newer model by now", Args: atMostOne, ValidArgsFunction: c.completeModel,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			yard, err := c.open()
+			if err != nil {
+				return err
+			}
+			outdated, err := yard.Outdated(cmd.Context(), strings.Join(args, ""))
+			if err != nil {
+				return err
+			}
+			if len(outdated) == 0 {
+				_, err := fmt.Fprintln(c.Stdout, "Nothing newer is there.")
+				return err
+			}
+			for _, m := range outdated {
+				show, clear := c.pullProgress()
+				_, err := yard.Pull(cmd.Context(), m.Tag, show)
+				clear()
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(c.Stdout, "%s is updated.\n", runner.Short(m.Tag))
+			}
+			return nil
+		},
+	}
+}
+
+// pullProgress draws a bar on a terminal, and else prints a line for every tenth.
+func (c *commands) pullProgress() (show func(service.Pull), clear func()) {
+	const wipe = "\r\x1b[K"
+	if c.json {
+		return func(service.Pull) {}, func() {}
+	}
+	if c.Terminal {
+		return func(p service.Pull) { fmt.Fprint(c.Stderr, wipe+cut(pullBar(p), 78)) }, func() { fmt.Fprint(c.Stderr, wipe) }
+	}
+	said := ""
+	return func(p service.Pull) {
+		line := p.Ref + ": " + string(p.State)
+		switch {
+		case p.State == service.Waiting:
+			line = p.Ref + ": " + p.Why + "; " + p.Remedy
+		case p.State == service.Pulling && p.Total > 0:
+			line = fmt.Sprintf("%s: %d %% of %s", p.Ref, 10*(10*p.Done/p.Total), words.Size(p.Total))
+		case p.State != service.Queued:
+			return
+		}
+		if line != said {
+			said = line
+			fmt.Fprintln(c.Stderr, line)
+		}
+	}, func() {}
+}
+
+// pullBar is one pull as a line of a terminal, of at most 78 places.
+func pullBar(p service.Pull) string {
+	const width, longName = 12, 22
+	name := []rune(p.Ref)
+	if len(name) > longName {
+		name = append([]rune{'…'}, name[len(name)-longName+1:]...)
+	}
+	line := string(name)
+	switch {
+	case p.State == service.Waiting:
+		return line + "  " + p.Why + "; " + p.Remedy
+	case p.State == service.Queued:
+		return line + "  queued"
+	case p.Total == 0:
+		return line + "  …"
+	}
+	full := int(width * p.Done / p.Total)
+	total, unit, _ := strings.Cut(words.Size(p.Total), " ")
+	line += fmt.Sprintf("  %s%s %3d %%  %s of %s %s", strings.Repeat("█", full), strings.Repeat("░", width-full), 100*p.Done/p.Total, inUnit(p.Done, unit), total, unit)
+	if p.Rate > 0 {
+		line += "  " + words.Size(int64(p.Rate)) + "/s"
+	}
+	if p.Left > 0 {
+		line += "  " + words.Duration(p.Left) + " left"
+	}
+	return line
+}
+
+// inUnit writes a number of bytes in the unit of another.
+func inUnit(bytes int64, unit string) string {
+	value := float64(bytes)
+	for _, u := range []string{"B", "KiB", "MiB", "GiB", "TiB"} {
+		if u == unit {
+			break
+		}
+		value /= 1024
+	}
+	return strconv.FormatFloat(value, 'f', 1, 64)
+}

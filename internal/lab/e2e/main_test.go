@@ -1,0 +1,11 @@
+//go:build e2e && linux
+
+package e2e
+
+import (
+	"testing"
+
+	"github.com/switchyard-app/switchyard/internal/lab/alone"
+)
+
+func TestMain(m *testing.M) { alone.Main(m) }

@@ -1,0 +1,104 @@
+package claude
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Status is what a target's settings file says now.
+type Status struct {
+	Route      Route     // what the ledger and the file agree on
+	BaseURL    string    // what the file sends requests to; empty: Anthropic
+	Model      string    // the model of the local or offline route
+	Context    int       // its context in tokens, as Claude Code is told
+	Way        Way       // how requests get there
+	Direct     string    // the runner's own address, when Way is Gateway
+	Token      string    // what the file authenticates requests with
+	Since      time.Time // when Route came into force; zero when that is not known
+	Agent      string    // the agent file that new sessions take; empty: their own choice
+	AgentSince time.Time
+	Drift      []string  // owned keys that somebody changed after the switch
+	Waiting    []Session // sessions that still see keys as "" after a return to cloud
+	Pinned     *Place    // a "model" setting that names one model rather than an alias
+	Broken     *Refusal  // the file cannot be read, so Claude Code skips it
+}
+
+// Inspect reads a target without changing or locking anything. The error is
+// only about the ledger; what is wrong with the file is in Broken.
+func (l *Ledger) Inspect(t Target) (Status, error) {
+	status := Status{Route: Cloud}
+	force, err := l.folder(t).read("entry.json")
+	if err != nil {
+		return status, err
+	}
+	doc, err := load(t.File)
+	if err != nil {
+		if !errors.As(err, &status.Broken) {
+			status.Broken = &Refusal{File: t.File, Why: "it cannot be read", Remedy: "check its owner and mode"}
+		}
+		return status, nil
+	}
+	if doc == nil {
+		doc, _ = Parse(nil)
+	}
+	if v, ok := doc.Variable(baseURLKey); ok {
+		status.BaseURL = v.Value
+	}
+	if v, ok := doc.Variable(tokenKey); ok {
+		status.Token = v.Value
+	}
+	if v, ok := doc.Text("model"); ok && !alias(v.Value) {
+		status.Pinned = &Place{User, t.File, v.Line, v.Value}
+	}
+	if force == nil {
+		status.Since = l.folder(t).lastEnd()
+		return status, nil
+	}
+	if force.returning() {
+		status.Since = force.Since
+		status.Waiting = stillRunning(force.Waiting)
+		return status, nil
+	}
+	if status.BaseURL == force.BaseURL {
+		status.Route, status.Model, status.Context = force.Route, force.Model, force.Context
+		status.Way, status.Direct, status.Since = force.Way, force.Direct, force.Since
+		if force.Agent != nil {
+			status.Agent, status.AgentSince = force.Agent.Name, force.Agent.At
+		}
+	}
+	undone := true
+	for _, k := range force.Keys {
+		present := doc.value(k.Name)
+		undone = undone && same(present, k.Old)
+		switch {
+		case same(present, k.New):
+		case k.Name == baseURLKey: // what matters most comes first
+			status.Drift = slices.Insert(status.Drift, 0, k.Name)
+		default:
+			status.Drift = append(status.Drift, spoken(k.Name))
+		}
+	}
+	if undone {
+		status.Drift = nil // put back by hand: nothing is left to say
+	}
+	return status, nil
+}
+
+// alias tells whether a model setting is one of Claude Code's names for a tier,
+// which the switch maps to the local model.
+func alias(model string) bool {
+	model, _, _ = strings.Cut(strings.ToLower(model), "[")
+	return slices.Contains([]string{"", "default", "opus", "sonnet", "haiku", "fable", "opusplan", "best"}, model)
+}
+
+// modified is when a file was written last; zero when it cannot be told.
+func modified(file string) time.Time {
+	info, err := os.Stat(file)
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
+}

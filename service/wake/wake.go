@@ -1,0 +1,11 @@
+// Package wake tells a goroutine that something is to be looked at. Who tells never
+// waits, and several words before the look are one.
+package wake
+
+// Notify puts a value into a channel of capacity one, unless one is there already.
+func Notify(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,146 @@
+package tray
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/gateway"
+	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/words"
+)
+
+// notice is a notification.
+type notice struct {
+	Title, Text string
+	Kind        kind
+	Key         string  // what it is about: a later one with the same key takes its place
+	Offers      []offer // what can be done about it, where the desktop shows buttons
+}
+
+// kind is what a notification is about; each kind can be switched off. The
+// configuration knows the same names (service.Kinds).
+type kind string
+
+const (
+	kindFailures  kind = "failures"
+	kindSettings  kind = "settings"
+	kindRunner    kind = "runner"
+	kindMemory    kind = "memory"
+	kindSessions  kind = "sessions"
+	kindPulls     kind = "pulls"
+	kindNetwork   kind = "network"
+	kindDeparture kind = "departure"
+	kindUpdates   kind = "updates"
+)
+
+// offer is a notification's button.
+type offer struct {
+	Label  string
+	Action action
+}
+
+// withUnseen puts a notification that no desktop showed into the menu's first lines.
+func withUnseen(rows []menuRow, n notice) []menuRow {
+	if n.Title == "" {
+		return rows
+	}
+	text, _, _ := strings.Cut(n.Text, "\n")
+	rows[0].Title = short("⚠ " + n.Title)
+	rows[1].Title, rows[1].Hidden = short(text), false
+	return rows
+}
+
+// noticesOf is what a person should hear of when the State changes: a switch
+// that failed, settings that somebody changed under a switch, and a session
+// whose context is nearly full.
+func noticesOf(before, after service.State) []notice {
+	var out []notice
+	if after.Failure.N > before.Failure.N {
+		out = append(out, notice{Title: words.T(after.Failure.Title), Text: after.Failure.Text, Kind: kindFailures, Key: "failure"})
+	}
+	for _, w := range after.Warnings {
+		if !tellAtOnce[w.Code] || has(before.Warnings, w) {
+			continue
+		}
+		out = append(out, notice{Title: words.T(tellTitle[w.Code]), Text: w.Text + "\n→ " + w.Remedy, Kind: kinds[w.Code], Key: w.Code, Offers: offers(w.Code)})
+	}
+	if after.Raised > before.Raised {
+		out = append(out, notice{Title: words.T("Switchyard runs already"), Text: words.T("Look for its icon in the panel."), Key: "raised"})
+	}
+	if v := after.Update.Version; v != "" && v != before.Update.Version {
+		out = append(out, notice{Title: words.T("Switchyard %s is there", v), Text: words.T("→ the menu has a row that opens its page"), Kind: kindUpdates, Key: "update",
+			Offers: []offer{{words.T("Open its page"), action{Do: openRelease, Page: after.Update.Page}}}})
+	}
+	if after.Advice.N > before.Advice.N {
+		name := title(after.Advice.Route)
+		out = append(out, notice{Title: words.T("Switch to %s?", name), Text: after.Advice.Text + "\n" + words.T("→ in the menu: %s", name), Kind: kindNetwork, Key: "advice",
+			Offers: []offer{{words.T("Switch to %s", name), action{Do: switchTo, Route: after.Advice.Route, Sure: true}}}})
+	}
+	if n, ok := departureNotice(after); ok && after.Departure.N > before.Departure.N {
+		out = append(out, n)
+	}
+	if after.Doubt != (service.Warning{}) && before.Doubt != after.Doubt {
+		out = append(out, notice{Title: words.T("It may not fit"), Text: words.T("%s. It is tried all the same.\n→ %s", after.Doubt.Text, after.Doubt.Remedy), Kind: kindMemory, Key: "doubt"})
+	}
+	for _, p := range after.Pulls {
+		if n, ok := pullNotice(p); ok && !wasOver(before, p) {
+			out = append(out, n)
+		}
+	}
+	for _, session := range after.Gateway.Sessions {
+		if session.NearlyFull && !wasNearlyFull(before, session.ID) {
+			out = append(out, nearlyFull(after, session))
+		}
+	}
+	return out
+}
+
+// wasOver tells whether a pull had ended before.
+func wasOver(s service.State, p service.Pull) bool {
+	return slices.ContainsFunc(s.Pulls, func(b service.Pull) bool { return b.N == p.N && b.State == p.State })
+}
+
+// pullNotice tells how a pull ended. Others' failures are theirs.
+func pullNotice(p service.Pull) (n notice, ok bool) {
+	name := runner.Short(runner.Full(p.Ref))
+	switch p.State {
+	case service.Pulled:
+		title := words.T("Model ready") // its name may be long, and titles are cut
+		if p.Updated {
+			title = words.T("Model updated")
+		}
+		parts := []string{name}
+		if p.Size > 0 {
+			parts = append(parts, words.Size(p.Size))
+		}
+		if p.Context > 0 {
+			parts = append(parts, words.T("context %s", words.Tokens(p.Context)))
+		}
+		if mark := fitMarks[p.Fit]; mark != "" {
+			parts = append(parts, words.T(mark))
+		}
+		return notice{Title: title, Text: strings.Join(parts, " · ") + "\n" + words.T("→ choose it in the menu: Model"), Kind: kindPulls, Key: "pull " + p.Ref, Offers: []offer{{words.T("Use it"), action{Do: chooseModel, Model: runner.Full(p.Ref)}}}}, true
+	case service.Failing:
+		return notice{Title: words.T("Pull failed"), Text: name + ": " + p.Why + "\n→ " + p.Remedy, Kind: kindPulls, Key: "pull " + p.Ref}, true
+	case service.Cancelled:
+		return notice{Title: words.T("Pull cancelled"), Text: words.T("%s: what was loaded is kept: the next pull goes on from there.", name), Kind: kindPulls, Key: "pull " + p.Ref}, true
+	}
+	return notice{}, false
+}
+
+func wasNearlyFull(s service.State, id string) bool {
+	return slices.ContainsFunc(s.Gateway.Sessions, func(g gateway.Session) bool { return g.ID == id && g.NearlyFull })
+}
+
+func nearlyFull(s service.State, g gateway.Session) notice {
+	who := words.T("A session")
+	for _, known := range s.Sessions {
+		if known.SessionID == g.ID && known.CWD != "" {
+			who = words.T("The session in %s", filepath.Base(known.CWD))
+		}
+	}
+	return notice{Title: words.T("A session's context is nearly full"), Text: words.T("%s uses %.0f %% of its %s.\n→ /compact in it, or begin a new one",
+		who, g.ContextUsedPct, strings.TrimSpace(words.T("%s tokens", words.Tokens(g.Context)))), Kind: kindSessions, Key: "full " + g.ID}
+}

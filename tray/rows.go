@@ -1,0 +1,237 @@
+package tray
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/switchyard-app/switchyard/assets"
+	"github.com/switchyard-app/switchyard/gpu"
+	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/words"
+)
+
+// fitMarks are the verdicts in the menu.
+var fitMarks = map[gpu.Verdict]string{gpu.Fits: words.Key("fits"), gpu.Tight: words.Key("tight"), gpu.TooBig: words.Key("too big")}
+
+// modelRows begins with the rows that are not models: a row cannot become checkable later.
+func modelRows(s service.State) []menuRow {
+	none := words.T("no models yet")
+	if s.Runner.State != service.Running {
+		none = words.T("Model Runner does not run")
+	}
+	rows := []menuRow{{Title: words.T("Pull a model"), Rows: suggestionRows(s)}, {Title: none, Disabled: true, Hidden: len(s.Models) > 0}}
+	current := s.Model
+	if current == "" {
+		current = s.Chosen
+	}
+	for _, m := range s.Models {
+		parts := []string{runner.Short(m.Tag)}
+		if m.Size > 0 {
+			parts = append(parts, words.Size(m.Size))
+		}
+		if m.Context > 0 {
+			parts = append(parts, words.Tokens(m.Context))
+		}
+		if mark := fitMarks[m.Fit]; mark != "" && !m.Loaded {
+			parts = append(parts, words.T(mark))
+		}
+		if m.Tools != nil && !*m.Tools {
+			parts = append(parts, words.T("no tools"))
+		}
+		if m.Loaded {
+			parts = append(parts, words.T("loaded"))
+		}
+		rows = append(rows, menuRow{Title: short(strings.Join(parts, " · ")), Checkable: true, Checked: isModel(m, current, len(s.Models)),
+			Action: action{Do: chooseModel, Model: m.Tag}})
+	}
+	return rows
+}
+
+// suggestionRows are models that can drive Claude Code and are not there yet.
+func suggestionRows(s service.State) []menuRow {
+	var rows []menuRow
+	for _, one := range assets.Suggestions() {
+		tag := runner.Full(one.Ref)
+		there := slices.ContainsFunc(s.Models, func(m service.Model) bool { return m.Tag == tag }) ||
+			slices.ContainsFunc(activePulls(s), func(p service.Pull) bool { return runner.Full(p.Ref) == tag })
+		rows = append(rows, menuRow{Title: short(fmt.Sprintf("%s · %s · %s", one.Ref, words.Size(one.Size), words.T(one.About))), Disabled: there, Action: action{Do: pullModel, Model: one.Ref}})
+	}
+	return append(rows, menuRow{Title: words.T("others at a terminal: switchyard pull MODEL"), Disabled: true})
+}
+
+func contextLine(s service.State) string {
+	if s.Model == "" || s.Context == 0 {
+		return words.T("Context")
+	}
+	return words.T("Context: %s", words.Tokens(s.Context))
+}
+
+// contextRows are the sizes that the model in use bears, with what each needs.
+func contextRows(s service.State) []menuRow {
+	judged := map[int]service.ContextFit{}
+	for _, c := range s.Contexts {
+		judged[c.Context] = c
+	}
+	var rows []menuRow
+	for _, size := range service.ContextSizes {
+		c, bears := judged[size]
+		parts := []string{words.Tokens(size)}
+		if mark := fitMarks[c.Fit]; mark != "" {
+			parts = append(parts, words.Size(c.Need), words.T(mark))
+		}
+		rows = append(rows, menuRow{Title: strings.Join(parts, " · "), Checkable: true, Checked: s.Model != "" && s.Context == size, Hidden: len(s.Contexts) > 0 && !bears,
+			Disabled: s.Model == "", Action: action{Do: resizeModel, Model: s.Model, Context: size}})
+	}
+	return rows
+}
+
+// isModel tells whether a row is the chosen model; the only one there is needs no choosing.
+func isModel(m service.Model, chosen string, of int) bool {
+	if chosen == "" {
+		return of == 1
+	}
+	_, tag, _ := runner.Choose([]runner.Model{{ID: m.ID, Tags: []string{m.Tag}}}, chosen)
+	return tag != ""
+}
+
+// sessionsLine counts the sessions, by their routes where these differ.
+func sessionsLine(s service.State) string {
+	counts := map[claude.Route]int{}
+	behind := ""
+	for _, one := range s.Sessions {
+		counts[one.Route]++
+		if one.Behind || one.Forbidden {
+			behind = "  ⚠"
+		}
+	}
+	if len(s.Sessions) == 0 {
+		return words.T("Sessions")
+	}
+	var parts []string
+	for _, r := range []claude.Route{claude.Cloud, claude.Local, claude.Offline, service.Unknown} {
+		if counts[r] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", counts[r], routeName(r)))
+		}
+	}
+	return words.T("Sessions: %s", strings.Join(parts, ", ")) + behind
+}
+
+// sessionRows are the running Claude Codes; one that did not follow a switch is followed
+// by what to do.
+func sessionRows(s service.State) []menuRow {
+	rows := []menuRow{{Title: words.T("no Claude Code is running"), Disabled: true, Hidden: len(s.Sessions) > 0}}
+	for _, one := range s.Sessions {
+		parts := []string{one.Place(), routeName(one.Route)}
+		if one.Model != "" && one.Route != claude.Cloud {
+			parts = append(parts, runner.Short(one.Model))
+		}
+		if one.Lean {
+			parts = append(parts, words.T("lean"))
+		}
+		if one.ContextUsedPct > 0 {
+			parts = append(parts, words.T("context %.0f %%", one.ContextUsedPct))
+		}
+		if !one.Started.IsZero() {
+			parts = append(parts, words.T("since %s", words.Since(one.Started, time.Now())))
+		}
+		text := strings.Join(parts, " · ")
+		if one.Behind || one.Forbidden {
+			text = "⚠ " + text
+		}
+		rows = append(rows, menuRow{Title: short(text), Disabled: true})
+		if one.Reason != "" {
+			rows = append(rows, menuRow{Title: short("    " + one.Reason), Disabled: true})
+		}
+		if one.Remedy != "" {
+			rows = append(rows, menuRow{Title: short("    → " + one.Remedy), Disabled: true})
+		}
+	}
+	return rows
+}
+
+// activePulls are the pulls that are not over.
+func activePulls(s service.State) []service.Pull {
+	return slices.DeleteFunc(slices.Clone(s.Pulls), func(p service.Pull) bool {
+		return p.State == service.Pulled || p.State == service.Failing || p.State == service.Cancelled
+	})
+}
+
+// pullsLine is the first of the pulls.
+func pullsLine(s service.State) string {
+	all := activePulls(s)
+	if len(all) == 0 {
+		return words.T("Pulling")
+	}
+	text := words.T("Pulling %s", all[0].Text())
+	if more := len(all) - 1; more > 0 {
+		text += "  " + words.T("and %d more", more)
+	}
+	return short(text)
+}
+
+// pullRows are the rows that cancel them.
+func pullRows(s service.State) []menuRow {
+	rows := []menuRow{{Title: words.T("a click cancels; the next pull goes on from there"), Disabled: true}}
+	for _, p := range activePulls(s) {
+		title := "✕ " + p.Text()
+		if p.Others {
+			title = p.Text() + "  " + words.T("(not by Switchyard)")
+		}
+		rows = append(rows, menuRow{Title: short(title), Disabled: p.Others, Action: action{Do: cancelPull, Model: p.Ref}})
+	}
+	return rows
+}
+
+// runnerLine says how Model Runner is. The moment it started stands there, not
+// how long ago that was: nothing has to be drawn again as time goes by.
+func runnerLine(r service.Runner) string {
+	const name = "Model Runner: "
+	switch {
+	case r.Doing != "":
+		return name + words.T(r.Doing)
+	case r.State == service.Running && !r.Since.IsZero():
+		return short(name + words.T("running since %s", words.Since(r.Since, time.Now())) + address(r.URL))
+	case r.State == service.Running:
+		return short(name + words.T("running") + address(r.URL))
+	case r.State == service.Starting:
+		return name + words.T("starting…")
+	case r.ByPerson:
+		return name + words.T("stopped by you")
+	case r.State == service.Stopped:
+		return name + words.T("stopped")
+	case r.State == service.Broken:
+		return name + words.T("does not work")
+	case r.State == service.Absent:
+		return name + words.T("not found")
+	}
+	return name + words.T("looking…")
+}
+
+// address is the port, or nothing for a runner on a socket.
+func address(url string) string {
+	host, ok := strings.CutPrefix(url, "http://")
+	if !ok {
+		return ""
+	}
+	if port, local := strings.CutPrefix(host, "127.0.0.1:"); local {
+		return " · " + words.T("port %s", port)
+	}
+	return " · " + host
+}
+
+// runnerRows are what can be done with Model Runner. The first row says why it does
+// not work.
+func runnerRows(r service.Runner) []menuRow {
+	up := r.State == service.Running || r.State == service.Broken || r.State == service.Starting
+	return []menuRow{
+		{Title: short(r.Reason), Disabled: true, Hidden: r.Reason == ""},
+		{Title: words.T("Start"), Disabled: !r.Controlled || r.Doing != "" || r.State == service.Running || r.State == service.Starting, Action: action{Do: controlRunner, Want: service.StartRunner}},
+		{Title: words.T("Stop"), Disabled: !r.Controlled || !up, Action: action{Do: controlRunner, Want: service.StopRunner}},
+		{Title: words.T("Restart"), Disabled: !r.Controlled || !up, Action: action{Do: controlRunner, Want: service.RestartRunner}},
+		{Title: words.T("Open its log"), Disabled: r.State == service.Absent || r.State == "", Action: action{Do: openRunnerLog}},
+	}
+}

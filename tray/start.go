@@ -1,0 +1,63 @@
+package tray
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/gofrs/flock"
+
+	"github.com/switchyard-app/switchyard/service"
+)
+
+// open shows a file with the desktop's own program for it.
+func open(ctx context.Context, file string) error {
+	name, args := "xdg-open", []string{file}
+	switch runtime.GOOS {
+	case "windows":
+		name, args = "rundll32", []string{"url.dll,FileProtocolHandler", file}
+	case "darwin":
+		if name, args = "open", []string{"-t", file}; strings.HasPrefix(file, "https://") {
+			args = []string{file}
+		}
+	}
+	return exec.CommandContext(ctx, name, args...).Run()
+}
+
+// onlyOne keeps a second tray of the same user from starting; unlock is nil when one runs.
+func onlyOne(paths service.Paths) (unlock func(), err error) {
+	dir, err := paths.RuntimeDir()
+	if err != nil {
+		return nil, &service.Error{Kind: service.Failed, What: "starting", Why: err.Error(), Remedy: "make the folder writable", Err: err}
+	}
+	lock := flock.New(filepath.Join(dir, "tray.lock"), flock.SetPermissions(0o600))
+	got, err := lock.TryLock()
+	if err != nil {
+		return nil, &service.Error{Kind: service.Failed, What: "starting", Why: err.Error(), Remedy: "make " + dir + " writable", Err: err}
+	}
+	if !got {
+		return nil, nil
+	}
+	return func() { _ = lock.Close() }, nil
+}
+
+// say tells a person at the terminal, and the log.
+func say(logger *slog.Logger, text string) {
+	logger.Warn(text)
+	fmt.Fprintln(os.Stderr, "switchyard: "+text)
+}
+
+type logWriter struct{ log *slog.Logger }
+
+func (w logWriter) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), "Unsolicited response") { // net/http's, with what a stranger said
+		return len(p), nil
+	}
+	w.log.Warn(strings.TrimSpace(string(p)))
+	return len(p), nil
+}
