@@ -75,6 +75,7 @@ func (plain) show(n told) error {
 	if runtime.GOOS == "linux" {
 		text = markup.Replace(text)
 	}
+	beeep.AppName = "Switchyard"
 	return beeep.Notify(n.Title, text, n.icon)
 }
 

@@ -11,7 +11,6 @@ import (
 	"sync"
 
 	"fyne.io/systray"
-	"github.com/gen2brain/beeep"
 
 	"github.com/switchyard-app/switchyard/assets"
 	"github.com/switchyard-app/switchyard/service"
@@ -51,7 +50,6 @@ func Run(ctx context.Context, yard *service.Yard) error {
 		muted: yard.Config.Quiet,
 	}
 	t.supervisor.Serve(service.Serve{Program: service.Executable()})
-	beeep.AppName = "Switchyard"
 	if problem := desktop(); problem != "" {
 		say(logger, problem)
 		if !hasBus() {
