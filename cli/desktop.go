@@ -1,8 +1,8 @@
 package cli
 
 import (
+	"context"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -12,36 +12,25 @@ import (
 func (c *commands) autostart() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "autostart", Short: "Start Switchyard at login: on, off, status", Args: noArgs,
-		RunE: func(*cobra.Command, []string) error { return c.showAutostart() },
+		RunE: c.with(func(_ context.Context, yard *service.Yard, _ []string) error { return c.showAutostart(yard) }),
 	}
 	set := func(name, short string, on bool) *cobra.Command {
-		return &cobra.Command{Use: name, Short: short, Args: noArgs, RunE: func(*cobra.Command, []string) error {
-			yard, err := c.open()
-			if err != nil {
-				return err
-			}
+		return &cobra.Command{Use: name, Short: short, Args: noArgs, RunE: c.with(func(_ context.Context, yard *service.Yard, _ []string) error {
 			if err := yard.SetAutostart(on); err != nil {
 				return err
 			}
-			return c.showAutostart()
-		}}
+			return c.showAutostart(yard)
+		})}
 	}
 	cmd.AddCommand(set("on", "Start it at login", true), set("off", "Do not", false),
 		&cobra.Command{Use: "status", Short: "Say whether it starts, as the system has it", Args: noArgs, RunE: cmd.RunE})
 	return cmd
 }
 
-func (c *commands) showAutostart() error {
-	yard, err := c.open()
-	if err != nil {
-		return err
-	}
+func (c *commands) showAutostart(yard *service.Yard) error {
 	status, err := yard.Autostart()
 	if err != nil {
 		return err
-	}
-	if c.json {
-		return c.print(status)
 	}
 	text := "Switchyard does not start at login."
 	switch {
@@ -50,8 +39,7 @@ func (c *commands) showAutostart() error {
 	case status.ByUser:
 		text = "Switchyard does not start at login: you switched it off in the desktop's settings. switchyard autostart on switches it on again."
 	}
-	_, err = fmt.Fprintf(c.Stdout, "%s\n  record: %s\n", text, tilde(status.Where, c.Home))
-	return err
+	return c.result(status, fmt.Sprintf("%s\n  record: %s\n", text, tilde(status.Where, c.Home)))
 }
 
 func (c *commands) quit() *cobra.Command {
@@ -84,7 +72,7 @@ configuration. Models stay; the program is for your package manager to remove.`,
 			if yard == nil {
 				return err // a broken configuration is no obstacle
 			}
-			if !yes && (!c.Interactive || !strings.HasPrefix(c.ask(cmd.Context(), "Restore all settings and remove what Switchyard keeps? [y/N] "), "y")) {
+			if !yes && (!c.Interactive || !c.agreed(cmd.Context(), "Restore all settings and remove what Switchyard keeps?")) {
 				return &service.Error{Kind: service.Refused, What: "uninstalling", Why: "nobody agreed", Remedy: "confirm it: switchyard uninstall --yes"}
 			}
 			done, err := yard.Uninstall(cmd.Context(), r)

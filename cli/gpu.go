@@ -2,13 +2,13 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -71,7 +71,7 @@ func gpuText(v service.VRAM) string {
 	if len(v.Devices) == 0 && v.Why == "" {
 		b.WriteString("No GPU that Switchyard knows of: models are computed on the CPU.\n")
 	}
-	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	w := columns(&b, 3)
 	for _, d := range v.Devices {
 		held := "memory unknown"
 		if used := d.Used(); used >= 0 {
@@ -108,24 +108,19 @@ func amount(bytes int64) string {
 }
 
 func (c *commands) fit() *cobra.Command {
-	var file, context, kv string
+	var file, tokens, kv string
 	var s gpu.Setting
 	cmd := &cobra.Command{
 		Use: "fit [MODEL]", Short: "Estimate whether a model fits the GPU's memory", Args: atMostOne, ValidArgsFunction: c.completeModel,
 		Long: `Fit estimates what a model takes at a context: its weights, the cache of the
 conversation, and what is computed with. With --metadata it needs no runner: the
 file is Model Runner's object of the model (GET /models/NAME).`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			yard, err := c.open()
-			if err != nil {
+		RunE: c.with(func(ctx context.Context, yard *service.Yard, args []string) error {
+			var err error
+			if s.Context, err = parseTokens(tokens); err != nil {
 				return err
 			}
-			if s.Context, err = parseTokens(context); err != nil {
-				return err
-			}
-			switch s.KV = kv; kv {
-			case "", "f16", "q8_0", "q4_0":
-			default:
+			if s.KV = kv; !isCacheType(kv) {
 				return usageError{fmt.Errorf("--kv %q is none of f16, q8_0, q4_0", kv)}
 			}
 			if s.Parallel < 0 || (file == "") == (len(args) == 0) {
@@ -133,23 +128,19 @@ file is Model Runner's object of the model (GET /models/NAME).`,
 			}
 			var fit service.Fit
 			if file != "" {
-				fit, err = yard.FitFile(cmd.Context(), file, s)
+				fit, err = yard.FitFile(ctx, file, s)
 			} else {
-				fit, err = yard.FitModel(cmd.Context(), args[0], s)
+				fit, err = yard.FitModel(ctx, args[0], s)
 			}
 			if err != nil {
 				return err
 			}
-			if c.json {
-				return c.print(fit)
-			}
-			_, err = io.WriteString(c.Stdout, fitText(fit))
-			return err
-		},
+			return c.result(fit, fitText(fit))
+		}),
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&file, "metadata", "", "Model Runner's object of the model, in a file")
-	flags.StringVar(&context, "context", "", "the context in tokens, such as 64K (default: the model's)")
+	flags.StringVar(&tokens, "context", "", "the context in tokens, such as 64K (default: the model's)")
 	flags.StringVar(&kv, "kv", "", "the cache's type: f16, q8_0, q4_0 (default: f16)")
 	flags.IntVar(&s.Parallel, "parallel", 0, "slots (default: four that share the context)")
 	flags.BoolVar(&s.Separate, "separate", false, "each slot has a part of the context of its own")
@@ -164,7 +155,7 @@ func fitText(f service.Fit) string {
 		about = "at most "
 	}
 	fmt.Fprintf(&b, "%s\n", strings.Join(nonEmpty(runner.Short(f.Model), contextText(f.Context), about+service.Size(f.Total)), " · "))
-	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	w := columns(&b, 3)
 	for _, part := range []struct {
 		name  string
 		bytes int64

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -19,11 +18,7 @@ func (c *commands) explain() *cobra.Command {
 	var project string
 	cmd := &cobra.Command{
 		Use: "explain", Short: "Show which settings layer decides, variable by variable", Args: noArgs,
-		RunE: func(*cobra.Command, []string) error {
-			yard, err := c.open()
-			if err != nil {
-				return err
-			}
+		RunE: c.with(func(_ context.Context, yard *service.Yard, _ []string) error {
 			if project == "" {
 				project = c.Folder
 			}
@@ -34,12 +29,8 @@ func (c *commands) explain() *cobra.Command {
 			for _, s := range skipped {
 				fmt.Fprintf(c.Stderr, "switchyard: Claude Code ignores %s: %s; %s\n", s.Where(), s.Why, s.Remedy)
 			}
-			if c.json {
-				return c.print(append([]claude.Setting{}, list...))
-			}
-			_, err = io.WriteString(c.Stdout, explainText(list, c.Home))
-			return err
-		},
+			return c.result(append([]claude.Setting{}, list...), explainText(list, c.Home))
+		}),
 	}
 	cmd.Flags().StringVar(&project, "project", "", "for a Claude Code started in this folder (default: here)")
 	return cmd
@@ -66,9 +57,15 @@ func (c *commands) check() *cobra.Command {
 			if departure {
 				r.Folder, r.Failed = c.Folder, err
 				found := yard.Departure(cmd.Context(), &r)
-				if fix && c.fix(cmd.Context(), found, yes) {
-					proofs, r.Failed = c.prove(cmd.Context(), yard, r, direct)
-					found = yard.Departure(cmd.Context(), &r)
+				if fix {
+					did, err := c.fix(cmd.Context(), found, yes)
+					if err != nil {
+						return err
+					}
+					if did {
+						proofs, r.Failed = c.prove(cmd.Context(), yard, r, direct)
+						found = yard.Departure(cmd.Context(), &r)
+					}
 				}
 				return c.card(proofs, found, r.Failed)
 			}

@@ -126,7 +126,7 @@ func (c *commands) move(ctx context.Context, f *switchFlags, route claude.Route,
 	progress, clear := c.progress()
 	result, err := yard.Switch(ctx, request, progress)
 	clear()
-	if errors.Is(err, service.ErrOffline) && c.Interactive && c.sure(ctx) {
+	if errors.Is(err, service.ErrOffline) && c.Interactive && c.agreed(ctx, "The route is offline. In the cloud Claude Code talks to Anthropic again. End it?") {
 		request.Confirmed = true
 		result, err = yard.Switch(ctx, request, progress)
 	}
@@ -164,7 +164,6 @@ func (c *commands) progress() (p service.Progress, clear func()) {
 	if !c.Terminal || c.json {
 		return service.Progress{Warn: warn}, func() {}
 	}
-	const wipe = "\r\x1b[K"
 	begin := func(name string) { fmt.Fprintf(c.Stderr, "%s%s …", wipe, doing[name]) }
 	return service.Progress{Begin: begin, Warn: warn}, func() { fmt.Fprint(c.Stderr, wipe) }
 }

@@ -1,8 +1,8 @@
 package cli
 
 import (
-	"bufio"
 	"cmp"
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -22,16 +22,12 @@ func (c *commands) prune() *cobra.Command {
 		Long: `Prune removes the models that Claude Code has not used for a while, counted from
 when Switchyard first saw them. The one that Claude Code is pointed to, the chosen
 one and those in memory stay.`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			yard, err := c.open()
-			if err != nil {
-				return err
-			}
+		RunE: c.with(func(ctx context.Context, yard *service.Yard, _ []string) error {
 			age, err := parseAge(older)
 			if err != nil {
 				return err
 			}
-			unused, err := yard.Unused(cmd.Context(), age)
+			unused, err := yard.Unused(ctx, age)
 			if err != nil {
 				return err
 			}
@@ -48,16 +44,12 @@ one and those in memory stay.`,
 			if dry {
 				return nil
 			}
-			if !yes {
-				fmt.Fprintf(c.Stderr, "Remove %s? [y/N] ", service.Count(len(unused), "model", "models"))
-				answer := bufio.NewScanner(c.Stdin)
-				if !answer.Scan() || !strings.HasPrefix(strings.ToLower(strings.TrimSpace(answer.Text())), "y") {
-					return nil
-				}
+			if !yes && !c.agreed(ctx, fmt.Sprintf("Remove %s?", service.Count(len(unused), "model", "models"))) {
+				return nil
 			}
 			var freed int64
 			for _, m := range unused {
-				_, n, err := yard.Remove(cmd.Context(), m.Tag, false)
+				_, n, err := yard.Remove(ctx, m.Tag, false)
 				if err != nil {
 					return err
 				}
@@ -65,7 +57,7 @@ one and those in memory stay.`,
 			}
 			_, err = fmt.Fprintf(c.Stdout, "Removed %s, freed %s.\n", service.Count(len(unused), "model", "models"), cmp.Or(service.Size(freed), "nothing (other tags share them)"))
 			return err
-		},
+		}),
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&older, "older", "30d", "not used for so long: 30d, 12h")

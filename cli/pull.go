@@ -1,8 +1,8 @@
 package cli
 
 import (
+	"context"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -14,13 +14,9 @@ import (
 func (c *commands) pull() *cobra.Command {
 	return &cobra.Command{
 		Use: "pull MODEL", Short: "Get a model from its registry; an interrupted pull goes on where it ended", Args: exactlyOne("model"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			yard, err := c.open()
-			if err != nil {
-				return err
-			}
+		RunE: c.with(func(ctx context.Context, yard *service.Yard, args []string) error {
 			show, clear := c.pullProgress()
-			last, err := yard.Pull(cmd.Context(), args[0], show)
+			last, err := yard.Pull(ctx, args[0], show)
 			clear()
 			if err != nil {
 				return err
@@ -31,19 +27,15 @@ func (c *commands) pull() *cobra.Command {
 			parts := nonEmpty(service.Size(last.Size), contextText(last.Context))
 			_, err = fmt.Fprintf(c.Stdout, "%s is here: %s. Use it: switchyard local %s\n", last.Ref, strings.Join(parts, ", "), last.Ref)
 			return err
-		},
+		}),
 	}
 }
 
 func (c *commands) update() *cobra.Command {
 	return &cobra.Command{
 		Use: "update [MODEL]", Short: "Pull the models again whose tag is a newer model by now", Args: atMostOne, ValidArgsFunction: c.completeModel,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			yard, err := c.open()
-			if err != nil {
-				return err
-			}
-			outdated, err := yard.Outdated(cmd.Context(), strings.Join(args, ""))
+		RunE: c.with(func(ctx context.Context, yard *service.Yard, args []string) error {
+			outdated, err := yard.Outdated(ctx, strings.Join(args, ""))
 			if err != nil {
 				return err
 			}
@@ -53,7 +45,7 @@ func (c *commands) update() *cobra.Command {
 			}
 			for _, m := range outdated {
 				show, clear := c.pullProgress()
-				_, err := yard.Pull(cmd.Context(), m.Tag, show)
+				_, err := yard.Pull(ctx, m.Tag, show)
 				clear()
 				if err != nil {
 					return err
@@ -61,13 +53,12 @@ func (c *commands) update() *cobra.Command {
 				fmt.Fprintf(c.Stdout, "%s is updated.\n", runner.Short(m.Tag))
 			}
 			return nil
-		},
+		}),
 	}
 }
 
 // pullProgress draws a bar on a terminal, and else prints a line for every tenth.
 func (c *commands) pullProgress() (show func(service.Pull), clear func()) {
-	const wipe = "\r\x1b[K"
 	if c.json {
 		return func(service.Pull) {}, func() {}
 	}
@@ -109,8 +100,7 @@ func pullBar(p service.Pull) string {
 		return line + "  …"
 	}
 	full := int(width * p.Done / p.Total)
-	total, unit, _ := strings.Cut(service.Size(p.Total), " ")
-	line += fmt.Sprintf("  %s%s %3d %%  %s of %s %s", strings.Repeat("█", full), strings.Repeat("░", width-full), 100*p.Done/p.Total, inUnit(p.Done, unit), total, unit)
+	line += fmt.Sprintf("  %s%s %3d %% of %s", strings.Repeat("█", full), strings.Repeat("░", width-full), 100*p.Done/p.Total, service.Size(p.Total))
 	if p.Rate > 0 {
 		line += "  " + service.Size(int64(p.Rate)) + "/s"
 	}
@@ -118,16 +108,4 @@ func pullBar(p service.Pull) string {
 		line += "  " + service.Duration(p.Left) + " left"
 	}
 	return line
-}
-
-// inUnit writes a number of bytes in the unit of another.
-func inUnit(bytes int64, unit string) string {
-	value := float64(bytes)
-	for _, u := range []string{"B", "KiB", "MiB", "GiB", "TiB"} {
-		if u == unit {
-			break
-		}
-		value /= 1024
-	}
-	return strconv.FormatFloat(value, 'f', 1, 64)
 }

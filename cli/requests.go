@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -146,7 +145,7 @@ func (t *totals) text() string {
 	}
 	var b strings.Builder
 	b.WriteString("\n")
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	w := columns(&b, 2)
 	fmt.Fprintln(w, "TOTAL OF SESSION\tMODEL\tREQUESTS\tINPUT\tCACHED\tOUTPUT\tCUT OFF\tTOO LONG\tFAILED")
 	cut, overflows := 0, 0
 	for _, key := range t.keys {
@@ -183,11 +182,7 @@ func (c *commands) gateway() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if c.json {
-				return c.print(g)
-			}
-			fmt.Fprint(c.Stdout, gatewayText(g))
-			return nil
+			return c.result(g, gatewayText(g))
 		},
 	}
 	cmd.Flags().BoolVar(&rotate, "rotate-token", false, "first make a new token; Claude Code's settings and running sessions follow")
@@ -198,14 +193,10 @@ func (c *commands) gateway() *cobra.Command {
 func (c *commands) guard() *cobra.Command {
 	return &cobra.Command{
 		Use: "guard", Hidden: true, Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			yard, err := c.open()
-			if err != nil {
-				return err
-			}
+		RunE: c.with(func(ctx context.Context, yard *service.Yard, _ []string) error {
 			log, closeLog := service.OpenLog(yard.Paths)
 			defer closeLog()
-			return service.Guard(cmd.Context(), yard, log, os.Stdin)
-		},
+			return service.Guard(ctx, yard, log, os.Stdin)
+		}),
 	}
 }

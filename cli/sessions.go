@@ -1,10 +1,9 @@
 package cli
 
 import (
+	"context"
 	"fmt"
-	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,18 +19,10 @@ func (c *commands) sessions() *cobra.Command {
 		Long: `Sessions lists the running Claude Codes of all targets. A session's route is what
 the gateway saw of it since the last change; else what its settings, its command
 line and its environment say; else unknown.`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			yard, err := c.open()
-			if err != nil {
-				return err
-			}
-			list := yard.Sessions(cmd.Context(), all)
-			if c.json {
-				return c.print(list)
-			}
-			_, err = io.WriteString(c.Stdout, sessionsText(list, c.Home, time.Now()))
-			return err
-		},
+		RunE: c.with(func(ctx context.Context, yard *service.Yard, _ []string) error {
+			list := yard.Sessions(ctx, all)
+			return c.result(list, sessionsText(list, c.Home, time.Now()))
+		}),
 	}
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "also the records that killed sessions left behind")
 	return cmd
@@ -43,7 +34,7 @@ func sessionsText(list []service.Session, home string, now time.Time) string {
 		return "No Claude Code is running.\n"
 	}
 	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	w := columns(&b, 2)
 	fmt.Fprintln(w, "PID\tFOLDER\tKIND\tSINCE\tROUTE\tMODEL\tREQUESTS\tTOKENS IN\tOUT\tCONTEXT\tPINNED BY")
 	for _, s := range list {
 		since, context := "", ""

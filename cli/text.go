@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/switchyard-app/switchyard/service"
@@ -17,7 +16,7 @@ import (
 // statusText is what "status" prints.
 func statusText(s service.State, home string, now time.Time) string {
 	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	w := columns(&b, 3)
 	fmt.Fprintf(w, "Route\t%s\n", strings.Join(nonEmpty(string(s.Route), runner.Short(s.Model), service.Tokens(s.Context), s.Busy), " · "))
 	if s.BaseURL != "" {
 		fmt.Fprintf(w, "Requests\t%s\n", s.BaseURL)
@@ -77,7 +76,7 @@ func gatewayParts(g service.Gateway) []string {
 func gatewayText(g service.Gateway) string {
 	var b strings.Builder
 	fmt.Fprintln(&b, strings.Join(gatewayParts(g), " · "))
-	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	w := columns(&b, 3)
 	for _, s := range g.Sessions {
 		used := "nothing used yet"
 		if s.ContextUsedPct > 0 {
