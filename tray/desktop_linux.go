@@ -1,8 +1,10 @@
 package tray
 
+import "context"
+
 // hasBus tells whether there is a session bus; the library must not start one.
-func hasBus() bool {
-	conn, err := connectBus()
+func hasBus(ctx context.Context) bool {
+	conn, err := connectBus(ctx)
 	if err != nil {
 		return false
 	}
@@ -11,8 +13,8 @@ func hasBus() bool {
 }
 
 // desktop says what is missing for an icon, empty when nothing is.
-func desktop() string {
-	conn, err := connectBus()
+func desktop(ctx context.Context) string {
+	conn, err := connectBus(ctx)
 	if err != nil {
 		return "there is no desktop session (no D-Bus session bus), so there is no icon; supervising without one, Ctrl-C ends it"
 	}
