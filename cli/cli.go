@@ -82,7 +82,7 @@ func (c *commands) exit(err error) int {
 	case errors.As(err, &reported):
 		kind = reported.kind
 	case errors.As(err, &usage):
-		fmt.Fprintf(c.Stderr, "switchyard: %v; switchyard --help shows the commands\n", err)
+		fmt.Fprintf(c.Stderr, "switchyard: %v; see switchyard --help\n", err)
 		return exitUsage
 	case errors.As(err, &failed):
 		kind = failed.Kind
@@ -113,7 +113,7 @@ func (c *commands) root() *cobra.Command {
 		Short: "Move Claude Code between the cloud and a model on this machine",
 		Long: `Switchyard moves Claude Code, running sessions included, between Anthropic's
 cloud and a model on this machine served by Docker Model Runner, by editing
-Claude Code's settings, and puts them back byte for byte.
+Claude Code's settings, and restores them byte for byte.
 
 Without a command it starts the tray.`,
 		Args:          noArgs,
@@ -132,14 +132,14 @@ Without a command it starts the tray.`,
 
 func noArgs(_ *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usageError{fmt.Errorf("there is no command or argument %q", args[0])}
+		return usageError{fmt.Errorf("unknown command or argument %q", args[0])}
 	}
 	return nil
 }
 
 func atMostOne(_ *cobra.Command, args []string) error {
 	if len(args) > 1 {
-		return usageError{fmt.Errorf("one model at most, not %q", args)}
+		return usageError{fmt.Errorf("name at most one model, not %q", args)}
 	}
 	return nil
 }
@@ -186,7 +186,7 @@ func (c *commands) printLine(r gateway.Record) error { return json.NewEncoder(c.
 func (c *commands) status() *cobra.Command {
 	var watch bool
 	cmd := &cobra.Command{
-		Use: "status", Short: "Show where Claude Code's requests go, the runner and its models", Args: noArgs,
+		Use: "status", Short: "Show where Claude Code's requests go, Model Runner and its models", Args: noArgs,
 		RunE: c.with(func(ctx context.Context, yard *service.Yard, _ []string) error {
 			if watch {
 				return c.watch(ctx, yard)
@@ -194,7 +194,7 @@ func (c *commands) status() *cobra.Command {
 			return c.show(yard.Look(ctx))
 		}),
 	}
-	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "go on and print every change")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "keep running and print every change")
 	return cmd
 }
 

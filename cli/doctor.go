@@ -13,7 +13,7 @@ import (
 func (c *commands) doctor() *cobra.Command {
 	var fix, yes bool
 	cmd := &cobra.Command{
-		Use: "doctor", Short: "Find what is wrong with this machine's set-up, the worst first", Args: noArgs,
+		Use: "doctor", Short: "Find problems with this machine's setup, worst first", Args: noArgs,
 		RunE: c.with(func(ctx context.Context, yard *service.Yard, _ []string) error {
 			found := yard.Doctor(ctx)
 			if fix {
@@ -32,7 +32,7 @@ func (c *commands) doctor() *cobra.Command {
 			return err
 		}),
 	}
-	cmd.Flags().BoolVar(&fix, "fix", false, "do what can be done safely, after asking for each")
+	cmd.Flags().BoolVar(&fix, "fix", false, "fix what can be fixed safely, asking for each")
 	cmd.Flags().BoolVar(&yes, "yes", false, "with --fix: do not ask")
 	return cmd
 }
@@ -64,11 +64,11 @@ func (c *commands) fix(ctx context.Context, found []service.Finding, yes bool) (
 // doctorText is what "doctor" prints.
 func doctorText(found []service.Finding) string {
 	if len(found) == 0 {
-		return "Nothing is wrong: Docker or the runner's own process, Model Runner and its models, the disk, Claude Code and its settings, proxies.\n"
+		return "No problems found. Checked: Docker or the runner's process, Model Runner and its models, the disk, Claude Code and its settings, proxies.\n"
 	}
 	text := findingsText(found)
 	if n := fixable(found); n > 0 {
-		text += fmt.Sprintf("switchyard doctor --fix can do %d of them.\n", n)
+		text += fmt.Sprintf("switchyard doctor --fix can fix %d of them.\n", n)
 	}
 	return text
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -77,7 +76,7 @@ func fitWord(v gpu.Verdict) string {
 
 func (c *commands) load() *cobra.Command {
 	return &cobra.Command{
-		Use: "load MODEL", Short: "Take a model into memory", Args: exactlyOne("model"), ValidArgsFunction: c.completeModel,
+		Use: "load MODEL", Short: "Load a model into memory", Args: exactlyOne("model"), ValidArgsFunction: c.completeModel,
 		RunE: c.with(func(ctx context.Context, yard *service.Yard, args []string) error {
 			progress, clear := c.progress()
 			if progress.Begin != nil {
@@ -89,7 +88,7 @@ func (c *commands) load() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(c.Stdout, "%s is in memory, after %.1f s.\n", runner.Short(tag), time.Since(start).Seconds())
+			_, err = fmt.Fprintf(c.Stdout, "Loaded %s in %.1f s.\n", runner.Short(tag), time.Since(start).Seconds())
 			return err
 		}),
 	}
@@ -97,16 +96,16 @@ func (c *commands) load() *cobra.Command {
 
 func (c *commands) unload() *cobra.Command {
 	return &cobra.Command{
-		Use: "unload [MODEL]", Short: "Take a model out of memory, or all of them", Args: atMostOne, ValidArgsFunction: c.completeModel,
+		Use: "unload [MODEL]", Short: "Unload a model from memory, or all of them", Args: atMostOne, ValidArgsFunction: c.completeModel,
 		RunE: c.with(func(ctx context.Context, yard *service.Yard, args []string) error {
 			name := strings.Join(args, "")
 			n, err := yard.Unload(ctx, name)
 			if err != nil {
 				return err
 			}
-			text := service.Count(n, "model was", "models were") + " unloaded."
+			text := "Unloaded " + service.Count(n, "model", "models") + "."
 			if n == 0 {
-				text = "Nothing was unloaded: it is not in memory, or answers just now."
+				text = "Nothing unloaded: the model is not loaded, or is busy answering."
 			}
 			_, err = fmt.Fprintln(c.Stdout, text)
 			return err
@@ -123,28 +122,32 @@ func (c *commands) rm() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(c.Stdout, "%s is removed; %s freed.\n", runner.Short(tag), cmp.Or(service.Size(freed), "nothing"))
+			space := "No space freed: other tags share its files."
+			if freed > 0 {
+				space = "Freed " + service.Size(freed) + "."
+			}
+			_, err = fmt.Fprintf(c.Stdout, "Removed %s. %s\n", runner.Short(tag), space)
 			return err
 		}),
 	}
-	cmd.Flags().BoolVar(&force, "force", false, "even when Claude Code is pointed to it")
+	cmd.Flags().BoolVar(&force, "force", false, "even when Claude Code uses it")
 	return cmd
 }
 
 func (c *commands) context() *cobra.Command {
 	var kv string
 	cmd := &cobra.Command{
-		Use: "context MODEL TOKENS", Short: "Make a model of the same weights that is loaded with another context",
-		Long: `Context makes another tag of a model, such as local/qwen3-coder:64k, that Model
-Runner loads with so many tokens. The weights are shared, the old tag stays.
-Where Claude Code is pointed to the old one, it is pointed to the new one.
+		Use: "context MODEL TOKENS", Short: "Create a variant of a model with another context size",
+		Long: `Context creates another tag of a model, such as local/qwen3-coder:64k, that Model
+Runner loads with that many tokens. The tags share the weights, and the old one
+stays. Where Claude Code uses the old tag, it is switched to the new one.
 
-With --kv q8_0 the cache of the conversation takes about half of the memory, with
-q4_0 about a quarter, at some cost in quality. Model Runner forgets that when it
-restarts.`,
+With --kv q8_0 the conversation's cache takes about half the memory, with q4_0
+about a quarter, at some cost in quality. Model Runner forgets this setting when
+it restarts.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 2 {
-				return usageError{errors.New("name a model and a number of tokens, such as 64K")}
+				return usageError{errors.New("name a model and a token count such as 64K")}
 			}
 			return nil
 		},
@@ -155,7 +158,7 @@ restarts.`,
 				return err
 			}
 			if !isCacheType(kv) {
-				return usageError{fmt.Errorf("--kv %q is none of f16, q8_0, q4_0", kv)}
+				return usageError{fmt.Errorf("invalid --kv %q: use f16, q8_0 or q4_0", kv)}
 			}
 			tag, current, err := yard.Resize(ctx, args[0], tokens)
 			if err != nil {
@@ -167,7 +170,7 @@ restarts.`,
 				}
 			}
 			if !c.json {
-				fmt.Fprintf(c.Stdout, "%s is loaded with %s tokens from now on.\n", runner.Short(tag), service.Tokens(tokens))
+				fmt.Fprintf(c.Stdout, "%s will be loaded with a context of %s tokens.\n", runner.Short(tag), service.Tokens(tokens))
 			}
 			if !current {
 				if c.json {
@@ -179,7 +182,7 @@ restarts.`,
 			return c.move(ctx, &switchFlags{}, route, []string{tag})
 		}),
 	}
-	cmd.Flags().StringVar(&kv, "kv", "", "the type of the conversation's cache: f16, q8_0, q4_0")
+	cmd.Flags().StringVar(&kv, "kv", "", "the type of the conversation's cache: f16, q8_0 or q4_0")
 	return cmd
 }
 

@@ -13,7 +13,7 @@ import (
 
 func (c *commands) pull() *cobra.Command {
 	return &cobra.Command{
-		Use: "pull MODEL", Short: "Get a model from its registry; an interrupted pull goes on where it ended", Args: exactlyOne("model"),
+		Use: "pull MODEL", Short: "Pull a model from its registry; an interrupted pull resumes", Args: exactlyOne("model"),
 		RunE: c.with(func(ctx context.Context, yard *service.Yard, args []string) error {
 			show, clear := c.pullProgress()
 			last, err := yard.Pull(ctx, args[0], show)
@@ -25,7 +25,7 @@ func (c *commands) pull() *cobra.Command {
 				return c.print(last)
 			}
 			parts := nonEmpty(service.Size(last.Size), contextText(last.Context))
-			_, err = fmt.Fprintf(c.Stdout, "%s is here: %s. Use it: switchyard local %s\n", last.Ref, strings.Join(parts, ", "), last.Ref)
+			_, err = fmt.Fprintf(c.Stdout, "Pulled %s: %s. Use it: switchyard local %s\n", last.Ref, strings.Join(parts, ", "), last.Ref)
 			return err
 		}),
 	}
@@ -33,14 +33,14 @@ func (c *commands) pull() *cobra.Command {
 
 func (c *commands) update() *cobra.Command {
 	return &cobra.Command{
-		Use: "update [MODEL]", Short: "Pull the models again whose tag is a newer model by now", Args: atMostOne, ValidArgsFunction: c.completeModel,
+		Use: "update [MODEL]", Short: "Update models that have a newer version", Args: atMostOne, ValidArgsFunction: c.completeModel,
 		RunE: c.with(func(ctx context.Context, yard *service.Yard, args []string) error {
 			outdated, err := yard.Outdated(ctx, strings.Join(args, ""))
 			if err != nil {
 				return err
 			}
 			if len(outdated) == 0 {
-				_, err := fmt.Fprintln(c.Stdout, "Nothing newer is there.")
+				_, err := fmt.Fprintln(c.Stdout, "All models are up to date.")
 				return err
 			}
 			for _, m := range outdated {
@@ -50,7 +50,7 @@ func (c *commands) update() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				fmt.Fprintf(c.Stdout, "%s is updated.\n", runner.Short(m.Tag))
+				fmt.Fprintf(c.Stdout, "Updated %s.\n", runner.Short(m.Tag))
 			}
 			return nil
 		}),

@@ -14,13 +14,13 @@ import (
 
 func (c *commands) runner() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "runner", Short: "Model Runner itself: its state, start, stop, installation, log", Args: noArgs,
+		Use: "runner", Short: "Manage Model Runner: status, start, stop, install, logs", Args: noArgs,
 		RunE: c.with(c.runnerStatus),
 	}
 	cmd.AddCommand(
-		&cobra.Command{Use: "status", Short: "Show how Model Runner is", Args: noArgs, RunE: c.with(c.runnerStatus)},
+		&cobra.Command{Use: "status", Short: "Show Model Runner's state", Args: noArgs, RunE: c.with(c.runnerStatus)},
 		c.runnerControl(service.StartRunner, "Start it and wait until it answers"),
-		c.runnerControl(service.StopRunner, "Stop it; Switchyard does not start it again by itself"),
+		c.runnerControl(service.StopRunner, "Stop it; Switchyard will not restart it on its own"),
 		c.runnerControl(service.RestartRunner, "Stop it, start it, and wait until it answers"),
 		c.runnerInstall(), c.runnerLogs(),
 	)
@@ -61,14 +61,14 @@ func (c *commands) runnerControl(what service.Control, short string) *cobra.Comm
 func (c *commands) runnerInstall() *cobra.Command {
 	var how engine.Install
 	cmd := &cobra.Command{
-		Use: "install", Short: "Set Model Runner up in Docker, or set it up again with other options", Args: noArgs,
-		Long: `Install makes Model Runner's container with Docker's model command, or enables
-Model Runner in Docker Desktop. A container that is there already is made again
-with the options given; its host, port, restart policy, networks and environment
-stay as they are otherwise. Claude Code's settings follow it to another port.`,
+		Use: "install", Short: "Set up Model Runner in Docker, or change its options", Args: noArgs,
+		Long: `Install creates Model Runner's container with Docker's model command, or enables
+Model Runner in Docker Desktop. An existing container is recreated with the given
+options; otherwise its host, port, restart policy, networks and environment stay
+as they are. If the port changes, Claude Code's settings follow.`,
 		RunE: c.with(func(ctx context.Context, yard *service.Yard, _ []string) error {
 			if how.Port < 0 || how.Port > 65535 {
-				return usageError{fmt.Errorf("--port %d is no port", how.Port)}
+				return usageError{fmt.Errorf("invalid --port %d", how.Port)}
 			}
 			clear := func() {}
 			progress := func(line string) { fmt.Fprintln(c.Stderr, line) }
@@ -88,10 +88,10 @@ stay as they are otherwise. Claude Code's settings follow it to another port.`,
 		}),
 	}
 	flags := cmd.Flags()
-	flags.IntVar(&how.Port, "port", 0, "its port on this machine (default: as it was, or 12434)")
-	flags.StringVar(&how.Host, "host", "", "the address it listens at (default: as it was, or 127.0.0.1)")
-	flags.StringVar(&how.GPU, "gpu", "", "none, cuda, rocm … for a new container (default: what Docker finds)")
-	flags.BoolVar(&how.Pull, "pull", false, "also get the newest image")
+	flags.IntVar(&how.Port, "port", 0, "the port on this machine (default: unchanged, or 12434)")
+	flags.StringVar(&how.Host, "host", "", "the address to listen on (default: unchanged, or 127.0.0.1)")
+	flags.StringVar(&how.GPU, "gpu", "", "for a new container: none, cuda, rocm … (default: what Docker finds)")
+	flags.BoolVar(&how.Pull, "pull", false, "also pull the newest image")
 	return cmd
 }
 
@@ -104,8 +104,8 @@ func (c *commands) runnerLogs() *cobra.Command {
 			return yard.RunnerLogs(ctx, c.Stdout, lines, follow)
 		}),
 	}
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on and print new lines")
-	cmd.Flags().IntVarP(&lines, "lines", "n", 100, "how many of the last lines")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "keep printing new lines")
+	cmd.Flags().IntVarP(&lines, "lines", "n", 100, "how many lines to show from the end")
 	return cmd
 }
 

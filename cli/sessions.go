@@ -15,16 +15,16 @@ import (
 func (c *commands) sessions() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
-		Use: "sessions", Short: "Show the running Claude Codes and where each one's requests go", Args: noArgs,
-		Long: `Sessions lists the running Claude Codes of all targets. A session's route is what
-the gateway saw of it since the last change; else what its settings, its command
-line and its environment say; else unknown.`,
+		Use: "sessions", Short: "Show running Claude Code sessions and where their requests go", Args: noArgs,
+		Long: `Sessions lists the running Claude Code sessions of all targets. A session's route
+is where the gateway has seen it since the last switch; otherwise what its
+settings, command line and environment say; otherwise unknown.`,
 		RunE: c.with(func(ctx context.Context, yard *service.Yard, _ []string) error {
 			list := yard.Sessions(ctx, all)
 			return c.result(list, sessionsText(list, c.Home, time.Now()))
 		}),
 	}
-	cmd.Flags().BoolVarP(&all, "all", "a", false, "also the records that killed sessions left behind")
+	cmd.Flags().BoolVarP(&all, "all", "a", false, "also show records left behind by killed sessions")
 	return cmd
 }
 
