@@ -52,7 +52,7 @@ func raise(ctx context.Context, yard *service.Yard) {
 	if running, err := yard.Supervised(ctx); err == nil {
 		_ = running.Raise(ctx) // its notification; what is said below is enough
 	}
-	fmt.Fprintln(os.Stderr, "switchyard: it runs already; look for its icon in the panel, or use switchyard status")
+	fmt.Fprintln(os.Stderr, "switchyard: already running; look for its icon in the panel, or run: switchyard status")
 }
 
 // say tells a person at the terminal, and the log.

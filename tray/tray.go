@@ -82,7 +82,7 @@ func (t *tray) run(ctx context.Context, stop func()) (anew bool, result error) {
 		owned.Go(func() { t.notify(ctx) })
 		owned.Go(func() {
 			if anew = awaitNewBus(ctx); anew {
-				t.log.Info("the session bus is another one: starting anew, for the icon")
+				t.log.Info("the session bus was replaced; restarting for the icon")
 				stop()
 			}
 		})
@@ -131,7 +131,7 @@ func (t *tray) follow(ctx context.Context, states <-chan service.State) {
 				select {
 				case t.notices <- told{n, assets.PNG(t.glyph, t.badge, 0), s.Quiet || slices.Contains(t.muted, string(n.Kind))}:
 				default:
-					t.log.Warn("a notification was dropped: the desktop takes none", "title", n.Title)
+					t.log.Warn("notification dropped: the desktop accepts none", "title", n.Title)
 				}
 			}
 			before = s
@@ -148,7 +148,7 @@ func (t *tray) show(s service.State) {
 		// then; the supervisor goes on, and another bus gets another icon.
 		if r := recover(); r != nil {
 			t.lost = true
-			t.log.Warn("the desktop is gone", "error", r)
+			t.log.Warn("the desktop session is gone", "error", r)
 		}
 	}()
 	t.menu.draw(withUnseen(menuFor(s), t.unseen))

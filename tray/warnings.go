@@ -16,18 +16,18 @@ var lasting = map[string]bool{"sessions_behind": true, "offline_leak": true, "cl
 var tellTitle = map[string]string{
 	"drift":           words.Key("Settings were changed"),
 	"runner_down":     words.Key("Model Runner is down"),
-	"runner_failed":   words.Key("Model Runner fails"),
+	"runner_failed":   words.Key("Model Runner has failed"),
 	"settings_broken": words.Key("Settings are ignored"),
-	"vram_low":        words.Key("The GPU's memory is short"),
-	"vram_out":        words.Key("The GPU's memory is full"),
+	"vram_low":        words.Key("GPU memory is low"),
+	"vram_out":        words.Key("GPU memory is full"),
 	"gpu_unused":      words.Key("The GPU is not used"),
 
 	"sessions_behind":  words.Key("Not every session followed"),
 	"cloud_forbidden":  words.Key("A session is in the cloud"),
 	"offline_leak":     words.Key("Not every session is offline"),
-	"sessions_crowded": words.Key("More sessions than the model serves"),
-	"queue_long":       words.Key("Requests wait long"),
-	"two_models":       words.Key("Two models are needed at once"),
+	"sessions_crowded": words.Key("More sessions than the model can serve"),
+	"queue_long":       words.Key("Requests are queueing"),
+	"two_models":       words.Key("Two models are in use at once"),
 }
 
 // kinds sorts the warnings that are told.
