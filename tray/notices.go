@@ -61,10 +61,11 @@ func noticesOf(before, after service.State) []notice {
 		out = append(out, notice{Title: words.T(after.Failure.Title), Text: after.Failure.Text, Kind: kindFailures, Key: "failure"})
 	}
 	for _, w := range after.Warnings {
-		if !tellAtOnce[w.Code] || has(before.Warnings, w) {
+		telling, ok := tellings[w.Code]
+		if !ok || has(before.Warnings, w) {
 			continue
 		}
-		out = append(out, notice{Title: words.T(tellTitle[w.Code]), Text: w.Text + "\n→ " + w.Remedy, Kind: kinds[w.Code], Key: w.Code, Offers: offers(w.Code)})
+		out = append(out, notice{Title: words.T(telling.title), Text: w.Text + "\n→ " + w.Remedy, Kind: telling.kind, Key: w.Code, Offers: offers(w.Code)})
 	}
 	if after.Raised > before.Raised {
 		out = append(out, notice{Title: words.T("Switchyard is already running"), Text: words.T("Look for its icon in the panel."), Key: "raised"})
