@@ -82,7 +82,7 @@ func (c *commands) exit(err error) int {
 	case errors.As(err, &reported):
 		kind = reported.kind
 	case errors.As(err, &usage):
-		fmt.Fprintf(c.Stderr, "switchyard: %v; switchyard --help shows the commands\n", err)
+		fmt.Fprintf(c.Stderr, "switchyard: %v; see switchyard --help\n", err)
 		return exitUsage
 	case errors.As(err, &failed):
 		kind = failed.Kind
@@ -103,6 +103,7 @@ type commands struct {
 	Env
 	json    bool
 	answers *bufio.Reader // to questions
+	pending chan string   // the answer to one that was cut short
 }
 
 func (c *commands) root() *cobra.Command {
@@ -112,19 +113,15 @@ func (c *commands) root() *cobra.Command {
 		Short: "Move Claude Code between the cloud and a model on this machine",
 		Long: `Switchyard moves Claude Code, running sessions included, between Anthropic's
 cloud and a model on this machine served by Docker Model Runner, by editing
-Claude Code's settings, and puts them back byte for byte.
+Claude Code's settings, and restores them byte for byte.
 
 Without a command it starts the tray.`,
 		Args:          noArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			yard, err := c.open()
-			if err != nil {
-				return err
-			}
-			return c.Tray(cmd.Context(), yard)
-		},
+		RunE: c.with(func(ctx context.Context, yard *service.Yard, _ []string) error {
+			return c.Tray(ctx, yard)
+		}),
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON")
@@ -135,14 +132,14 @@ Without a command it starts the tray.`,
 
 func noArgs(_ *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usageError{fmt.Errorf("there is no command or argument %q", args[0])}
+		return usageError{fmt.Errorf("unknown command or argument %q", args[0])}
 	}
 	return nil
 }
 
 func atMostOne(_ *cobra.Command, args []string) error {
 	if len(args) > 1 {
-		return usageError{fmt.Errorf("one model at most, not %q", args)}
+		return usageError{fmt.Errorf("name at most one model, not %q", args)}
 	}
 	return nil
 }
@@ -154,6 +151,26 @@ func (c *commands) open() (*service.Yard, error) {
 		yard.Program, yard.Version = c.Program, c.number()
 	}
 	return yard, err
+}
+
+// with is a command that works on the opened Yard.
+func (c *commands) with(do func(ctx context.Context, yard *service.Yard, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		yard, err := c.open()
+		if err != nil {
+			return err
+		}
+		return do(cmd.Context(), yard, args)
+	}
+}
+
+// result prints what a command found: the value as JSON, or else the text.
+func (c *commands) result(v any, text string) error {
+	if c.json {
+		return c.print(v)
+	}
+	_, err := io.WriteString(c.Stdout, text)
+	return err
 }
 
 func (c *commands) print(v any) error {
@@ -169,28 +186,20 @@ func (c *commands) printLine(r gateway.Record) error { return json.NewEncoder(c.
 func (c *commands) status() *cobra.Command {
 	var watch bool
 	cmd := &cobra.Command{
-		Use: "status", Short: "Show where Claude Code's requests go, the runner and its models", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			yard, err := c.open()
-			if err != nil {
-				return err
-			}
+		Use: "status", Short: "Show where Claude Code's requests go, Model Runner and its models", Args: noArgs,
+		RunE: c.with(func(ctx context.Context, yard *service.Yard, _ []string) error {
 			if watch {
-				return c.watch(cmd.Context(), yard)
+				return c.watch(ctx, yard)
 			}
-			return c.show(yard.Look(cmd.Context()))
-		},
+			return c.show(yard.Look(ctx))
+		}),
 	}
-	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "go on and print every change")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "keep running and print every change")
 	return cmd
 }
 
 func (c *commands) show(s service.State) error {
-	if c.json {
-		return c.print(s)
-	}
-	_, err := io.WriteString(c.Stdout, statusText(s, c.Home, time.Now()))
-	return err
+	return c.result(s, statusText(s, c.Home, time.Now()))
 }
 
 func (c *commands) watch(ctx context.Context, yard *service.Yard) error {
@@ -221,11 +230,7 @@ func (c *commands) version() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version", Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			if c.json {
-				return c.print(map[string]string{"version": c.number()})
-			}
-			_, err := fmt.Fprintln(c.Stdout, "switchyard", c.number())
-			return err
+			return c.result(map[string]string{"version": c.number()}, "switchyard "+c.number()+"\n")
 		},
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -18,12 +17,8 @@ import (
 func (c *commands) explain() *cobra.Command {
 	var project string
 	cmd := &cobra.Command{
-		Use: "explain", Short: "Show which settings layer decides, variable by variable", Args: noArgs,
-		RunE: func(*cobra.Command, []string) error {
-			yard, err := c.open()
-			if err != nil {
-				return err
-			}
+		Use: "explain", Short: "Show which settings layer wins, variable by variable", Args: noArgs,
+		RunE: c.with(func(_ context.Context, yard *service.Yard, _ []string) error {
 			if project == "" {
 				project = c.Folder
 			}
@@ -34,14 +29,10 @@ func (c *commands) explain() *cobra.Command {
 			for _, s := range skipped {
 				fmt.Fprintf(c.Stderr, "switchyard: Claude Code ignores %s: %s; %s\n", s.Where(), s.Why, s.Remedy)
 			}
-			if c.json {
-				return c.print(append([]claude.Setting{}, list...))
-			}
-			_, err = io.WriteString(c.Stdout, explainText(list, c.Home))
-			return err
-		},
+			return c.result(append([]claude.Setting{}, list...), explainText(list, c.Home))
+		}),
 	}
-	cmd.Flags().StringVar(&project, "project", "", "for a Claude Code started in this folder (default: here)")
+	cmd.Flags().StringVar(&project, "project", "", "for a Claude Code session started in this folder (default: this one)")
 	return cmd
 }
 
@@ -53,7 +44,7 @@ func (c *commands) check() *cobra.Command {
 		Use: "check", Short: "Prove that a model works for Claude Code, without switching", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if (fix || yes) && !departure || yes && !fix {
-				return usageError{errors.New("--fix goes with --departure, and --yes with --fix")}
+				return usageError{errors.New("--fix needs --departure, and --yes needs --fix")}
 			}
 			yard, err := c.open()
 			if err != nil {
@@ -66,9 +57,15 @@ func (c *commands) check() *cobra.Command {
 			if departure {
 				r.Folder, r.Failed = c.Folder, err
 				found := yard.Departure(cmd.Context(), &r)
-				if fix && c.fix(cmd.Context(), found, yes) {
-					proofs, r.Failed = c.prove(cmd.Context(), yard, r, direct)
-					found = yard.Departure(cmd.Context(), &r)
+				if fix {
+					did, err := c.fix(cmd.Context(), found, yes)
+					if err != nil {
+						return err
+					}
+					if did {
+						proofs, r.Failed = c.prove(cmd.Context(), yard, r, direct)
+						found = yard.Departure(cmd.Context(), &r)
+					}
 				}
 				return c.card(proofs, found, r.Failed)
 			}
@@ -87,10 +84,10 @@ func (c *commands) check() *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&r.Model, "model", "", "the model (default: the chosen one)")
 	flags.StringVar(&wish, "context", "", "the context in tokens, such as 64K (default: the model's)")
-	flags.BoolVar(&departure, "departure", false, "also what would go wrong, or want to get out, without a network")
-	flags.BoolVar(&fix, "fix", false, "with --departure: do what can be done, after asking for each")
+	flags.BoolVar(&departure, "departure", false, "also check what would fail, or still use the network, while offline")
+	flags.BoolVar(&fix, "fix", false, "with --departure: fix what can be fixed, asking for each")
 	flags.BoolVar(&yes, "yes", false, "with --fix: do not ask")
-	flags.BoolVar(&direct, "direct", false, "ask Model Runner itself, not the gateway of the running Switchyard")
+	flags.BoolVar(&direct, "direct", false, "ask Model Runner directly, not through Switchyard's gateway")
 	_ = cmd.RegisterFlagCompletionFunc("model", c.completeModel)
 	return cmd
 }
@@ -128,15 +125,15 @@ func (c *commands) card(proofs []proofJSON, found []service.Finding, failed erro
 		rest := slices.DeleteFunc(slices.Clone(found), func(f service.Finding) bool { return strings.HasPrefix(f.Code, "proof_") })
 		fmt.Fprint(c.Stdout, findingsText(rest))
 		if n := fixable(found); n > 0 {
-			fmt.Fprintf(c.Stdout, "switchyard check --departure --fix can do %d of them.\n", n)
+			fmt.Fprintf(c.Stdout, "switchyard check --departure --fix can fix %d of them.\n", n)
 		}
 		switch {
 		case !ready:
-			fmt.Fprintln(c.Stdout, "Not ready: the lines marked ✗ come first, while there still is a network.")
+			fmt.Fprintln(c.Stdout, "Not ready. Fix the items marked ✗ while you are online.")
 		case len(found) > 0:
-			fmt.Fprintln(c.Stdout, "Ready, but for the lines marked !. Then: switchyard offline")
+			fmt.Fprintln(c.Stdout, "Ready, except for the items marked !. To go offline: switchyard offline")
 		default:
-			fmt.Fprintln(c.Stdout, "Ready. Then: switchyard offline")
+			fmt.Fprintln(c.Stdout, "Ready. To go offline: switchyard offline")
 		}
 	}
 	var e *service.Error

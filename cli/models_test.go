@@ -15,8 +15,8 @@ func TestTheBarOfAPull(t *testing.T) {
 		{service.Pull{Ref: "ai/x", State: service.Queued}, "ai/x  queued"},
 		{service.Pull{Ref: "ai/x", State: service.Pulling}, "ai/x  …"},
 		{service.Pull{Ref: "ai/x", State: service.Waiting, Why: "its registry cannot be reached", Remedy: "it goes on by itself"}, "ai/x  its registry cannot be reached; it goes on by itself"},
-		{service.Pull{Ref: "ai/qwen3-coder", State: service.Pulling, Done: 7 << 30, Total: 17 << 30, Rate: 45 << 20, Left: 230}, "ai/qwen3-coder  ████░░░░░░░░  41 %  7.0 of 17.0 GiB  45.0 MiB/s  4 min left"},
-		{service.Pull{Ref: "registry.example.com:5000/team/model", State: service.Pulling, Done: 50, Total: 100}, "…e.com:5000/team/model  ██████░░░░░░  50 %  50.0 of 100.0 B"},
+		{service.Pull{Ref: "ai/qwen3-coder", State: service.Pulling, Done: 7 << 30, Total: 17 << 30, Rate: 45 << 20, Left: 230}, "ai/qwen3-coder  ████░░░░░░░░  41 % of 17.0 GiB  45.0 MiB/s  4 min left"},
+		{service.Pull{Ref: "registry.example.com:5000/team/model", State: service.Pulling, Done: 50, Total: 100}, "…e.com:5000/team/model  ██████░░░░░░  50 % of 100.0 B"},
 	} {
 		if got := pullBar(tt.pull); got != tt.want {
 			t.Errorf("%q, want %q", got, tt.want)

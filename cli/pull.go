@@ -1,8 +1,8 @@
 package cli
 
 import (
+	"context"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -14,14 +14,10 @@ import (
 
 func (c *commands) pull() *cobra.Command {
 	return &cobra.Command{
-		Use: "pull MODEL", Short: "Get a model from its registry; an interrupted pull goes on where it ended", Args: exactlyOne("model"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			yard, err := c.open()
-			if err != nil {
-				return err
-			}
+		Use: "pull MODEL", Short: "Pull a model from its registry; an interrupted pull resumes", Args: exactlyOne("model"),
+		RunE: c.with(func(ctx context.Context, yard *service.Yard, args []string) error {
 			show, clear := c.pullProgress()
-			last, err := yard.Pull(cmd.Context(), args[0], show)
+			last, err := yard.Pull(ctx, args[0], show)
 			clear()
 			if err != nil {
 				return err
@@ -30,45 +26,40 @@ func (c *commands) pull() *cobra.Command {
 				return c.print(last)
 			}
 			parts := nonEmpty(words.Size(last.Size), contextText(last.Context))
-			_, err = fmt.Fprintf(c.Stdout, "%s is here: %s. Use it: switchyard local %s\n", last.Ref, strings.Join(parts, ", "), last.Ref)
+			_, err = fmt.Fprintf(c.Stdout, "Pulled %s: %s. Use it: switchyard local %s\n", last.Ref, strings.Join(parts, ", "), last.Ref)
 			return err
-		},
+		}),
 	}
 }
 
 func (c *commands) update() *cobra.Command {
 	return &cobra.Command{
-		Use: "update [MODEL]", Short: "Pull the models again whose tag is a newer model by now", Args: atMostOne, ValidArgsFunction: c.completeModel,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			yard, err := c.open()
-			if err != nil {
-				return err
-			}
-			outdated, err := yard.Outdated(cmd.Context(), strings.Join(args, ""))
+		Use: "update [MODEL]", Short: "Update models that have a newer version", Args: atMostOne, ValidArgsFunction: c.completeModel,
+		RunE: c.with(func(ctx context.Context, yard *service.Yard, args []string) error {
+			outdated, err := yard.Outdated(ctx, strings.Join(args, ""))
 			if err != nil {
 				return err
 			}
 			if len(outdated) == 0 {
-				_, err := fmt.Fprintln(c.Stdout, "Nothing newer is there.")
+				_, err := fmt.Fprintln(c.Stdout, "All models are up to date.")
 				return err
 			}
 			for _, m := range outdated {
 				show, clear := c.pullProgress()
-				_, err := yard.Pull(cmd.Context(), m.Tag, show)
+				_, err := yard.Pull(ctx, m.Tag, show)
 				clear()
 				if err != nil {
 					return err
 				}
-				fmt.Fprintf(c.Stdout, "%s is updated.\n", runner.Short(m.Tag))
+				fmt.Fprintf(c.Stdout, "Updated %s.\n", runner.Short(m.Tag))
 			}
 			return nil
-		},
+		}),
 	}
 }
 
 // pullProgress draws a bar on a terminal, and else prints a line for every tenth.
 func (c *commands) pullProgress() (show func(service.Pull), clear func()) {
-	const wipe = "\r\x1b[K"
 	if c.json {
 		return func(service.Pull) {}, func() {}
 	}
@@ -110,8 +101,7 @@ func pullBar(p service.Pull) string {
 		return line + "  …"
 	}
 	full := int(width * p.Done / p.Total)
-	total, unit, _ := strings.Cut(words.Size(p.Total), " ")
-	line += fmt.Sprintf("  %s%s %3d %%  %s of %s %s", strings.Repeat("█", full), strings.Repeat("░", width-full), 100*p.Done/p.Total, inUnit(p.Done, unit), total, unit)
+	line += fmt.Sprintf("  %s%s %3d %% of %s", strings.Repeat("█", full), strings.Repeat("░", width-full), 100*p.Done/p.Total, words.Size(p.Total))
 	if p.Rate > 0 {
 		line += "  " + words.Size(int64(p.Rate)) + "/s"
 	}
@@ -119,16 +109,4 @@ func pullBar(p service.Pull) string {
 		line += "  " + words.Duration(p.Left) + " left"
 	}
 	return line
-}
-
-// inUnit writes a number of bytes in the unit of another.
-func inUnit(bytes int64, unit string) string {
-	value := float64(bytes)
-	for _, u := range []string{"B", "KiB", "MiB", "GiB", "TiB"} {
-		if u == unit {
-			break
-		}
-		value /= 1024
-	}
-	return strconv.FormatFloat(value, 'f', 1, 64)
 }

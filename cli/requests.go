@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,7 +26,7 @@ func (c *commands) supervised(ctx context.Context, what string) (*service.Superv
 	}
 	running, err := yard.Supervised(ctx)
 	if errors.Is(err, service.ErrNoSupervisor) {
-		return nil, &service.Error{Kind: service.Refused, What: what, Why: "no Switchyard is running, and so no gateway", Remedy: "start it: switchyard", Err: err}
+		return nil, &service.Error{Kind: service.Refused, What: what, Why: "Switchyard is not running, so there is no gateway", Remedy: "start it: switchyard", Err: err}
 	}
 	return running, err
 }
@@ -37,9 +36,9 @@ func (c *commands) requests() *cobra.Command {
 	var session string
 	cmd := &cobra.Command{
 		Use: "requests", Short: "Show what the gateway served: sessions, tokens, times", Args: noArgs,
-		Long: `Requests lists the last 1,000 requests that the gateway of the running
-Switchyard served, oldest first, and their totals. They are kept in memory only,
-and nothing of what was said is.`,
+		Long: `Requests lists the last 1,000 requests that the running Switchyard's gateway
+served, oldest first, and their totals. They are kept in memory only, without
+prompts or answers.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			const what = "listing the requests"
 			running, err := c.supervised(cmd.Context(), what)
@@ -67,15 +66,15 @@ and nothing of what was said is.`,
 			})
 			switch {
 			case err != nil && cmd.Context().Err() == nil:
-				return &service.Error{Kind: service.Failed, What: what, Why: err.Error(), Remedy: "start Switchyard again if it ended", Err: err}
+				return &service.Error{Kind: service.Failed, What: what, Why: err.Error(), Remedy: "if Switchyard has quit, start it again: switchyard", Err: err}
 			case err == nil && follow && cmd.Context().Err() == nil:
-				return &service.Error{Kind: service.Failed, What: what, Why: "Switchyard ended", Remedy: "start it again: switchyard"}
+				return &service.Error{Kind: service.Failed, What: what, Why: "Switchyard has quit", Remedy: "start it again: switchyard"}
 			}
 			return finish()
 		},
 	}
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on and print new ones")
-	cmd.Flags().StringVar(&session, "session", "", "only this session's; the beginning of its id is enough")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "keep printing new ones")
+	cmd.Flags().StringVar(&session, "session", "", "only this session's; the start of its ID is enough")
 	return cmd
 }
 
@@ -101,7 +100,7 @@ func note(r gateway.Record) string {
 	case r.Error != "":
 		return string(r.Error)
 	case r.Cut:
-		return "answer cut off at its greatest length"
+		return "answer hit the output limit"
 	}
 	return ""
 }
@@ -147,7 +146,7 @@ func (t *totals) text() string {
 	}
 	var b strings.Builder
 	b.WriteString("\n")
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	w := columns(&b, 2)
 	fmt.Fprintln(w, "TOTAL OF SESSION\tMODEL\tREQUESTS\tINPUT\tCACHED\tOUTPUT\tCUT OFF\tTOO LONG\tFAILED")
 	cut, overflows := 0, 0
 	for _, key := range t.keys {
@@ -158,10 +157,10 @@ func (t *totals) text() string {
 	}
 	_ = w.Flush()
 	if cut > 0 {
-		fmt.Fprintf(&b, "! %s cut off at the greatest length that Claude Code allows\n  → ask for smaller steps, or take a larger context: the length allowed is an eighth of it\n", words.Count(cut, "answer was", "answers were"))
+		fmt.Fprintf(&b, "! %s hit the output limit\n  → ask for smaller steps, or use a larger context: the limit is an eighth of it\n", words.Count(cut, "answer", "answers"))
 	}
 	if overflows > 0 {
-		fmt.Fprintf(&b, "! %s too long for the context\n  → Claude Code compacts then; a larger context (switchyard context MODEL N) makes it rarer\n", words.Count(overflows, "prompt was", "prompts were"))
+		fmt.Fprintf(&b, "! %s too long for the context\n  → Claude Code then compacts; a larger context (switchyard context MODEL N) makes this rarer\n", words.Count(overflows, "prompt was", "prompts were"))
 	}
 	return b.String()
 }
@@ -169,7 +168,7 @@ func (t *totals) text() string {
 func (c *commands) gateway() *cobra.Command {
 	var rotate bool
 	cmd := &cobra.Command{
-		Use: "gateway", Short: "Show what the gateway does just now", Args: noArgs,
+		Use: "gateway", Short: "Show what the gateway is doing", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			running, err := c.supervised(cmd.Context(), "asking the gateway")
 			if err != nil {
@@ -184,14 +183,10 @@ func (c *commands) gateway() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if c.json {
-				return c.print(g)
-			}
-			fmt.Fprint(c.Stdout, gatewayText(g))
-			return nil
+			return c.result(g, gatewayText(g))
 		},
 	}
-	cmd.Flags().BoolVar(&rotate, "rotate-token", false, "first make a new token; Claude Code's settings and running sessions follow")
+	cmd.Flags().BoolVar(&rotate, "rotate-token", false, "make a new token first; Claude Code's settings and running sessions follow")
 	return cmd
 }
 
@@ -199,14 +194,10 @@ func (c *commands) gateway() *cobra.Command {
 func (c *commands) guard() *cobra.Command {
 	return &cobra.Command{
 		Use: "guard", Hidden: true, Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			yard, err := c.open()
-			if err != nil {
-				return err
-			}
+		RunE: c.with(func(ctx context.Context, yard *service.Yard, _ []string) error {
 			log, closeLog := service.OpenLog(yard.Paths)
 			defer closeLog()
-			return service.Guard(cmd.Context(), yard, log, os.Stdin)
-		},
+			return service.Guard(ctx, yard, log, os.Stdin)
+		}),
 	}
 }

@@ -1,10 +1,9 @@
 package cli
 
 import (
+	"context"
 	"fmt"
-	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,24 +16,16 @@ import (
 func (c *commands) sessions() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
-		Use: "sessions", Short: "Show the running Claude Codes and where each one's requests go", Args: noArgs,
-		Long: `Sessions lists the running Claude Codes of all targets. A session's route is what
-the gateway saw of it since the last change; else what its settings, its command
-line and its environment say; else unknown.`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			yard, err := c.open()
-			if err != nil {
-				return err
-			}
-			list := yard.Sessions(cmd.Context(), all)
-			if c.json {
-				return c.print(list)
-			}
-			_, err = io.WriteString(c.Stdout, sessionsText(list, c.Home, time.Now()))
-			return err
-		},
+		Use: "sessions", Short: "Show running Claude Code sessions and where their requests go", Args: noArgs,
+		Long: `Sessions lists the running Claude Code sessions of all targets. A session's route
+is where the gateway has seen it since the last switch; otherwise what its
+settings, command line and environment say; otherwise unknown.`,
+		RunE: c.with(func(ctx context.Context, yard *service.Yard, _ []string) error {
+			list := yard.Sessions(ctx, all)
+			return c.result(list, sessionsText(list, c.Home, time.Now()))
+		}),
 	}
-	cmd.Flags().BoolVarP(&all, "all", "a", false, "also the records that killed sessions left behind")
+	cmd.Flags().BoolVarP(&all, "all", "a", false, "also show records left behind by killed sessions")
 	return cmd
 }
 
@@ -44,7 +35,7 @@ func sessionsText(list []service.Session, home string, now time.Time) string {
 		return "No Claude Code is running.\n"
 	}
 	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	w := columns(&b, 2)
 	fmt.Fprintln(w, "PID\tFOLDER\tKIND\tSINCE\tROUTE\tMODEL\tREQUESTS\tTOKENS IN\tOUT\tCONTEXT\tPINNED BY")
 	for _, s := range list {
 		since, context := "", ""

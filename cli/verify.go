@@ -27,7 +27,7 @@ func (c *commands) verify(ctx context.Context, args []string) error {
 	}
 	v, err := yard.Verify(ctx, service.VerifyRequest{Folder: c.Folder, Command: args, Terminal: len(args) > 0 && c.Interactive, Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr})
 	if drawn {
-		fmt.Fprint(c.Stderr, "\r\x1b[K")
+		fmt.Fprint(c.Stderr, wipe)
 	}
 	if err != nil {
 		return err

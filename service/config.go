@@ -92,7 +92,7 @@ func LoadConfig(path string, getenv func(string) string) (Config, []Warning, err
 		}
 	}
 	if c.Cloud != "" && c.Cloud != never {
-		return c, warnings, &Error{Kind: Refused, What: "reading the configuration", Why: fmt.Sprintf("cloud is %q, which means nothing", c.Cloud), Remedy: `set it to "never", or leave it out: ` + path}
+		return c, warnings, &Error{Kind: Refused, What: "reading the configuration", Why: fmt.Sprintf("invalid value %q for cloud", c.Cloud), Remedy: `set it to "never", or leave it out: ` + path}
 	}
 	if c.Auto != "" && c.Auto != autoAsk && c.Auto != autoSwitch && c.Auto != autoOff {
 		return c, warnings, &Error{Kind: Refused, What: "reading the configuration", Why: fmt.Sprintf("auto is %q, which means nothing", c.Auto), Remedy: `set it to "ask", "switch" or "off", or leave it out: ` + path}

@@ -148,7 +148,7 @@ func crowd(s State, load gateway.Load, now time.Time) condition {
 	return condition{
 		episode: "crowded " + load.Model,
 		warning: Warning{Code: "sessions_crowded", Remedy: remedy,
-			Text: words.T("%d sessions use %s, which serves %d at a time: they wait for each other", n, name, load.Slots)},
+			Text: words.T("%d sessions share %s, which handles %d at a time, so they queue", n, name, load.Slots)},
 		reached: load.Slots > 0 && n > load.Slots,
 		held:    n > 1 && n >= load.Slots,
 		again:   ends,

@@ -46,7 +46,7 @@ func TestSessionWarnings(t *testing.T) {
 		again time.Duration
 	}{
 		{"as many as are served", state(2, x, x), "", "", 9 * time.Minute},
-		{"one more", state(2, x, x, x), "sessions_crowded", "3 sessions use ai/x, which serves 2 at a time", 9 * time.Minute},
+		{"one more", state(2, x, x, x), "sessions_crowded", "3 sessions share ai/x, which handles 2 at a time", 9 * time.Minute},
 		{"of which one is gone", with(state(2, x, x, x), func(s *State) { s.Sessions = s.Sessions[:2] }), "", "", 9 * time.Minute},
 		{"of which one is quiet", with(state(2, x, x, x), func(s *State) { s.Gateway.Sessions[2].Last = now.Add(-time.Hour) }), "", "", 9 * time.Minute},
 		{"waiting a little", with(state(2, x), func(s *State) {

@@ -529,7 +529,7 @@ func (k *keeper) ended(ctx context.Context, o outcome) {
 		k.tried(ctx, o)
 		return
 	case o.left:
-		o.err = &Error{Kind: Failed, What: gerund[o.do], Why: "something else was asked for meanwhile", Remedy: "ask again"}
+		o.err = &Error{Kind: Failed, What: gerund[o.do], Why: "superseded by a newer command", Remedy: "try again"}
 	}
 	var rest []ask
 	for _, a := range k.waiting {

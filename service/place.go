@@ -110,7 +110,7 @@ func (y *Yard) takePlace(ctx context.Context, own place, c Company) (leave func(
 	}
 	self, err := claude.Self()
 	if err != nil {
-		return nil, waited, &Error{Kind: Failed, What: whatRun, Why: "this process cannot be named: " + err.Error(), Remedy: "go past Switchyard: claude --settings", Err: err}
+		return nil, waited, &Error{Kind: Failed, What: whatRun, Why: "cannot identify this process: " + err.Error(), Remedy: "run claude directly", Err: err}
 	}
 	own.PID, own.Start, own.Started, own.Since = self.PID, self.ProcStart, self.StartedAt, time.Now()
 	file := filepath.Join(dir, fmt.Sprintf("%d.json", own.PID))

@@ -295,7 +295,7 @@ func (y *Yard) runDirectly(ctx context.Context, name string, progress Progress) 
 		return to, err
 	}
 	if progress.Warn != nil {
-		progress.Warn(Warning{Code: "no_gateway", Text: "no Switchyard is running: the session asks Model Runner itself, which some models do not bear", Remedy: "start it: switchyard"})
+		progress.Warn(Warning{Code: "no_gateway", Text: "Switchyard is not running: the session connects to Model Runner directly; some models reject that", Remedy: "start it: switchyard"})
 	}
 	return claude.Destination{BaseURL: at.BaseURL(), Token: dummyToken, Model: tag, Context: model.Context, Way: claude.Direct}, nil
 }

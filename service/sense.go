@@ -119,9 +119,9 @@ func (n *sense) turned(s State, now time.Time) {
 	case n.auto == autoOff || n.settled.Reach == network.Unknown:
 		return
 	case !online && s.Route == claude.Cloud && s.usable():
-		to, text = claude.Offline, words.T("The network is gone, and Claude Code is pointed to the cloud. In the offline route it works on, on %s.", s.fallback())
+		to, text = claude.Offline, words.T("The network is down and Claude Code uses the cloud. Switch to offline to keep working with %s.", s.fallback())
 		if n.settled.Reach == network.Portal {
-			text = words.T("This network wants a login first, and Claude Code is pointed to the cloud. In the offline route it works on, on %s.", s.fallback())
+			text = words.T("This network requires a login and Claude Code uses the cloud. Switch to offline to keep working with %s.", s.fallback())
 		}
 	case online && s.Route == claude.Offline && n.lost && !s.Locked:
 		to, text = cmp.Or(n.from, n.before, claude.Cloud), words.T("The network is back, and Claude Code is offline.")

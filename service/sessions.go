@@ -224,7 +224,7 @@ func (w world) judge(f sessionFacts) (s Session, again time.Time) {
 		s.PinnedBy = f.word.ModelBy
 	}
 	if s.Route == claude.Cloud && f.lock != "" {
-		s.Forbidden, s.Reason, s.Remedy = true, words.T("%s keeps Claude Code from the cloud, and it is there", f.lock), words.T("end it, and start it anew when the route is local: switchyard local")
+		s.Forbidden, s.Reason, s.Remedy = true, words.T("%s forbids the cloud, but this session uses it", f.lock), words.T("end it, and start it anew when the route is local: switchyard local")
 		return s, again
 	}
 	if limit := target.Since.Add(follows); w.now.Before(limit) {

@@ -46,7 +46,7 @@ func (y *Yard) Uninstall(ctx context.Context, r UninstallRequest) (done Removed,
 		}
 	}
 	if names := y.dependents(targets); len(names) > 0 && !r.Force {
-		return done, &Error{Kind: Refused, What: what, Why: fmt.Sprintf("%s would ask a gateway that is gone: %s", words.Count(len(names), "running session", "running sessions"), words.Some(names)), Remedy: "end them first, or --force"}
+		return done, &Error{Kind: Refused, What: what, Why: fmt.Sprintf("%s still use the gateway: %s", words.Count(len(names), "running session", "running sessions"), words.Some(names)), Remedy: "end them first, or --force"}
 	}
 	if done.Stopped, err = y.Quit(ctx); err != nil {
 		return done, commandError(what, err)

@@ -163,9 +163,9 @@ func (l load) warning() (Warning, bool) {
 		return Warning{}, false
 	}
 	about := []any{runner.Short(l.tag), words.Size(l.need.Total), words.Tokens(l.model.Context), words.Size(max(l.available, 1))}
-	code, text := "model_tight", words.T("%s is tight for the GPU: it needs about %s with a context of %s, and %s can be had", about...)
+	code, text := "model_tight", words.T("%s barely fits the GPU: it needs about %s (context %s); %s is available", about...)
 	if verdict == gpu.TooBig {
-		code, text = "model_too_big", words.T("%s is too big for the GPU: it needs about %s with a context of %s, and %s can be had", about...)
+		code, text = "model_too_big", words.T("%s does not fit the GPU: it needs about %s (context %s); %s is available", about...)
 	}
 	return Warning{code, text, l.remedy()}, true
 }
@@ -295,7 +295,7 @@ func (s *Supervisor) watchVRAM(ctx context.Context) {
 				warnings = append(warnings, w)
 			}
 			if m, ok := onCPU(v, now.Models); ok {
-				warnings = append(warnings, Warning{"gpu_unused", words.T("%s is loaded, and the GPU holds next to nothing: the engine computes on the CPU, and is slow", runner.Short(m.Tag)),
+				warnings = append(warnings, Warning{"gpu_unused", words.T("%s is running on the CPU, not the GPU, and will be slow", runner.Short(m.Tag)),
 					words.T("see what is missing: switchyard doctor")})
 			}
 		} else {

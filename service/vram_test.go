@@ -54,7 +54,7 @@ func TestAModelThatMayNotFit(t *testing.T) {
 	}
 	tell(600, 24<<10)
 	warned, err := load("first")
-	if err != nil || len(warned) != 1 || warned[0].Code != "model_too_big" || !strings.HasPrefix(warned[0].Text, "ai/first is too big for the GPU: it needs about 884.6 MiB with a context of 64K, and 600.0 MiB can be had") {
+	if err != nil || len(warned) != 1 || warned[0].Code != "model_too_big" || !strings.HasPrefix(warned[0].Text, "ai/first does not fit the GPU: it needs about 884.6 MiB (context 64K); 600.0 MiB is available") {
 		t.Errorf("it warns, and loads all the same: %+v %v", warned, err)
 	}
 	// The loaded one would make room: that counts.

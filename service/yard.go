@@ -140,12 +140,12 @@ func (y *Yard) lookAtFiles(ctx context.Context) files {
 	var err error
 	if f.waiting, err = y.ledger.Tidy(ctx); err != nil {
 		what, remedy := why(err)
-		warn("ledger", words.T("a switch of before could not be ended: %s", what), remedy)
+		warn("ledger", words.T("an earlier switch could not be completed: %s", what), remedy)
 	}
 	main := y.Targets()
 	switched, err := y.ledger.Switched()
 	if err != nil {
-		warn("ledger", words.T("the ledger cannot be read: %v", err), words.T("see %s; the copies named before-… in it are the settings of before", y.Paths.Ledger()))
+		warn("ledger", words.T("the ledger cannot be read: %v", err), words.T("your original settings are the before-… files in %s", y.Paths.Ledger()))
 	}
 	for i, t := range unique(append(main, switched...)) {
 		status, err := y.ledger.Inspect(t)

@@ -16,7 +16,7 @@ import (
 // icon's library stays with the one that it began with. Until then it registers the
 // icon with tray hosts that the library has missed.
 func awaitNewBus(ctx context.Context) bool {
-	conn, err := connectBus()
+	conn, err := connectBus(ctx)
 	if err != nil {
 		return false
 	}
@@ -47,7 +47,7 @@ func awaitNewBus(ctx context.Context) bool {
 			return false
 		case <-time.After(pause):
 		}
-		if conn, err := connectBus(); err == nil {
+		if conn, err := connectBus(ctx); err == nil {
 			_ = conn.Close()
 			return true
 		}
@@ -89,9 +89,10 @@ func registerIcon(ctx context.Context, conn *dbus.Conn) {
 	shared.Object(trayHost, "/StatusNotifierWatcher").CallWithContext(ctx, trayHost+".RegisterStatusNotifierItem", dbus.FlagNoAutoStart, item)
 }
 
-// connectBus opens a connection of its own to the session bus, starting none.
-func connectBus() (*dbus.Conn, error) {
-	conn, err := dbus.SessionBusPrivateNoAutoStartup()
+// connectBus opens a connection of its own to the session bus, starting none. It is
+// closed when the context ends.
+func connectBus(ctx context.Context) (*dbus.Conn, error) {
+	conn, err := dbus.SessionBusPrivateNoAutoStartup(dbus.WithContext(ctx))
 	if err != nil {
 		return nil, err
 	}

@@ -26,13 +26,13 @@ func departureLine(d service.Departure) string {
 // which a click does where it can be done.
 func departureRows(s service.State) []menuRow {
 	d := s.Departure
-	checked := menuRow{Title: words.T("Nothing is missing for a time without a network"), Disabled: true, Hidden: !d.Ready || len(d.Findings) > 0}
+	checked := menuRow{Title: words.T("Everything is ready for working offline"), Disabled: true, Hidden: !d.Ready || len(d.Findings) > 0}
 	rows := []menuRow{{Title: words.T("Check now"), Disabled: s.Busy != "", Action: action{Do: checkDeparture}}, checked}
 	tell := func(mark, text, remedy string, cure *service.Finding) {
 		rows = append(rows, menuRow{Title: short(mark + " " + text), Disabled: true})
 		row := menuRow{Title: short("    → " + remedy), Disabled: true}
 		if cure != nil {
-			row = menuRow{Title: short("    " + words.T("Do it: %s", cure.Command)), Disabled: s.Busy != "", Action: action{Do: cureDeparture, Cure: cure.Code}}
+			row = menuRow{Title: short("    " + words.T("Run: %s", cure.Command)), Disabled: s.Busy != "", Action: action{Do: cureDeparture, Cure: cure.Code}}
 		}
 		rows = append(rows, row)
 	}
@@ -72,9 +72,9 @@ func departureNotice(s service.State) (n notice, ok bool) {
 	}
 	switch {
 	case d.Ready && len(lines) == 0:
-		return notice{Title: words.T("Ready for departure"), Text: words.T("The model answers and calls tools; nothing is missing for a time without a network."), Kind: kindDeparture, Key: "departure"}, true
+		return notice{Title: words.T("Ready for departure"), Text: words.T("The model answers and calls tools. Everything is ready for working offline."), Kind: kindDeparture, Key: "departure"}, true
 	case d.Ready:
-		return notice{Title: words.T("Ready for departure, but"), Text: strings.Join(lines, "\n") + "\n" + words.T("→ see the menu: Departure check"), Kind: kindDeparture, Key: "departure"}, true
+		return notice{Title: words.T("Ready for departure, with warnings"), Text: strings.Join(lines, "\n") + "\n" + words.T("→ see the menu: Departure check"), Kind: kindDeparture, Key: "departure"}, true
 	case len(lines) == 0:
 		return notice{Title: words.T("Not ready for departure"), Text: d.Failed + "\n→ " + d.Remedy, Kind: kindDeparture, Key: "departure"}, true
 	}

@@ -20,13 +20,13 @@ func TestDeparture(t *testing.T) {
 		line, rows, notice string
 	}{
 		"never checked": {service.Departure{}, "Departure check", "Check now", ""},
-		"ready":         {service.Departure{N: 1, At: at, Ready: true}, "Departure check: ready", "Check now|Nothing is missing for a time without a network", "Ready for departure"},
+		"ready":         {service.Departure{N: 1, At: at, Ready: true}, "Departure check: ready", "Check now|Everything is ready for working offline", "Ready for departure"},
 		"ready, but": {service.Departure{N: 1, At: at, Ready: true, Findings: []service.Finding{login}}, "Departure check: ready, 1 thing to know",
-			"Check now|! the login has expired|    → renew it", "Ready for departure, but|the login has expired\n→ see the menu: Departure check"},
+			"Check now|! the login has expired|    → renew it", "Ready for departure, with warnings|the login has expired\n→ see the menu: Departure check"},
 		"not ready": {service.Departure{N: 1, At: at, Findings: []service.Finding{first, login}}, "Departure check: not ready",
-			"Check now|✗ Claude Code was never started|    Do it: claude|! the login has expired|    → renew it", "Not ready for departure|Claude Code was never started\n→ see the menu: Departure check"},
+			"Check now|✗ Claude Code was never started|    Run: claude|! the login has expired|    → renew it", "Not ready for departure|Claude Code was never started\n→ see the menu: Departure check"},
 		"a proof that can be cured": {service.Departure{N: 1, At: at, Failed: "there is no model ai/x", Remedy: "pull it", Findings: []service.Finding{pull}}, "Departure check: not ready",
-			"Check now|✗ there is no model ai/x|    Do it: switchyard pull ai/x", "Not ready for departure|there is no model ai/x\n→ see the menu: Departure check"},
+			"Check now|✗ there is no model ai/x|    Run: switchyard pull ai/x", "Not ready for departure|there is no model ai/x\n→ see the menu: Departure check"},
 		"a proof that cannot": {service.Departure{N: 1, At: at, Failed: "the model does not answer", Remedy: "choose another"}, "Departure check: not ready",
 			"Check now|✗ the model does not answer|    → choose another", "Not ready for departure|the model does not answer\n→ choose another"},
 	} {

@@ -42,7 +42,7 @@ func secondLine(s service.State) string {
 		waiting += t.Waiting
 	}
 	if waiting > 0 {
-		return words.T("settings are restored when %s", words.Count(waiting, "session ends", "sessions end"))
+		return words.T("settings will be restored when %s", words.Count(waiting, "session ends", "sessions end"))
 	}
 	var parts []string
 	if line := gpuLine(s.VRAM); line != "" {

@@ -91,7 +91,7 @@ func menuFor(s service.State) []menuRow {
 			{Title: words.T("Lean profile for new local sessions"), Checkable: true, Checked: s.Lean, Action: action{Do: toggleLean, Lean: !s.Lean}},
 			{Title: words.T("Open the configuration"), Action: action{Do: openConfig}},
 		}},
-		{Title: short(words.T("Switchyard %s is there", s.Update.Version)), Hidden: s.Update.Version == "", Action: action{Do: openRelease, Page: s.Update.Page}},
+		{Title: short(words.T("Switchyard %s is available", s.Update.Version)), Hidden: s.Update.Version == "", Action: action{Do: openRelease, Page: s.Update.Page}},
 		{Title: short(about(s)), Disabled: true},
 		{Title: words.T("Quit"), Hidden: !inCloud, Action: action{Do: quit}},
 		{Title: words.T("Quit…"), Hidden: inCloud, Rows: []menuRow{
@@ -134,7 +134,7 @@ func cloudRow(s service.State) menuRow {
 	row := routeRow(s, claude.Cloud)
 	row.Hidden, row.Disabled = s.Route == claude.Offline && !s.Locked, s.Locked
 	if s.Locked {
-		row.Title = words.T("Cloud: forbidden by the configuration")
+		row.Title = words.T("Cloud: not allowed by the configuration")
 	}
 	return row
 }

@@ -64,10 +64,10 @@ func TestMenu(t *testing.T) {
 ---
   Model
       Pull a model
-      Model Runner does not run
+      Model Runner is not running
   Context
   Sessions
-      no Claude Code is running
+      no Claude Code session is running
   Model Runner: looking…
       Start
       Stop
@@ -167,7 +167,7 @@ func TestMenu(t *testing.T) {
     ✓ ai/qwen3-coder · 17.0 GiB · 256K
   Context
   Sessions
-      no Claude Code is running
+      no Claude Code session is running
   Model Runner: running · port 12434
       Start
       Stop
@@ -186,7 +186,7 @@ func TestMenu(t *testing.T) {
 		{"cloud with a chosen model, waiting", service.State{Route: claude.Cloud, Chosen: "gpt-oss:20b", Runner: up, Models: []service.Model{gptOSS, coder},
 			Targets: []service.Target{{Waiting: 1}}}, `
   ● Cloud
-  settings are restored when 1 session ends
+  settings will be restored when 1 session ends
 ---
 ✓ Cloud
   Local
@@ -200,7 +200,7 @@ func TestMenu(t *testing.T) {
       ai/qwen3-coder · 17.0 GiB · 256K
   Context
   Sessions
-      no Claude Code is running
+      no Claude Code session is running
   Model Runner: running · port 12434
       Start
       Stop
@@ -219,7 +219,7 @@ func TestMenu(t *testing.T) {
   ● Local
   1 session
 ---
-  Cloud: forbidden by the configuration
+  Cloud: not allowed by the configuration
 ✓ Local
   Offline
   Departure check
@@ -227,7 +227,7 @@ func TestMenu(t *testing.T) {
 ---
   Model
       Pull a model
-      Model Runner does not run
+      Model Runner is not running
   Context
   Sessions: 1 cloud  ⚠
       ⚠ api · cloud
@@ -261,10 +261,10 @@ func TestMenu(t *testing.T) {
 ---
   Model
       Pull a model
-      Model Runner does not run
+      Model Runner is not running
   Context
   Sessions
-      no Claude Code is running
+      no Claude Code session is running
   Model Runner: stopped
       Start
       Stop
@@ -296,7 +296,7 @@ func TestMenu(t *testing.T) {
       no models yet
   Context
   Sessions
-      no Claude Code is running
+      no Claude Code session is running
   Model Runner: running · port 12434
       Start
       Stop
@@ -331,7 +331,7 @@ func TestPullsInTheMenu(t *testing.T) {
 	if got := pullsLine(s); got != "Pulling ai/gpt-oss  43 %  4 min left  and 2 more" {
 		t.Errorf("%q", got)
 	}
-	want := `  a click cancels; the next pull goes on from there
+	want := `  click to cancel; the next pull resumes
   ✕ ai/gpt-oss  43 %  4 min left
   ai/theirs  3.0 GiB  (not by Switchyard)
   ✕ huggingface.co/x/y  waits: its registry cannot be reached
@@ -411,7 +411,7 @@ func TestTheRunnersRow(t *testing.T) {
 		{down, "Model Runner: stopped", "Start log"},
 		{service.Runner{State: service.Stopped, ByPerson: true, Controlled: true}, "Model Runner: stopped by you", "Start log"},
 		{service.Runner{State: service.Stopped, Doing: "stopping…", Controlled: true}, "Model Runner: stopping…", "log"},
-		{service.Runner{State: service.Broken, Reason: "it ended 5 times in ten minutes", Controlled: true}, "Model Runner: does not work", "Start Stop Restart log"},
+		{service.Runner{State: service.Broken, Reason: "it ended 5 times in ten minutes", Controlled: true}, "Model Runner: not working", "Start Stop Restart log"},
 		{service.Runner{State: service.Absent, Reason: "Model Runner is not installed in Docker", Controlled: true}, "Model Runner: not found", "Start"},
 	}
 	for _, tt := range tests {
@@ -527,7 +527,7 @@ func TestNotices(t *testing.T) {
 		}
 	}
 	told := noticesOf(session(84, false), session(86.4, true))
-	if want := "The session in shop uses 86 % of its 64K tokens.\n→ /compact in it, or begin a new one"; len(told) != 1 || told[0].Text != want {
+	if want := "The session in shop uses 86 % of its 64K tokens.\n→ run /compact in it, or start a new one"; len(told) != 1 || told[0].Text != want {
 		t.Errorf("told %v, want %q", told, want)
 	}
 }

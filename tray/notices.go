@@ -61,16 +61,17 @@ func noticesOf(before, after service.State) []notice {
 		out = append(out, notice{Title: words.T(after.Failure.Title), Text: after.Failure.Text, Kind: kindFailures, Key: "failure"})
 	}
 	for _, w := range after.Warnings {
-		if !tellAtOnce[w.Code] || has(before.Warnings, w) {
+		telling, ok := tellings[w.Code]
+		if !ok || has(before.Warnings, w) {
 			continue
 		}
-		out = append(out, notice{Title: words.T(tellTitle[w.Code]), Text: w.Text + "\n→ " + w.Remedy, Kind: kinds[w.Code], Key: w.Code, Offers: offers(w.Code)})
+		out = append(out, notice{Title: words.T(telling.title), Text: w.Text + "\n→ " + w.Remedy, Kind: telling.kind, Key: w.Code, Offers: offers(w.Code)})
 	}
 	if after.Raised > before.Raised {
-		out = append(out, notice{Title: words.T("Switchyard runs already"), Text: words.T("Look for its icon in the panel."), Key: "raised"})
+		out = append(out, notice{Title: words.T("Switchyard is already running"), Text: words.T("Look for its icon in the panel."), Key: "raised"})
 	}
 	if v := after.Update.Version; v != "" && v != before.Update.Version {
-		out = append(out, notice{Title: words.T("Switchyard %s is there", v), Text: words.T("→ the menu has a row that opens its page"), Kind: kindUpdates, Key: "update",
+		out = append(out, notice{Title: words.T("Switchyard %s is available", v), Text: words.T("→ open its page from the menu"), Kind: kindUpdates, Key: "update",
 			Offers: []offer{{words.T("Open its page"), action{Do: openRelease, Page: after.Update.Page}}}})
 	}
 	if after.Advice.N > before.Advice.N {
@@ -82,7 +83,7 @@ func noticesOf(before, after service.State) []notice {
 		out = append(out, n)
 	}
 	if after.Doubt != (service.Warning{}) && before.Doubt != after.Doubt {
-		out = append(out, notice{Title: words.T("It may not fit"), Text: words.T("%s. It is tried all the same.\n→ %s", after.Doubt.Text, after.Doubt.Remedy), Kind: kindMemory, Key: "doubt"})
+		out = append(out, notice{Title: words.T("It may not fit"), Text: words.T("%s. Trying anyway.\n→ %s", after.Doubt.Text, after.Doubt.Remedy), Kind: kindMemory, Key: "doubt"})
 	}
 	for _, p := range after.Pulls {
 		if n, ok := pullNotice(p); ok && !wasOver(before, p) {
@@ -125,7 +126,7 @@ func pullNotice(p service.Pull) (n notice, ok bool) {
 	case service.Failing:
 		return notice{Title: words.T("Pull failed"), Text: name + ": " + p.Why + "\n→ " + p.Remedy, Kind: kindPulls, Key: "pull " + p.Ref}, true
 	case service.Cancelled:
-		return notice{Title: words.T("Pull cancelled"), Text: words.T("%s: what was loaded is kept: the next pull goes on from there.", name), Kind: kindPulls, Key: "pull " + p.Ref}, true
+		return notice{Title: words.T("Pull cancelled"), Text: words.T("%s: what was downloaded is kept, and the next pull resumes.", name), Kind: kindPulls, Key: "pull " + p.Ref}, true
 	}
 	return notice{}, false
 }
@@ -141,6 +142,6 @@ func nearlyFull(s service.State, g gateway.Session) notice {
 			who = words.T("The session in %s", filepath.Base(known.CWD))
 		}
 	}
-	return notice{Title: words.T("A session's context is nearly full"), Text: words.T("%s uses %.0f %% of its %s.\n→ /compact in it, or begin a new one",
+	return notice{Title: words.T("A session's context is nearly full"), Text: words.T("%s uses %.0f %% of its %s.\n→ run /compact in it, or start a new one",
 		who, g.ContextUsedPct, strings.TrimSpace(words.T("%s tokens", words.Tokens(g.Context)))), Kind: kindSessions, Key: "full " + g.ID}
 }

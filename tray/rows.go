@@ -21,7 +21,7 @@ var fitMarks = map[gpu.Verdict]string{gpu.Fits: words.Key("fits"), gpu.Tight: wo
 func modelRows(s service.State) []menuRow {
 	none := words.T("no models yet")
 	if s.Runner.State != service.Running {
-		none = words.T("Model Runner does not run")
+		none = words.T("Model Runner is not running")
 	}
 	rows := []menuRow{{Title: words.T("Pull a model"), Rows: suggestionRows(s)}, {Title: none, Disabled: true, Hidden: len(s.Models) > 0}}
 	current := s.Model
@@ -60,7 +60,7 @@ func suggestionRows(s service.State) []menuRow {
 			slices.ContainsFunc(activePulls(s), func(p service.Pull) bool { return runner.Full(p.Ref) == tag })
 		rows = append(rows, menuRow{Title: short(fmt.Sprintf("%s · %s · %s", one.Ref, words.Size(one.Size), words.T(one.About))), Disabled: there, Action: action{Do: pullModel, Model: one.Ref}})
 	}
-	return append(rows, menuRow{Title: words.T("others at a terminal: switchyard pull MODEL"), Disabled: true})
+	return append(rows, menuRow{Title: words.T("for others, run: switchyard pull MODEL"), Disabled: true})
 }
 
 func contextLine(s service.State) string {
@@ -123,7 +123,7 @@ func sessionsLine(s service.State) string {
 // sessionRows are the running Claude Codes; one that did not follow a switch is followed
 // by what to do.
 func sessionRows(s service.State) []menuRow {
-	rows := []menuRow{{Title: words.T("no Claude Code is running"), Disabled: true, Hidden: len(s.Sessions) > 0}}
+	rows := []menuRow{{Title: words.T("no Claude Code session is running"), Disabled: true, Hidden: len(s.Sessions) > 0}}
 	for _, one := range s.Sessions {
 		parts := []string{one.Place(), routeName(one.Route)}
 		if one.Model != "" && one.Route != claude.Cloud {
@@ -175,7 +175,7 @@ func pullsLine(s service.State) string {
 
 // pullRows are the rows that cancel them.
 func pullRows(s service.State) []menuRow {
-	rows := []menuRow{{Title: words.T("a click cancels; the next pull goes on from there"), Disabled: true}}
+	rows := []menuRow{{Title: words.T("click to cancel; the next pull resumes"), Disabled: true}}
 	for _, p := range activePulls(s) {
 		title := "✕ " + p.Text()
 		if p.Others {
@@ -204,7 +204,7 @@ func runnerLine(r service.Runner) string {
 	case r.State == service.Stopped:
 		return name + words.T("stopped")
 	case r.State == service.Broken:
-		return name + words.T("does not work")
+		return name + words.T("not working")
 	case r.State == service.Absent:
 		return name + words.T("not found")
 	}

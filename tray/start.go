@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 
 	"github.com/gofrs/flock"
 
@@ -46,18 +47,32 @@ func onlyOne(paths service.Paths) (unlock func(), err error) {
 	return func() { _ = lock.Close() }, nil
 }
 
+// raise shows the Switchyard that runs already.
+func raise(ctx context.Context, yard *service.Yard) {
+	if running, err := yard.Supervised(ctx); err == nil {
+		_ = running.Raise(ctx) // its notification; what is said below is enough
+	}
+	fmt.Fprintln(os.Stderr, "switchyard: already running; look for its icon in the panel, or run: switchyard status")
+}
+
 // say tells a person at the terminal, and the log.
 func say(logger *slog.Logger, text string) {
 	logger.Warn(text)
 	fmt.Fprintln(os.Stderr, "switchyard: "+text)
 }
 
-type logWriter struct{ log *slog.Logger }
+// LibraryLog takes what libraries print with package log. It goes nowhere until To says
+// where.
+type LibraryLog struct{ to atomic.Pointer[slog.Logger] }
 
-func (w logWriter) Write(p []byte) (int, error) {
-	if strings.Contains(string(p), "Unsolicited response") { // net/http's, with what a stranger said
+// To sends what comes from now on to a log.
+func (l *LibraryLog) To(logger *slog.Logger) { l.to.Store(logger) }
+
+func (l *LibraryLog) Write(p []byte) (int, error) {
+	logger := l.to.Load()
+	if logger == nil || strings.Contains(string(p), "Unsolicited response") { // net/http's, with what a stranger on a port said
 		return len(p), nil
 	}
-	w.log.Warn(strings.TrimSpace(string(p)))
+	logger.Warn(strings.TrimSpace(string(p)))
 	return len(p), nil
 }

@@ -2,8 +2,6 @@ package tray
 
 import (
 	"context"
-	"fmt"
-	"log"
 	"log/slog"
 	"os"
 	"runtime"
@@ -24,16 +22,13 @@ const id = "switchyard"
 
 // Run shows the icon and supervises until the context ends or somebody quits.
 // Without a desktop it supervises all the same and says so.
-func Run(ctx context.Context, yard *service.Yard) error {
+func Run(ctx context.Context, yard *service.Yard, libraries *LibraryLog) error {
 	unlock, err := onlyOne(yard.Paths)
 	if err != nil {
 		return err
 	}
 	if unlock == nil {
-		if running, err := yard.Supervised(ctx); err == nil {
-			_ = running.Raise(ctx) // its notification; what is said below is enough
-		}
-		fmt.Fprintln(os.Stderr, "switchyard: it runs already; look for its icon in the panel, or use switchyard status")
+		raise(ctx, yard)
 		return nil
 	}
 	defer unlock()
@@ -52,21 +47,29 @@ func Run(ctx context.Context, yard *service.Yard) error {
 	}
 	t.supervisor.Serve(service.Serve{Program: service.Executable()})
 	beeep.AppName = "Switchyard"
-	if problem := desktop(); problem != "" {
+	if problem := desktop(ctx); problem != "" {
 		say(logger, problem)
-		if !hasBus() {
+		if !hasBus(ctx) {
 			return t.supervisor.Run(ctx)
 		}
 	}
-	log.SetOutput(logWriter{logger}) // the tray library reports there
-	log.SetFlags(0)
+	libraries.To(logger) // the icon's library reports there
+	anew, err := t.run(ctx, stop)
+	if anew && err == nil {
+		unlock()
+		return again()
+	}
+	return err
+}
+
+// run shows the icon until the context ends or somebody quits; anew, when it shall be
+// shown on another session bus.
+func (t *tray) run(ctx context.Context, stop func()) (anew bool, result error) {
 	systray.SetTitle(id)
 	if runtime.GOOS == "linux" {
 		t.paint(service.State{Route: claude.Cloud}) // before the icon is on the bus, or it comes up empty
 	}
-	var result error
 	var owned sync.WaitGroup
-	anew := false
 	systray.Run(func() {
 		t.menu = &applier{ctx: ctx, owned: &owned, clicks: t.clicks(ctx, stop, &owned), actions: map[*item]action{}}
 		t.show(service.State{Route: claude.Cloud})
@@ -79,18 +82,14 @@ func Run(ctx context.Context, yard *service.Yard) error {
 		owned.Go(func() { t.notify(ctx) })
 		owned.Go(func() {
 			if anew = awaitNewBus(ctx); anew {
-				logger.Info("the session bus is another one: starting anew, for the icon")
+				t.log.Info("the session bus was replaced; restarting for the icon")
 				stop()
 			}
 		})
 	}, nil)
 	stop()
 	owned.Wait()
-	if anew && result == nil {
-		unlock()
-		return again()
-	}
-	return result
+	return anew, result
 }
 
 type tray struct {
@@ -132,7 +131,7 @@ func (t *tray) follow(ctx context.Context, states <-chan service.State) {
 				select {
 				case t.notices <- told{n, assets.PNG(t.glyph, t.badge, 0), s.Quiet || slices.Contains(t.muted, string(n.Kind))}:
 				default:
-					t.log.Warn("a notification was dropped: the desktop takes none", "title", n.Title)
+					t.log.Warn("notification dropped: the desktop accepts none", "title", n.Title)
 				}
 			}
 			before = s
@@ -149,7 +148,7 @@ func (t *tray) show(s service.State) {
 		// then; the supervisor goes on, and another bus gets another icon.
 		if r := recover(); r != nil {
 			t.lost = true
-			t.log.Warn("the desktop is gone", "error", r)
+			t.log.Warn("the desktop session is gone", "error", r)
 		}
 	}()
 	t.menu.draw(withUnseen(menuFor(s), t.unseen))
