@@ -9,6 +9,8 @@ import (
 
 	"github.com/switchyard-app/switchyard/internal/lab/gguf"
 	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/switching"
 )
 
 // Another user of the machine learns no token and reaches no socket.
@@ -18,8 +20,8 @@ func TestAnotherUserGetsNothing(t *testing.T) {
 	}
 	y := yard(t, map[string]gguf.Model{"ai/tiny": {}})
 	s := serve(t, y)
-	mustSwitch(t, y.other(t), Request{Route: claude.Local})
-	s.until("the switch", func(s State) bool { return s.gatewayInUse() })
+	mustSwitch(t, other(y, t), switching.Request{Route: claude.Local})
+	s.until("the switch", func(s state.State) bool { return s.GatewayInUse() })
 	// The folders shall not be what keeps them out.
 	for _, dir := range []string{filepath.Dir(y.Home), y.Home, filepath.Join(y.Home, ".claude"), y.Paths.State, y.Paths.Runtime} {
 		if err := os.Chmod(dir, 0o755); err != nil {
