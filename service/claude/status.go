@@ -44,6 +44,21 @@ func (l *Ledger) Inspect(t Target) (Status, error) {
 	if doc == nil {
 		doc, _ = Parse(nil)
 	}
+	status.read(doc, t.File)
+	switch {
+	case force == nil:
+		status.Since = l.folder(t).lastEnd()
+	case force.returning():
+		status.Since = force.Since
+		status.Waiting = stillRunning(force.Waiting)
+	default:
+		status.compare(doc, force)
+	}
+	return status, nil
+}
+
+// read takes what the file alone says.
+func (status *Status) read(doc *Document, file string) {
 	if v, ok := doc.Variable(baseURLKey); ok {
 		status.BaseURL = v.Value
 	}
@@ -51,17 +66,12 @@ func (l *Ledger) Inspect(t Target) (Status, error) {
 		status.Token = v.Value
 	}
 	if v, ok := doc.Text("model"); ok && !alias(v.Value) {
-		status.Pinned = &Place{User, t.File, v.Line, v.Value}
+		status.Pinned = &Place{User, file, v.Line, v.Value}
 	}
-	if force == nil {
-		status.Since = l.folder(t).lastEnd()
-		return status, nil
-	}
-	if force.returning() {
-		status.Since = force.Since
-		status.Waiting = stillRunning(force.Waiting)
-		return status, nil
-	}
+}
+
+// compare finds what of the entry in force still stands in the file.
+func (status *Status) compare(doc *Document, force *entry) {
 	if status.BaseURL == force.BaseURL {
 		status.Route, status.Model, status.Context = force.Route, force.Model, force.Context
 		status.Way, status.Direct, status.Since = force.Way, force.Direct, force.Since
@@ -84,7 +94,6 @@ func (l *Ledger) Inspect(t Target) (Status, error) {
 	if undone {
 		status.Drift = nil // put back by hand: nothing is left to say
 	}
-	return status, nil
 }
 
 // alias tells whether a model setting is one of Claude Code's names for a tier,
