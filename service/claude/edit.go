@@ -69,7 +69,7 @@ func (f folder) base(file string, now []byte, force *entry) (base []byte, kept [
 // moves nothing; an agent is for new sessions only.
 func emptied(force *entry, base []byte) map[string]string {
 	values := map[string]string{}
-	doc, err := Parse(base)
+	doc, err := parse(base)
 	if err != nil {
 		return nil
 	}
@@ -89,7 +89,7 @@ func (e *entry) edit(now, base []byte, values map[string]string, force *entry) (
 	if err != nil {
 		return nil, err
 	}
-	present, err := Parse(now)
+	present, err := parse(now)
 	if err != nil {
 		return nil, err
 	}
@@ -121,9 +121,9 @@ func (e *entry) edit(now, base []byte, values map[string]string, force *entry) (
 
 func same(a, b *string) bool { return a == b || a != nil && b != nil && *a == *b }
 
-func parseFile(file string, data []byte) (*Document, error) {
-	doc, err := Parse(data)
-	var syntax *SyntaxError
+func parseFile(file string, data []byte) (*document, error) {
+	doc, err := parse(data)
+	var syntax *syntaxError
 	if errors.As(err, &syntax) {
 		return nil, &Refusal{File: file, Line: syntax.Line, Column: syntax.Column, Why: syntax.Reason,
 			Remedy: "correct the file"}

@@ -121,7 +121,7 @@ func holds(now []byte, e *entry) bool {
 	if now == nil || len(e.Keys) == 0 {
 		return false
 	}
-	doc, err := Parse(now)
+	doc, err := parse(now)
 	if err != nil {
 		return false
 	}
@@ -134,6 +134,6 @@ func holds(now []byte, e *entry) bool {
 }
 
 func parses(data []byte) bool {
-	_, err := Parse(data)
+	_, err := parse(data)
 	return err == nil
 }

@@ -95,7 +95,7 @@ func (f folder) stale(force *entry) (bool, error) {
 	if err != nil || now == nil || sum(now) == force.After {
 		return false, err
 	}
-	doc, err := Parse(now)
+	doc, err := parse(now)
 	if err != nil {
 		return false, nil // somebody is writing it, or broke it: not a stale copy
 	}

@@ -42,7 +42,7 @@ func (l *Ledger) Inspect(t Target) (Status, error) {
 		return status, nil
 	}
 	if doc == nil {
-		doc, _ = Parse(nil)
+		doc, _ = parse(nil)
 	}
 	status.read(doc, t.File)
 	switch {
@@ -58,20 +58,20 @@ func (l *Ledger) Inspect(t Target) (Status, error) {
 }
 
 // read takes what the file alone says.
-func (status *Status) read(doc *Document, file string) {
-	if v, ok := doc.Variable(baseURLKey); ok {
+func (status *Status) read(doc *document, file string) {
+	if v, ok := doc.variable(baseURLKey); ok {
 		status.BaseURL = v.Value
 	}
-	if v, ok := doc.Variable(tokenKey); ok {
+	if v, ok := doc.variable(tokenKey); ok {
 		status.Token = v.Value
 	}
-	if v, ok := doc.Text("model"); ok && !alias(v.Value) {
+	if v, ok := doc.text("model"); ok && !alias(v.Value) {
 		status.Pinned = &Place{User, file, v.Line, v.Value}
 	}
 }
 
 // compare finds what of the entry in force still stands in the file.
-func (status *Status) compare(doc *Document, force *entry) {
+func (status *Status) compare(doc *document, force *entry) {
 	if status.BaseURL == force.BaseURL {
 		status.Route, status.Model, status.Context = force.Route, force.Model, force.Context
 		status.Way, status.Direct, status.Since = force.Way, force.Direct, force.Since

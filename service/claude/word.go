@@ -81,7 +81,7 @@ func (s Scope) Decided() time.Time {
 		if err != nil || doc == nil {
 			continue
 		}
-		if v, set := doc.Variable(baseURLKey); set && v.Value != "" {
+		if v, set := doc.variable(baseURLKey); set && v.Value != "" {
 			if modified := modified(src.file); modified.After(at) {
 				at = modified
 			}

@@ -120,13 +120,6 @@ func (c *Client) Version(ctx context.Context) (string, error) {
 	return answer.Version, err
 }
 
-// Health asks for something that only a working runner can give: its models.
-// /engines/status says "Running" without an engine.
-func (c *Client) Health(ctx context.Context) error {
-	_, err := c.Models(ctx)
-	return err
-}
-
 // Preload loads a model and returns when it is in memory, which may take minutes.
 // Ending the context ends the load.
 func (c *Client) Preload(ctx context.Context, ref string) error {

@@ -108,7 +108,7 @@ func TestProofsOnARealRunner(t *testing.T) {
 	}
 	r.Stop()
 	var failed *Error
-	if err := c.Health(t.Context()); !errors.As(err, &failed) || !failed.Unreachable() || !strings.Contains(failed.Error(), r.URL) {
+	if _, err := c.Models(t.Context()); !errors.As(err, &failed) || !failed.Unreachable() || !strings.Contains(failed.Error(), r.URL) {
 		t.Errorf("stopped: %v", err)
 	}
 }
@@ -143,7 +143,7 @@ func TestStrangersOnThePort(t *testing.T) {
 				defer cancel()
 				ctx = short
 			}
-			err := c.Health(ctx)
+			_, err := c.Models(ctx)
 			if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), server.URL) {
 				t.Errorf("got %v, want %q and the address", err, tt.want)
 			}
@@ -238,7 +238,7 @@ func TestParseSize(t *testing.T) {
 	for text, want := range map[string]int64{
 		"8.43GiB": 9051643576, "231.25KiB": 236800, "1 GB": 1e9, "256MB": 256e6, "12": 12, "": 0, "big": 0, "-1GB": 0, "1e999GB": 0, "9999999999TiB": 0,
 	} {
-		if got := ParseSize(text); got != want {
+		if got := parseSize(text); got != want {
 			t.Errorf("%q: %d, want %d", text, got, want)
 		}
 	}
@@ -247,7 +247,7 @@ func TestParseSize(t *testing.T) {
 func FuzzParseSize(f *testing.F) {
 	f.Add("8.43GiB")
 	f.Fuzz(func(t *testing.T, text string) {
-		if ParseSize(text) < 0 {
+		if parseSize(text) < 0 {
 			t.Errorf("%q is negative", text)
 		}
 	})
