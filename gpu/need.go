@@ -224,7 +224,7 @@ func (c cache) slides(i int64) bool {
 		return false
 	}
 	if pattern := c.m.list("attention.sliding_window_pattern", c.layers); pattern != nil {
-		if every := pattern[0]; every > 1 { // each so manieth layer is a full one
+		if every := pattern[0]; every > 1 { // every so many layers one is full
 			return (i+1)%every != 0
 		}
 		return pattern[i] != 0

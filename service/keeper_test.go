@@ -316,7 +316,7 @@ func TestStrangersAtTheAddress(t *testing.T) {
 					return
 				}
 			}
-		}, Broken, "the answer never ends"},
+		}, Broken, "the answer is too large"},
 		{"an error", func(c net.Conn) {
 			_, _ = io.WriteString(c, "HTTP/1.1 500 Oh\r\nContent-Length: 4\r\n\r\nno: ")
 		}, Broken, "no:"},

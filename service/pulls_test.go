@@ -354,7 +354,7 @@ func TestPullsThatCannotBe(t *testing.T) {
 		{"404", host + "/ai/x", says(404, coded("MANIFEST_UNKNOWN")), "has no such model"},
 		{"429", host + "/ai/x", says(429, coded("TOOMANYREQUESTS")), "no more pulls for now"},
 		{"no model", host + "/ai/x", says(200, `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":0},"layers":[]}`), ""},
-		{"a bad name", "UPPER//x y", nil, "that is no model's name"},
+		{"a bad name", "UPPER//x y", nil, "that is not a model's name"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.answer != nil {

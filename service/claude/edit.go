@@ -26,8 +26,8 @@ func (e *entry) extra() map[string]string {
 }
 
 // base is the settings file as it would be without Switchyard: the very bytes
-// from before when nobody else touched it, else the present file with the owned
-// keys put back. kept names owned keys that somebody else changed.
+// from before when no other program touched it, else the present file with the owned
+// keys put back. kept names owned keys that were changed since.
 func (f folder) base(file string, now []byte, force *entry) (base []byte, kept []string, err error) {
 	if force == nil {
 		return now, nil, nil
@@ -37,7 +37,7 @@ func (f folder) base(file string, now []byte, force *entry) (base []byte, kept [
 		return before, nil, nil
 	}
 	if now == nil {
-		return nil, nil, nil // removed by somebody: nothing of ours is left
+		return nil, nil, nil // the file was removed: nothing of ours is left
 	}
 	doc, err := parseFile(file, now)
 	if err != nil {

@@ -53,7 +53,7 @@ type fileRead struct {
 	err  error
 }
 
-// load is as the function load.
+// load is the function load, but reads a file again only when it has changed.
 func (f *Files) load(file string) (*document, error) {
 	info, err := os.Stat(file)
 	if err != nil {

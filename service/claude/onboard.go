@@ -38,7 +38,7 @@ func onboard(path string) error {
 	doc, err := parse(before)
 	var syntax *syntaxError
 	if errors.As(err, &syntax) {
-		return &Refusal{File: path, Line: syntax.Line, Column: syntax.Column, Why: syntax.Reason, Remedy: "correct it, or start claude once, which does"}
+		return &Refusal{File: path, Line: syntax.Line, Column: syntax.Column, Why: syntax.Reason, Remedy: "correct it, or start claude once, which repairs it"}
 	}
 	if err != nil {
 		return err

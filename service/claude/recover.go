@@ -91,7 +91,7 @@ func (f folder) recover() error {
 }
 
 // recoverTemp judges a file that was left beside the settings: ours, or the
-// version that somebody else wrote while it was exchanged, which goes back.
+// version that another program wrote while it was exchanged, which goes back.
 func (f folder) recoverTemp(e *entry) error {
 	left, err := readIfExists(e.Temp)
 	if err != nil || left == nil {

@@ -20,7 +20,7 @@ type Status struct {
 	Since      time.Time // when Route came into force; zero when that is not known
 	Agent      string    // the agent file that new sessions take; empty: their own choice
 	AgentSince time.Time
-	Drift      []string  // owned keys that somebody changed after the switch
+	Drift      []string  // owned keys that were changed after the switch
 	Waiting    []Session // sessions that still see keys as "" after a return to cloud
 	Pinned     *Place    // a "model" setting that names one model rather than an alias
 	Broken     *Refusal  // the file cannot be read, so Claude Code skips it
@@ -57,7 +57,7 @@ func (l *Ledger) Inspect(t Target) (Status, error) {
 	return status, nil
 }
 
-// read takes what the file alone says.
+// read fills in what the file says without the ledger.
 func (status *Status) read(doc *document, file string) {
 	if v, ok := doc.variable(baseURLKey); ok {
 		status.BaseURL = v.Value

@@ -14,11 +14,11 @@ import (
 type Outcome struct {
 	Changed bool
 	Waiting []Session // back to cloud: the sessions for whose sake keys stay "" until they end
-	Kept    []string  // owned keys that somebody else changed meanwhile, and an agent file, left as they are
+	Kept    []string  // owned keys that were changed meanwhile, and an agent file, left as they are
 	Again   int       // how often a stale copy written over the switch was repaired
 }
 
-// maxRestarts bounds how often a write starts again because somebody else wrote in between.
+// maxRestarts bounds how often a write starts again because another program wrote in between.
 const maxRestarts = 20
 
 // Look refuses a target whose settings file cannot be edited safely. It changes nothing.

@@ -18,7 +18,8 @@ const (
 	callArgs   = 16
 )
 
-// smallest of what a resolver is asked by UDP: nothing longer is a question.
+// longestQuestion is what a resolver is asked by UDP at most, in bytes (RFC 1035):
+// nothing longer is a question.
 const longestQuestion = 512
 
 // program is the filter: calls that may reach another machine ask the watcher, those
@@ -72,7 +73,7 @@ func install() (int, error) {
 	filter := unix.SockFprog{Len: uint16(len(raw)), Filter: (*unix.SockFilter)(unsafe.Pointer(&raw[0]))}
 	fd, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER, uintptr(unsafe.Pointer(&filter)))
 	if errno != 0 {
-		return 0, fmt.Errorf("the kernel lets no program's calls be watched (seccomp): %w", errno)
+		return 0, fmt.Errorf("the kernel cannot watch a program's system calls (seccomp): %w", errno)
 	}
 	return int(fd), nil
 }

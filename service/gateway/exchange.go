@@ -101,7 +101,7 @@ func name(s string) string {
 	return s[:min(len(s), longest)]
 }
 
-// run sends the request on its way; an error is what the client shall be told.
+// run sends the request on its way; an error is for the client.
 func (x *exchange) run(isTurn bool) *failure {
 	g, ctx := x.g, x.in.Context()
 	if x.model.Tag == "" || x.model.Missing {
@@ -120,7 +120,7 @@ func (x *exchange) run(isTurn bool) *failure {
 		switch {
 		case errors.Is(err, errQueueFull):
 			return &failure{status: 529, kind: "overloaded_error", reason: QueueFull, retry: 10 * time.Second,
-				message: fmt.Sprintf("%d requests wait for %s already: end a session, or use smaller subagents", maxWaiting, short(x.model.Tag))}
+				message: fmt.Sprintf("%d requests are already waiting for %s: end a session, or use smaller subagents", maxWaiting, short(x.model.Tag))}
 		case err != nil:
 			return gone()
 		}
@@ -364,7 +364,7 @@ func unreachable(err error) *failure {
 	}
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return broken("Docker Model Runner hung up")
+		return broken("Docker Model Runner closed the connection")
 	case isDial(err):
 		return down("nothing listens there")
 	}

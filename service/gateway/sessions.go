@@ -105,7 +105,7 @@ func (s *sessions) forget() {
 	}
 }
 
-// Load is what one model has to do.
+// Load counts the requests of one model.
 type Load struct {
 	Model   string    `json:"model"`
 	Running int       `json:"running"`
@@ -126,7 +126,7 @@ type Snapshot struct {
 // RateAge is how long the last answer's speed is worth showing.
 const RateAge = 2 * time.Minute
 
-// Snapshot takes one.
+// Snapshot is what the gateway does now: requests, sessions and the models' queues.
 func (g *Gateway) Snapshot() Snapshot {
 	out := Snapshot{Sessions: []Session{}, Loads: []Load{}}
 	g.mu.Lock()

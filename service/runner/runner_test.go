@@ -60,7 +60,7 @@ func TestProofsOnARealRunner(t *testing.T) {
 		{"strict", 0, "runner model context message SYSTEM_MESSAGE tool_call", "chat template"},
 		{"mute", 0, "runner model context message system_message TOOL_CALL", "as text"},
 		{"small", 0, "runner model CONTEXT message system_message tool_call", "32768"},
-		{"oom", 0, "runner model context MESSAGE", "not enough memory"},
+		{"oom", 0, "runner model context MESSAGE", "not enough GPU memory"},
 		{"goood", 0, "runner MODEL", "the nearest are ai/good"},
 		{"", 0, "runner MODEL", "choose one: "},
 	}
@@ -129,7 +129,7 @@ func TestStrangersOnThePort(t *testing.T) {
 					return
 				}
 			}
-		}, "never ends"},
+		}, "too large"},
 		{"silence", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "no answer in time"},
 	}
 	for _, tt := range tests {
@@ -277,7 +277,7 @@ func TestARegistryThatHangs(t *testing.T) {
 			begin := time.Now()
 			err := c.Pull(t.Context(), "ai/x", func(Progress) {})
 			var failed *PullError
-			if !errors.As(err, &failed) || failed.Why != "its registry says nothing" || !failed.Again || time.Since(begin) != silence {
+			if !errors.As(err, &failed) || failed.Why != "its registry does not answer" || !failed.Again || time.Since(begin) != silence {
 				t.Errorf("after %s: %v", time.Since(begin), err)
 			}
 		})
