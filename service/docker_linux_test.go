@@ -255,7 +255,7 @@ func TestOnARealDocker(t *testing.T) {
 	})
 	t.Run("the daemon", func(t *testing.T) {
 		d.T = t
-		d.told("kill -9 of dockerd", func() error { d.Kill(); return nil }, func(r state.Runner) bool { return down(r) && strings.Contains(r.Reason, "Docker does not run") })
+		d.told("kill -9 of dockerd", func() error { d.Kill(); return nil }, func(r state.Runner) bool { return down(r) && strings.Contains(r.Reason, "Docker is not running") })
 		d.must(d.Docker.Start(ctx))
 		d.back("dockerd is back")
 	})

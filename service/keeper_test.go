@@ -324,7 +324,7 @@ func TestStrangersAtTheAddress(t *testing.T) {
 					return
 				}
 			}
-		}, state.Broken, "the answer never ends"},
+		}, state.Broken, "the answer is too large"},
 		{"an error", func(c net.Conn) {
 			_, _ = io.WriteString(c, "HTTP/1.1 500 Oh\r\nContent-Length: 4\r\n\r\nno: ")
 		}, state.Broken, "no:"},

@@ -364,9 +364,9 @@ func TestPullsThatCannotBe(t *testing.T) {
 		{"401", host + "/ai/x", says(401, coded("UNAUTHORIZED")), "wants a login"},
 		{"403", host + "/ai/x", says(403, coded("DENIED")), "forbids it"},
 		{"404", host + "/ai/x", says(404, coded("MANIFEST_UNKNOWN")), "has no such model"},
-		{"429", host + "/ai/x", says(429, coded("TOOMANYREQUESTS")), "no more pulls for now"},
+		{"429", host + "/ai/x", says(429, coded("TOOMANYREQUESTS")), "pull limit is reached"},
 		{"no model", host + "/ai/x", says(200, `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":0},"layers":[]}`), ""},
-		{"a bad name", "UPPER//x y", nil, "that is no model's name"},
+		{"a bad name", "UPPER//x y", nil, "that is not a model's name"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.answer != nil {

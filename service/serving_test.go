@@ -219,7 +219,7 @@ func TestTheRealRunnersErrors(t *testing.T) {
 		status        int
 		want          string
 	}{
-		{"ai/oom", "hi", 400, "the GPU has not enough memory for ai/oom with a context of 262144 tokens: choose a smaller model"},
+		{"ai/oom", "hi", 400, "not enough GPU memory for ai/oom with a context of 262144 tokens: choose a smaller model"},
 		{"ai/tiny", "[[crash]]", 500, "the inference engine of ai/tiny crashed"},
 		{"ai/tiny", "alive again?", 200, gguf.Answer},
 		{"ai/small", strings.Repeat("word ", 4000), 400, `prompt is too long: 50`},
