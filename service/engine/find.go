@@ -57,7 +57,7 @@ func Find(ctx context.Context, s Search) (Engine, error) {
 	case Container:
 		return newContainer(docker, s.Getenv, s.Home), dockerErr
 	case Desktop:
-		return &desktopEngine{docker: docker, getenv: s.Getenv, home: s.Home}, dockerErr
+		return &desktopEngine{docker: docker, getenv: s.Getenv, home: s.Home, usual: s.Usual}, dockerErr
 	case "":
 	default:
 		return nil, &Error{Code: Failed, Why: fmt.Sprintf("there is no engine %q", s.Wanted), Remedy: "choose container, desktop or process"}
@@ -96,11 +96,11 @@ func (s Search) inDocker(ctx context.Context, docker *Docker, own *processEngine
 	case problem != nil && problem.Code == DockerDenied && own.usable():
 		return nil
 	case problem != nil && docker.desktop():
-		return &desktopEngine{docker: docker, getenv: s.Getenv, home: s.Home}
+		return &desktopEngine{docker: docker, getenv: s.Getenv, home: s.Home, usual: s.Usual}
 	case problem != nil || found != nil:
 		return container
 	case docker.isDesktop(ctx):
-		return &desktopEngine{docker: docker, getenv: s.Getenv, home: s.Home}
+		return &desktopEngine{docker: docker, getenv: s.Getenv, home: s.Home, usual: s.Usual}
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func (m M) Run() int {
 		return 1
 	}
 	defer os.RemoveAll(home)
-	environ := environment(outside, home)
+	environ := environment(os.Environ(), home) // a test framework may have added to it
 	if user, err := os.UserCacheDir(); err == nil && os.Getenv("LAB_CACHE") == "" {
 		environ = append(environ, "LAB_CACHE="+filepath.Join(user, "switchyard-lab")) // not below the new home
 	}
