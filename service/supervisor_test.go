@@ -41,7 +41,7 @@ func open(t *testing.T, runner string) *Yard {
 	if err := os.MkdirAll(filepath.Join(home, ".claude"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	y, err := Open(Paths{Config: filepath.Join(home, "config.toml"), State: filepath.Join(home, "state"), Runtime: filepath.Join(home, "run")},
+	y, err := Open(Paths{Config: filepath.Join(home, "config.toml"), State: filepath.Join(home, "state"), Runtime: filepath.Join(home, "run"), Usual: Usual{Runner: "127.0.0.1:1"}},
 		home, []string{"MODEL_RUNNER_HOST=" + runner})
 	if err != nil {
 		t.Fatal(err)
