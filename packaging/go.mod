@@ -4,7 +4,7 @@ go 1.26.8
 
 require (
 	github.com/spf13/cobra v1.10.2
-	switchyard v0.0.0
+	github.com/switchyard-app/switchyard v0.0.0
 )
 
 require (
@@ -141,7 +141,7 @@ require (
 	gopkg.in/yaml.v3 v3.0.1 // indirect
 )
 
-replace switchyard => ..
+replace github.com/switchyard-app/switchyard => ..
 
 tool (
 	github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod

@@ -48,7 +48,7 @@ func open(t *testing.T, runner string) *machine.Machine {
 	if err := os.MkdirAll(filepath.Join(home, ".claude"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	y, err := machine.Open(config.Paths{Config: filepath.Join(home, "config.toml"), State: filepath.Join(home, "state"), Runtime: filepath.Join(home, "run")},
+	y, err := machine.Open(config.Paths{Config: filepath.Join(home, "config.toml"), State: filepath.Join(home, "state"), Runtime: filepath.Join(home, "run"), Usual: config.Usual{Runner: "127.0.0.1:1"}},
 		home, []string{"MODEL_RUNNER_HOST=" + runner})
 	if err != nil {
 		t.Fatal(err)

@@ -36,6 +36,7 @@ type containerEngine struct {
 	docker *Docker
 	getenv func(string) string
 	home   string
+	usual  string // host:port of a runner while Docker cannot be asked for it
 
 	mu     sync.Mutex
 	id     string // of the container that was looked at last
@@ -45,8 +46,8 @@ type containerEngine struct {
 	last   Seen   // when it was last there: a removed one comes back like that
 }
 
-func newContainer(d *Docker, getenv func(string) string, home string) *containerEngine {
-	return &containerEngine{docker: d, getenv: getenv, home: home}
+func newContainer(d *Docker, s Search) *containerEngine {
+	return &containerEngine{docker: d, getenv: s.Getenv, home: s.Home, usual: s.Usual}
 }
 
 func (c *containerEngine) Kind() Kind { return Container }
@@ -60,7 +61,7 @@ func (c *containerEngine) Look(ctx context.Context) Seen {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err != nil {
-		return Seen{Problem: c.docker.problem(err), URL: cmp.Or(c.last.URL, fmt.Sprintf("http://127.0.0.1:%d", Port))}
+		return Seen{Problem: c.docker.problem(err), URL: cmp.Or(c.last.URL, "http://"+c.usual)}
 	}
 	c.docker.heard()
 	if found == nil {
