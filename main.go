@@ -4,7 +4,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"log"
 	"os"
 	"os/signal"
@@ -14,7 +13,8 @@ import (
 	"golang.org/x/term"
 
 	"github.com/switchyard-app/switchyard/cli"
-	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/config"
+	"github.com/switchyard-app/switchyard/service/machine"
 	"github.com/switchyard-app/switchyard/tray"
 )
 
@@ -24,14 +24,16 @@ var version string
 func main() {
 	// A process that stays for weeks: memory counts for more than the collector's time (make bench shows both).
 	debug.SetGCPercent(50)
-	log.SetOutput(io.Discard) // net/http prints there what strangers on a port say
+	libraries := new(tray.LibraryLog)
+	log.SetOutput(libraries)
+	log.SetFlags(0)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx)
+	code := run(ctx, libraries)
 	stop()
 	os.Exit(code)
 }
 
-func run(ctx context.Context) int {
+func run(ctx context.Context, libraries *tray.LibraryLog) int {
 	home, err := os.UserHomeDir()
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "switchyard: no home folder: %v; set HOME\n", err)
@@ -44,6 +46,7 @@ func run(ctx context.Context) int {
 	return cli.Run(ctx, cli.Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Terminal: term.IsTerminal(int(os.Stderr.Fd())), Interactive: term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())),
 		Folder: folder, Home: home, Environ: os.Environ(),
-		Paths: service.UserPaths(), Program: service.Executable(), Version: version, Tray: tray.Run,
+		Paths: config.UserPaths(), Program: machine.Executable(), Version: version,
+		Tray: func(ctx context.Context, yard *machine.Machine) error { return tray.Run(ctx, yard, libraries) },
 	}, os.Args[1:])
 }

@@ -17,8 +17,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/config"
+	"github.com/switchyard-app/switchyard/service/fault"
 	"github.com/switchyard-app/switchyard/service/gateway"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/models"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/status"
 )
 
 // Env is what the command line needs from outside.
@@ -30,11 +36,11 @@ type Env struct {
 	Folder         string
 	Home           string
 	Environ        []string
-	Paths          service.Paths
+	Paths          config.Paths
 	Program        string // this program; empty: nothing is done in processes of its own
 	Version        string
 	// Tray runs the desktop face until the context ends.
-	Tray func(context.Context, *service.Yard) error
+	Tray func(context.Context, *machine.Machine) error
 }
 
 // Exit codes.
@@ -50,7 +56,7 @@ const (
 type usageError struct{ error }
 
 // errReported ends a command whose output already says what is wrong.
-type errReported struct{ kind service.Kind }
+type errReported struct{ kind fault.Kind }
 
 func (errReported) Error() string { return "" }
 
@@ -72,17 +78,17 @@ func (c *commands) exit(err error) int {
 		return exitDone
 	}
 	var usage usageError
-	var failed *service.Error
+	var failed *fault.Error
 	var reported errReported
 	var session exitCode
-	kind := service.Failed
+	kind := fault.Failed
 	switch {
 	case errors.As(err, &session):
 		return int(session)
 	case errors.As(err, &reported):
 		kind = reported.kind
 	case errors.As(err, &usage):
-		fmt.Fprintf(c.Stderr, "switchyard: %v; switchyard --help shows the commands\n", err)
+		fmt.Fprintf(c.Stderr, "switchyard: %v; see switchyard --help\n", err)
 		return exitUsage
 	case errors.As(err, &failed):
 		kind = failed.Kind
@@ -91,9 +97,9 @@ func (c *commands) exit(err error) int {
 		fmt.Fprintf(c.Stderr, "switchyard: %v\n", err)
 	}
 	switch kind {
-	case service.Refused:
+	case fault.Refused:
 		return exitRefused
-	case service.Unreachable:
+	case fault.Unreachable:
 		return exitUnreachable
 	}
 	return exitFailed
@@ -103,6 +109,7 @@ type commands struct {
 	Env
 	json    bool
 	answers *bufio.Reader // to questions
+	pending chan string   // the answer to one that was cut short
 }
 
 func (c *commands) root() *cobra.Command {
@@ -112,19 +119,15 @@ func (c *commands) root() *cobra.Command {
 		Short: "Move Claude Code between the cloud and a model on this machine",
 		Long: `Switchyard moves Claude Code, running sessions included, between Anthropic's
 cloud and a model on this machine served by Docker Model Runner, by editing
-Claude Code's settings, and puts them back byte for byte.
+Claude Code's settings, and restores them byte for byte.
 
 Without a command it starts the tray.`,
 		Args:          noArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			yard, err := c.open()
-			if err != nil {
-				return err
-			}
-			return c.Tray(cmd.Context(), yard)
-		},
+		RunE: c.with(func(ctx context.Context, yard *machine.Machine, _ []string) error {
+			return c.Tray(ctx, yard)
+		}),
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON")
@@ -135,25 +138,45 @@ Without a command it starts the tray.`,
 
 func noArgs(_ *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usageError{fmt.Errorf("there is no command or argument %q", args[0])}
+		return usageError{fmt.Errorf("unknown command or argument %q", args[0])}
 	}
 	return nil
 }
 
 func atMostOne(_ *cobra.Command, args []string) error {
 	if len(args) > 1 {
-		return usageError{fmt.Errorf("one model at most, not %q", args)}
+		return usageError{fmt.Errorf("name at most one model, not %q", args)}
 	}
 	return nil
 }
 
 // open reads the configuration and says what is odd about it.
-func (c *commands) open() (*service.Yard, error) {
-	yard, err := service.Open(c.Paths, c.Home, c.Environ)
+func (c *commands) open() (*machine.Machine, error) {
+	yard, err := machine.Open(c.Paths, c.Home, c.Environ)
 	if yard != nil {
 		yard.Program, yard.Version = c.Program, c.number()
 	}
 	return yard, err
+}
+
+// with is a command that works on the opened Yard.
+func (c *commands) with(do func(ctx context.Context, yard *machine.Machine, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		yard, err := c.open()
+		if err != nil {
+			return err
+		}
+		return do(cmd.Context(), yard, args)
+	}
+}
+
+// result prints what a command found: the value as JSON, or else the text.
+func (c *commands) result(v any, text string) error {
+	if c.json {
+		return c.print(v)
+	}
+	_, err := io.WriteString(c.Stdout, text)
+	return err
 }
 
 func (c *commands) print(v any) error {
@@ -169,31 +192,23 @@ func (c *commands) printLine(r gateway.Record) error { return json.NewEncoder(c.
 func (c *commands) status() *cobra.Command {
 	var watch bool
 	cmd := &cobra.Command{
-		Use: "status", Short: "Show where Claude Code's requests go, the runner and its models", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			yard, err := c.open()
-			if err != nil {
-				return err
-			}
+		Use: "status", Short: "Show where Claude Code's requests go, Model Runner and its models", Args: noArgs,
+		RunE: c.with(func(ctx context.Context, yard *machine.Machine, _ []string) error {
 			if watch {
-				return c.watch(cmd.Context(), yard)
+				return c.watch(ctx, yard)
 			}
-			return c.show(yard.Look(cmd.Context()))
-		},
+			return c.show(status.Look(ctx, yard))
+		}),
 	}
-	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "go on and print every change")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "keep running and print every change")
 	return cmd
 }
 
-func (c *commands) show(s service.State) error {
-	if c.json {
-		return c.print(s)
-	}
-	_, err := io.WriteString(c.Stdout, statusText(s, c.Home, time.Now()))
-	return err
+func (c *commands) show(s state.State) error {
+	return c.result(s, statusText(s, c.Home, time.Now()))
 }
 
-func (c *commands) watch(ctx context.Context, yard *service.Yard) error {
+func (c *commands) watch(ctx context.Context, yard *machine.Machine) error {
 	s := service.NewSupervisor(yard, discard())
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -221,11 +236,7 @@ func (c *commands) version() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version", Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			if c.json {
-				return c.print(map[string]string{"version": c.number()})
-			}
-			_, err := fmt.Fprintln(c.Stdout, "switchyard", c.number())
-			return err
+			return c.result(map[string]string{"version": c.number()}, "switchyard "+c.number()+"\n")
 		},
 	}
 }
@@ -251,7 +262,7 @@ func (c *commands) completeModel(cmd *cobra.Command, args []string, _ string) ([
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), 500*time.Millisecond)
 	defer cancel()
-	_, list := yard.LookAtRunner(ctx)
+	_, list := models.LookAtRunner(ctx, yard)
 	var names []cobra.Completion
 	for _, m := range list {
 		names = append(names, runner.Short(m.Tag))

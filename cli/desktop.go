@@ -1,70 +1,61 @@
 package cli
 
 import (
+	"context"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/fault"
+	"github.com/switchyard-app/switchyard/service/login"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/uninstall"
 )
 
 func (c *commands) autostart() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "autostart", Short: "Start Switchyard at login: on, off, status", Args: noArgs,
-		RunE: func(*cobra.Command, []string) error { return c.showAutostart() },
+		RunE: c.with(func(_ context.Context, yard *machine.Machine, _ []string) error { return c.showAutostart(yard) }),
 	}
 	set := func(name, short string, on bool) *cobra.Command {
-		return &cobra.Command{Use: name, Short: short, Args: noArgs, RunE: func(*cobra.Command, []string) error {
-			yard, err := c.open()
-			if err != nil {
+		return &cobra.Command{Use: name, Short: short, Args: noArgs, RunE: c.with(func(_ context.Context, yard *machine.Machine, _ []string) error {
+			if err := login.Set(yard, on); err != nil {
 				return err
 			}
-			if err := yard.SetAutostart(on); err != nil {
-				return err
-			}
-			return c.showAutostart()
-		}}
+			return c.showAutostart(yard)
+		})}
 	}
-	cmd.AddCommand(set("on", "Start it at login", true), set("off", "Do not", false),
-		&cobra.Command{Use: "status", Short: "Say whether it starts, as the system has it", Args: noArgs, RunE: cmd.RunE})
+	cmd.AddCommand(set("on", "Start it at login", true), set("off", "Don't start it at login", false),
+		&cobra.Command{Use: "status", Short: "Show whether it starts at login", Args: noArgs, RunE: cmd.RunE})
 	return cmd
 }
 
-func (c *commands) showAutostart() error {
-	yard, err := c.open()
+func (c *commands) showAutostart(yard *machine.Machine) error {
+	status, err := login.Status(yard)
 	if err != nil {
 		return err
-	}
-	status, err := yard.Autostart()
-	if err != nil {
-		return err
-	}
-	if c.json {
-		return c.print(status)
 	}
 	text := "Switchyard does not start at login."
 	switch {
 	case status.On:
 		text = "Switchyard starts at login: " + status.Program
 	case status.ByUser:
-		text = "Switchyard does not start at login: you switched it off in the desktop's settings. switchyard autostart on switches it on again."
+		text = "Switchyard does not start at login: it is turned off in the desktop's settings. To turn it on: switchyard autostart on"
 	}
-	_, err = fmt.Fprintf(c.Stdout, "%s\n  record: %s\n", text, tilde(status.Where, c.Home))
-	return err
+	return c.result(status, fmt.Sprintf("%s\n  record: %s\n", text, tilde(status.Where, c.Home)))
 }
 
 func (c *commands) quit() *cobra.Command {
 	return &cobra.Command{
-		Use: "quit", Short: "End the Switchyard that runs, leaving the route as it is", Args: noArgs,
+		Use: "quit", Short: "Quit the running Switchyard, keeping the route", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			yard, err := c.open()
 			if yard == nil {
 				return err
 			}
-			ran, err := yard.Quit(cmd.Context())
+			ran, err := uninstall.Quit(cmd.Context(), yard)
 			if err == nil && !ran {
-				_, err = fmt.Fprintln(c.Stdout, "no Switchyard is running")
+				_, err = fmt.Fprintln(c.Stdout, "Switchyard is not running")
 			}
 			return err
 		},
@@ -72,22 +63,22 @@ func (c *commands) quit() *cobra.Command {
 }
 
 func (c *commands) uninstall() *cobra.Command {
-	var r service.UninstallRequest
+	var r uninstall.Request
 	var yes bool
 	cmd := &cobra.Command{
-		Use: "uninstall", Short: "Restore all settings, then remove what Switchyard keeps of you", Args: noArgs,
-		Long: `Uninstall ends the Switchyard that runs, puts Claude Code's settings back as they
-were, removes the start at login, the ledger, the log, the audit file and the
-configuration. Models stay; the program is for your package manager to remove.`,
+		Use: "uninstall", Short: "Restore all settings and delete Switchyard's own files", Args: noArgs,
+		Long: `Uninstall quits the running Switchyard, restores Claude Code's settings, and
+removes the start at login, the ledger, the log, the audit file and the
+configuration. Models stay. Remove the program with your package manager.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			yard, err := c.open()
 			if yard == nil {
 				return err // a broken configuration is no obstacle
 			}
-			if !yes && (!c.Interactive || !strings.HasPrefix(c.ask(cmd.Context(), "Restore all settings and remove what Switchyard keeps? [y/N] "), "y")) {
-				return &service.Error{Kind: service.Refused, What: "uninstalling", Why: "nobody agreed", Remedy: "confirm it: switchyard uninstall --yes"}
+			if !yes && (!c.Interactive || !c.agreed(cmd.Context(), "Restore all settings and delete Switchyard's own files?")) {
+				return &fault.Error{Kind: fault.Refused, What: "uninstalling", Why: "not confirmed", Remedy: "run: switchyard uninstall --yes"}
 			}
-			done, err := yard.Uninstall(cmd.Context(), r)
+			done, err := uninstall.Everything(cmd.Context(), yard, r)
 			if c.json && err == nil {
 				return c.print(done)
 			}
@@ -95,7 +86,7 @@ configuration. Models stay; the program is for your package manager to remove.`,
 				fmt.Fprintf(c.Stdout, "restored %s\n", tilde(file, c.Home))
 			}
 			for _, name := range done.Kept {
-				fmt.Fprintf(c.Stdout, "kept %s, which somebody else had changed\n", name)
+				fmt.Fprintf(c.Stdout, "kept %s, which was changed after the switch\n", name)
 			}
 			for _, file := range done.Removed {
 				fmt.Fprintf(c.Stdout, "removed %s\n", tilde(file, c.Home))
@@ -104,8 +95,8 @@ configuration. Models stay; the program is for your package manager to remove.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVar(&r.KeepConfig, "keep-config", false, "leave the configuration")
-	flags.BoolVar(&r.Force, "force", false, "also while sessions run that asked a local model")
+	flags.BoolVar(&r.KeepConfig, "keep-config", false, "keep the configuration")
+	flags.BoolVar(&r.Force, "force", false, "even while sessions use a local model")
 	flags.BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return cmd
 }

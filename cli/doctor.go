@@ -3,57 +3,56 @@ package cli
 import (
 	"context"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/doctor"
+	"github.com/switchyard-app/switchyard/service/fault"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/state"
 )
 
 func (c *commands) doctor() *cobra.Command {
 	var fix, yes bool
 	cmd := &cobra.Command{
-		Use: "doctor", Short: "Find what is wrong with this machine's set-up, the worst first", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			yard, err := c.open()
-			if err != nil {
-				return err
-			}
-			found := yard.Doctor(cmd.Context())
+		Use: "doctor", Short: "Find problems with this machine's setup, worst first", Args: noArgs,
+		RunE: c.with(func(ctx context.Context, yard *machine.Machine, _ []string) error {
+			found := doctor.Examine(ctx, yard)
 			if fix {
-				if c.fix(cmd.Context(), found, yes) {
-					found = yard.Doctor(cmd.Context())
+				did, err := c.fix(ctx, found, yes)
+				if err != nil {
+					return err
+				}
+				if did {
+					found = doctor.Examine(ctx, yard)
 				}
 			}
-			if c.json {
-				err = c.print(append([]service.Finding{}, found...))
-			} else {
-				_, err = io.WriteString(c.Stdout, doctorText(found))
-			}
-			if err == nil && len(found) > 0 && found[0].Severity == service.Bad {
-				return errReported{service.Failed}
+			err := c.result(append([]state.Finding{}, found...), doctorText(found))
+			if err == nil && len(found) > 0 && found[0].Severity == state.Bad {
+				return errReported{fault.Failed}
 			}
 			return err
-		},
+		}),
 	}
-	cmd.Flags().BoolVar(&fix, "fix", false, "do what can be done safely, after asking for each")
+	cmd.Flags().BoolVar(&fix, "fix", false, "fix what can be fixed safely, asking for each")
 	cmd.Flags().BoolVar(&yes, "yes", false, "with --fix: do not ask")
 	return cmd
 }
 
-// fix does what a person agrees to. It tells whether anything was done.
-func (c *commands) fix(ctx context.Context, found []service.Finding, yes bool) (did bool) {
+// fix does what a person agrees to. It tells whether anything was done; Ctrl-C ends it.
+func (c *commands) fix(ctx context.Context, found []state.Finding, yes bool) (did bool, err error) {
 	for _, f := range found {
 		if !f.Fixable {
 			continue
 		}
 		fmt.Fprintf(c.Stderr, "%s\n", f.Text)
-		if !yes && !strings.HasPrefix(c.ask(ctx, "→ "+f.Command+" ? [y/N] "), "y") {
-			continue
-		}
+		agreed := yes || c.agreed(ctx, "→ "+f.Command+" ?")
 		if ctx.Err() != nil {
-			return did
+			return did, errReported{fault.Failed}
+		}
+		if !agreed {
+			continue
 		}
 		did = true
 		if err := f.Fix(ctx); err != nil {
@@ -62,22 +61,22 @@ func (c *commands) fix(ctx context.Context, found []service.Finding, yes bool) (
 			fmt.Fprintf(c.Stderr, "done: %s\n", f.Command)
 		}
 	}
-	return did
+	return did, nil
 }
 
 // doctorText is what "doctor" prints.
-func doctorText(found []service.Finding) string {
+func doctorText(found []state.Finding) string {
 	if len(found) == 0 {
-		return "Nothing is wrong: Docker or the runner's own process, Model Runner and its models, the disk, Claude Code and its settings, proxies.\n"
+		return "No problems found. Checked: Docker or the runner's process, Model Runner and its models, the disk, Claude Code and its settings, proxies.\n"
 	}
 	text := findingsText(found)
 	if n := fixable(found); n > 0 {
-		text += fmt.Sprintf("switchyard doctor --fix can do %d of them.\n", n)
+		text += fmt.Sprintf("switchyard doctor --fix can fix %d of them.\n", n)
 	}
 	return text
 }
 
-func fixable(found []service.Finding) (n int) {
+func fixable(found []state.Finding) (n int) {
 	for _, f := range found {
 		if f.Fixable {
 			n++
@@ -87,11 +86,11 @@ func fixable(found []service.Finding) (n int) {
 }
 
 // findingsText lists findings, each with its remedy.
-func findingsText(found []service.Finding) string {
+func findingsText(found []state.Finding) string {
 	var b strings.Builder
 	for _, f := range found {
 		mark := "✗"
-		if f.Severity == service.Poor {
+		if f.Severity == state.Poor {
 			mark = "!"
 		}
 		fmt.Fprintf(&b, "%s %s\n", mark, f.Text)

@@ -2,20 +2,23 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/switchyard-app/switchyard/gpu"
-	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/memory"
+	"github.com/switchyard-app/switchyard/service/models"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/state"
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
@@ -34,7 +37,7 @@ func (c *commands) gpu() *cobra.Command {
 			const often = 2 * time.Second
 			var history []float64 // how full, of the last ten minutes
 			for {
-				v := yard.ReadVRAM(cmd.Context())
+				v := memory.Read(cmd.Context(), yard)
 				if free, total := gpu.Free(v.Devices), gpu.Total(v.Devices); free >= 0 && total > 0 {
 					history = append(history[max(0, len(history)-int(10*time.Minute/often)+1):], 1-float64(free)/float64(total))
 				}
@@ -57,22 +60,22 @@ func (c *commands) gpu() *cobra.Command {
 			}
 		},
 	}
-	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "go on, every two seconds")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "repeat every two seconds")
 	cmd.Flags().BoolVar(&probe, "probe", false, "")
 	_ = cmd.Flags().MarkHidden("probe")
 	return cmd
 }
 
 // gpuText is what "gpu" prints.
-func gpuText(v service.VRAM) string {
+func gpuText(v state.VRAM) string {
 	var b strings.Builder
 	if v.Why != "" {
 		fmt.Fprintf(&b, "! %s\n", v.Why)
 	}
 	if len(v.Devices) == 0 && v.Why == "" {
-		b.WriteString("No GPU that Switchyard knows of: models are computed on the CPU.\n")
+		b.WriteString("No supported GPU found. Models run on the CPU.\n")
 	}
-	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	w := columns(&b, 3)
 	for _, d := range v.Devices {
 		held := "memory unknown"
 		if used := d.Used(); used >= 0 {
@@ -80,7 +83,7 @@ func gpuText(v service.VRAM) string {
 		}
 		kind := ""
 		if d.Unified {
-			kind = "shared with the machine"
+			kind = "shared with the CPU"
 		}
 		fmt.Fprintf(w, "%s\t%s\n", d.Name, strings.Join(nonEmpty(held, kind, d.Why), " · "))
 	}
@@ -109,63 +112,54 @@ func amount(bytes int64) string {
 }
 
 func (c *commands) fit() *cobra.Command {
-	var file, context, kv string
+	var file, tokens, kv string
 	var s gpu.Setting
 	cmd := &cobra.Command{
 		Use: "fit [MODEL]", Short: "Estimate whether a model fits the GPU's memory", Args: atMostOne, ValidArgsFunction: c.completeModel,
-		Long: `Fit estimates what a model takes at a context: its weights, the cache of the
-conversation, and what is computed with. With --metadata it needs no runner: the
-file is Model Runner's object of the model (GET /models/NAME).`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			yard, err := c.open()
-			if err != nil {
+		Long: `Fit estimates how much memory a model needs at a given context: for its weights,
+the conversation's cache, and the computation. With --metadata it needs no runner:
+the file is Model Runner's description of the model (GET /models/NAME).`,
+		RunE: c.with(func(ctx context.Context, yard *machine.Machine, args []string) error {
+			var err error
+			if s.Context, err = parseTokens(tokens); err != nil {
 				return err
 			}
-			if s.Context, err = parseTokens(context); err != nil {
-				return err
-			}
-			switch s.KV = kv; kv {
-			case "", "f16", "q8_0", "q4_0":
-			default:
-				return usageError{fmt.Errorf("--kv %q is none of f16, q8_0, q4_0", kv)}
+			if s.KV = kv; !isCacheType(kv) {
+				return usageError{fmt.Errorf("invalid --kv %q: use f16, q8_0 or q4_0", kv)}
 			}
 			if s.Parallel < 0 || (file == "") == (len(args) == 0) {
-				return usageError{fmt.Errorf("name a model, or its --metadata")}
+				return usageError{fmt.Errorf("name a model or give --metadata, not both")}
 			}
-			var fit service.Fit
+			var fit memory.Fit
 			if file != "" {
-				fit, err = yard.FitFile(cmd.Context(), file, s)
+				fit, err = models.FitFile(ctx, yard, file, s)
 			} else {
-				fit, err = yard.FitModel(cmd.Context(), args[0], s)
+				fit, err = models.Fit(ctx, yard, args[0], s)
 			}
 			if err != nil {
 				return err
 			}
-			if c.json {
-				return c.print(fit)
-			}
-			_, err = io.WriteString(c.Stdout, fitText(fit))
-			return err
-		},
+			return c.result(fit, fitText(fit))
+		}),
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&file, "metadata", "", "Model Runner's object of the model, in a file")
-	flags.StringVar(&context, "context", "", "the context in tokens, such as 64K (default: the model's)")
-	flags.StringVar(&kv, "kv", "", "the cache's type: f16, q8_0, q4_0 (default: f16)")
-	flags.IntVar(&s.Parallel, "parallel", 0, "slots (default: four that share the context)")
-	flags.BoolVar(&s.Separate, "separate", false, "each slot has a part of the context of its own")
+	flags.StringVar(&file, "metadata", "", "a file with Model Runner's description of the model")
+	flags.StringVar(&tokens, "context", "", "the context in tokens, such as 64K (default: the model's)")
+	flags.StringVar(&kv, "kv", "", "the type of the conversation's cache: f16, q8_0 or q4_0 (default: f16)")
+	flags.IntVar(&s.Parallel, "parallel", 0, "the number of slots (default: four, sharing the context)")
+	flags.BoolVar(&s.Separate, "separate", false, "give each slot its own part of the context")
 	return cmd
 }
 
 // fitText is what "fit" prints.
-func fitText(f service.Fit) string {
+func fitText(f memory.Fit) string {
 	var b strings.Builder
 	about := "about "
 	if f.Bound == gpu.Upper {
 		about = "at most "
 	}
 	fmt.Fprintf(&b, "%s\n", strings.Join(nonEmpty(runner.Short(f.Model), contextText(f.Context), about+words.Size(f.Total)), " · "))
-	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	w := columns(&b, 3)
 	for _, part := range []struct {
 		name  string
 		bytes int64
@@ -177,13 +171,13 @@ func fitText(f service.Fit) string {
 	_ = w.Flush()
 	switch f.Verdict {
 	case gpu.Fits:
-		fmt.Fprintf(&b, "It fits: %s are free.\n", amount(f.Free))
+		fmt.Fprintf(&b, "It fits: %s free.\n", amount(f.Free))
 	case gpu.Tight:
-		fmt.Fprintf(&b, "It is tight: %s are free.\n", amount(f.Free))
+		fmt.Fprintf(&b, "It is tight: %s free.\n", amount(f.Free))
 	case gpu.TooBig:
-		fmt.Fprintf(&b, "It is too big: %s are free.\n", amount(f.Free))
+		fmt.Fprintf(&b, "It is too big: %s free.\n", amount(f.Free))
 	case gpu.Unknown:
-		b.WriteString("Whether it fits is not known: no GPU tells what is free.\n")
+		b.WriteString("Can't tell whether it fits: no GPU reports its free memory.\n")
 	}
 	if f.Verdict != gpu.Fits && f.Largest > 0 {
 		fmt.Fprintf(&b, "  → the largest context that fits is %s\n", words.Tokens(f.Largest))

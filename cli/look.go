@@ -4,26 +4,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/switchyard-app/switchyard/service"
 	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/doctor"
+	"github.com/switchyard-app/switchyard/service/fault"
+	"github.com/switchyard-app/switchyard/service/machine"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/switching"
 )
 
 func (c *commands) explain() *cobra.Command {
 	var project string
 	cmd := &cobra.Command{
-		Use: "explain", Short: "Show which settings layer decides, variable by variable", Args: noArgs,
-		RunE: func(*cobra.Command, []string) error {
-			yard, err := c.open()
-			if err != nil {
-				return err
-			}
+		Use: "explain", Short: "Show which settings layer wins, variable by variable", Args: noArgs,
+		RunE: c.with(func(_ context.Context, yard *machine.Machine, _ []string) error {
 			if project == "" {
 				project = c.Folder
 			}
@@ -34,26 +33,22 @@ func (c *commands) explain() *cobra.Command {
 			for _, s := range skipped {
 				fmt.Fprintf(c.Stderr, "switchyard: Claude Code ignores %s: %s; %s\n", s.Where(), s.Why, s.Remedy)
 			}
-			if c.json {
-				return c.print(append([]claude.Setting{}, list...))
-			}
-			_, err = io.WriteString(c.Stdout, explainText(list, c.Home))
-			return err
-		},
+			return c.result(append([]claude.Setting{}, list...), explainText(list, c.Home))
+		}),
 	}
-	cmd.Flags().StringVar(&project, "project", "", "for a Claude Code started in this folder (default: here)")
+	cmd.Flags().StringVar(&project, "project", "", "for a Claude Code session started in this folder (default: this one)")
 	return cmd
 }
 
 func (c *commands) check() *cobra.Command {
-	var r service.DepartureRequest
+	var r doctor.Departure
 	var wish string
 	var direct, departure, fix, yes bool
 	cmd := &cobra.Command{
 		Use: "check", Short: "Prove that a model works for Claude Code, without switching", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if (fix || yes) && !departure || yes && !fix {
-				return usageError{errors.New("--fix goes with --departure, and --yes with --fix")}
+				return usageError{errors.New("--fix needs --departure, and --yes needs --fix")}
 			}
 			yard, err := c.open()
 			if err != nil {
@@ -65,10 +60,16 @@ func (c *commands) check() *cobra.Command {
 			proofs, err := c.prove(cmd.Context(), yard, r, direct)
 			if departure {
 				r.Folder, r.Failed = c.Folder, err
-				found := yard.Departure(cmd.Context(), &r)
-				if fix && c.fix(cmd.Context(), found, yes) {
-					proofs, r.Failed = c.prove(cmd.Context(), yard, r, direct)
-					found = yard.Departure(cmd.Context(), &r)
+				found := doctor.Depart(cmd.Context(), yard, &r)
+				if fix {
+					did, err := c.fix(cmd.Context(), found, yes)
+					if err != nil {
+						return err
+					}
+					if did {
+						proofs, r.Failed = c.prove(cmd.Context(), yard, r, direct)
+						found = doctor.Depart(cmd.Context(), yard, &r)
+					}
 				}
 				return c.card(proofs, found, r.Failed)
 			}
@@ -77,7 +78,7 @@ func (c *commands) check() *cobra.Command {
 					return printErr
 				}
 			}
-			var failed *service.Error
+			var failed *fault.Error
 			if errors.As(err, &failed) && len(proofs) > 0 {
 				return errReported{failed.Kind}
 			}
@@ -87,16 +88,16 @@ func (c *commands) check() *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&r.Model, "model", "", "the model (default: the chosen one)")
 	flags.StringVar(&wish, "context", "", "the context in tokens, such as 64K (default: the model's)")
-	flags.BoolVar(&departure, "departure", false, "also what would go wrong, or want to get out, without a network")
-	flags.BoolVar(&fix, "fix", false, "with --departure: do what can be done, after asking for each")
+	flags.BoolVar(&departure, "departure", false, "also check what would fail, or still use the network, while offline")
+	flags.BoolVar(&fix, "fix", false, "with --departure: fix what can be fixed, asking for each")
 	flags.BoolVar(&yes, "yes", false, "with --fix: do not ask")
-	flags.BoolVar(&direct, "direct", false, "ask Model Runner itself, not the gateway of the running Switchyard")
+	flags.BoolVar(&direct, "direct", false, "ask Model Runner directly, not through Switchyard's gateway")
 	_ = cmd.RegisterFlagCompletionFunc("model", c.completeModel)
 	return cmd
 }
 
 // prove runs the proofs and prints each as it ends.
-func (c *commands) prove(ctx context.Context, yard *service.Yard, r service.DepartureRequest, direct bool) ([]proofJSON, error) {
+func (c *commands) prove(ctx context.Context, yard *machine.Machine, r doctor.Departure, direct bool) ([]proofJSON, error) {
 	proofs := []proofJSON{}
 	progress, clear := c.progress()
 	progress.Done = func(p runner.Proof) {
@@ -107,46 +108,46 @@ func (c *commands) prove(ctx context.Context, yard *service.Yard, r service.Depa
 			fmt.Fprint(c.Stdout, one.text())
 		}
 	}
-	err := yard.Check(ctx, r.Model, r.Context, direct, progress)
+	err := switching.Check(ctx, yard, r.Model, r.Context, direct, progress)
 	clear()
 	return proofs, err
 }
 
 // card says whether a machine is ready to have no network.
-func (c *commands) card(proofs []proofJSON, found []service.Finding, failed error) error {
-	ready := service.Ready(found, failed)
+func (c *commands) card(proofs []proofJSON, found []state.Finding, failed error) error {
+	ready := state.Ready(found, failed)
 	if c.json {
 		if err := c.print(struct {
-			Ready    bool              `json:"ready"`
-			Proofs   []proofJSON       `json:"proofs"`
-			Findings []service.Finding `json:"findings"`
-		}{ready, proofs, append([]service.Finding{}, found...)}); err != nil {
+			Ready    bool            `json:"ready"`
+			Proofs   []proofJSON     `json:"proofs"`
+			Findings []state.Finding `json:"findings"`
+		}{ready, proofs, append([]state.Finding{}, found...)}); err != nil {
 			return err
 		}
 	} else {
 		// A proof's own line says it already.
-		rest := slices.DeleteFunc(slices.Clone(found), func(f service.Finding) bool { return strings.HasPrefix(f.Code, "proof_") })
+		rest := slices.DeleteFunc(slices.Clone(found), func(f state.Finding) bool { return strings.HasPrefix(f.Code, "proof_") })
 		fmt.Fprint(c.Stdout, findingsText(rest))
 		if n := fixable(found); n > 0 {
-			fmt.Fprintf(c.Stdout, "switchyard check --departure --fix can do %d of them.\n", n)
+			fmt.Fprintf(c.Stdout, "switchyard check --departure --fix can fix %d of them.\n", n)
 		}
 		switch {
 		case !ready:
-			fmt.Fprintln(c.Stdout, "Not ready: the lines marked ✗ come first, while there still is a network.")
+			fmt.Fprintln(c.Stdout, "Not ready. Fix the items marked ✗ while you are online.")
 		case len(found) > 0:
-			fmt.Fprintln(c.Stdout, "Ready, but for the lines marked !. Then: switchyard offline")
+			fmt.Fprintln(c.Stdout, "Ready, except for the items marked !. To go offline: switchyard offline")
 		default:
-			fmt.Fprintln(c.Stdout, "Ready. Then: switchyard offline")
+			fmt.Fprintln(c.Stdout, "Ready. To go offline: switchyard offline")
 		}
 	}
-	var e *service.Error
+	var e *fault.Error
 	switch {
 	case errors.As(failed, &e) && len(proofs) == 0:
 		return failed
 	case errors.As(failed, &e):
 		return errReported{e.Kind}
 	case !ready:
-		return errReported{service.Failed}
+		return errReported{fault.Failed}
 	}
 	return nil
 }

@@ -1,48 +1,42 @@
 package cli
 
 import (
-	"cmp"
+	"context"
 	"errors"
 	"fmt"
-	"io"
+	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/switchyard-app/switchyard/assets"
 	"github.com/switchyard-app/switchyard/gpu"
-	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/models"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/status"
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
 func (c *commands) models() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "models", Short: "List Model Runner's models", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			yard, err := c.open()
+		RunE: c.with(func(ctx context.Context, yard *machine.Machine, _ []string) error {
+			all, err := models.List(ctx, yard)
 			if err != nil {
 				return err
 			}
-			all, err := yard.ListModels(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if c.json {
-				return c.print(append([]service.Model{}, all...))
-			}
-			_, err = io.WriteString(c.Stdout, modelsText(all, time.Now()))
-			return err
-		},
+			return c.result(append([]state.Model{}, all...), modelsText(all, time.Now()))
+		}),
 	}
 	cmd.AddCommand(c.prune(), c.update())
 	return cmd
 }
 
 // modelsText is what "models" prints.
-func modelsText(all []service.Model, now time.Time) string {
+func modelsText(all []state.Model, now time.Time) string {
 	if len(all) == 0 {
 		var b strings.Builder
 		b.WriteString("No models yet. These can drive Claude Code:\n")
@@ -52,7 +46,7 @@ func modelsText(all []service.Model, now time.Time) string {
 		return b.String()
 	}
 	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	w := columns(&b, 3)
 	fmt.Fprintln(w, "MODEL\tSIZE\tQUANTIZATION\tCONTEXT\tGPU\tIN MEMORY\tTOOLS\tLAST USED")
 	for _, m := range all {
 		held := ""
@@ -86,48 +80,40 @@ func fitWord(v gpu.Verdict) string {
 
 func (c *commands) load() *cobra.Command {
 	return &cobra.Command{
-		Use: "load MODEL", Short: "Take a model into memory", Args: exactlyOne("model"), ValidArgsFunction: c.completeModel,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			yard, err := c.open()
-			if err != nil {
-				return err
-			}
+		Use: "load MODEL", Short: "Load a model into memory", Args: exactlyOne("model"), ValidArgsFunction: c.completeModel,
+		RunE: c.with(func(ctx context.Context, yard *machine.Machine, args []string) error {
 			progress, clear := c.progress()
 			if progress.Begin != nil {
 				progress.Begin("load")
 			}
 			start := time.Now()
-			tag, err := yard.Load(cmd.Context(), args[0])
+			tag, err := models.Preload(ctx, yard, args[0])
 			clear()
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(c.Stdout, "%s is in memory, after %.1f s.\n", runner.Short(tag), time.Since(start).Seconds())
+			_, err = fmt.Fprintf(c.Stdout, "Loaded %s in %.1f s.\n", runner.Short(tag), time.Since(start).Seconds())
 			return err
-		},
+		}),
 	}
 }
 
 func (c *commands) unload() *cobra.Command {
 	return &cobra.Command{
-		Use: "unload [MODEL]", Short: "Take a model out of memory, or all of them", Args: atMostOne, ValidArgsFunction: c.completeModel,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			yard, err := c.open()
-			if err != nil {
-				return err
-			}
+		Use: "unload [MODEL]", Short: "Unload a model from memory, or all of them", Args: atMostOne, ValidArgsFunction: c.completeModel,
+		RunE: c.with(func(ctx context.Context, yard *machine.Machine, args []string) error {
 			name := strings.Join(args, "")
-			n, err := yard.Unload(cmd.Context(), name)
+			n, err := models.Unload(ctx, yard, name)
 			if err != nil {
 				return err
 			}
-			text := words.Count(n, "model was", "models were") + " unloaded."
+			text := "Unloaded " + words.Count(n, "model", "models") + "."
 			if n == 0 {
-				text = "Nothing was unloaded: it is not in memory, or answers just now."
+				text = "Nothing unloaded: the model is not loaded, or is busy answering."
 			}
 			_, err = fmt.Fprintln(c.Stdout, text)
 			return err
-		},
+		}),
 	}
 }
 
@@ -135,66 +121,60 @@ func (c *commands) rm() *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
 		Use: "rm MODEL", Short: "Remove a model from the disk", Args: exactlyOne("model"), ValidArgsFunction: c.completeModel,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			yard, err := c.open()
+		RunE: c.with(func(ctx context.Context, yard *machine.Machine, args []string) error {
+			tag, freed, err := models.Remove(ctx, yard, args[0], force)
 			if err != nil {
 				return err
 			}
-			tag, freed, err := yard.Remove(cmd.Context(), args[0], force)
-			if err != nil {
-				return err
+			space := "No space freed: other tags share its files."
+			if freed > 0 {
+				space = "Freed " + words.Size(freed) + "."
 			}
-			_, err = fmt.Fprintf(c.Stdout, "%s is removed; %s freed.\n", runner.Short(tag), cmp.Or(words.Size(freed), "nothing"))
+			_, err = fmt.Fprintf(c.Stdout, "Removed %s. %s\n", runner.Short(tag), space)
 			return err
-		},
+		}),
 	}
-	cmd.Flags().BoolVar(&force, "force", false, "even when Claude Code is pointed to it")
+	cmd.Flags().BoolVar(&force, "force", false, "even when Claude Code uses it")
 	return cmd
 }
 
 func (c *commands) context() *cobra.Command {
 	var kv string
 	cmd := &cobra.Command{
-		Use: "context MODEL TOKENS", Short: "Make a model of the same weights that is loaded with another context",
-		Long: `Context makes another tag of a model, such as local/qwen3-coder:64k, that Model
-Runner loads with so many tokens. The weights are shared, the old tag stays.
-Where Claude Code is pointed to the old one, it is pointed to the new one.
+		Use: "context MODEL TOKENS", Short: "Create a variant of a model with another context size",
+		Long: `Context creates another tag of a model, such as local/qwen3-coder:64k, that Model
+Runner loads with that many tokens. The tags share the weights, and the old one
+stays. Where Claude Code uses the old tag, it is switched to the new one.
 
-With --kv q8_0 the cache of the conversation takes about half of the memory, with
-q4_0 about a quarter, at some cost in quality. Model Runner forgets that when it
-restarts.`,
+With --kv q8_0 the conversation's cache takes about half the memory, with q4_0
+about a quarter, at some cost in quality. Model Runner forgets this setting when
+it restarts.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 2 {
-				return usageError{errors.New("name a model and a number of tokens, such as 64K")}
+				return usageError{errors.New("name a model and a token count such as 64K")}
 			}
 			return nil
 		},
 		ValidArgsFunction: c.completeModel,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			yard, err := c.open()
-			if err != nil {
-				return err
-			}
+		RunE: c.with(func(ctx context.Context, yard *machine.Machine, args []string) error {
 			tokens, err := parseTokens(args[1])
 			if err != nil {
 				return err
 			}
-			switch kv {
-			case "", "f16", "q8_0", "q4_0":
-			default:
-				return usageError{fmt.Errorf("--kv %q is none of f16, q8_0, q4_0", kv)}
+			if !isCacheType(kv) {
+				return usageError{fmt.Errorf("invalid --kv %q: use f16, q8_0 or q4_0", kv)}
 			}
-			tag, current, err := yard.Resize(cmd.Context(), args[0], tokens)
+			tag, current, err := models.Resize(ctx, yard, args[0], tokens)
 			if err != nil {
 				return err
 			}
 			if kv != "" {
-				if err := yard.QuantiseCache(cmd.Context(), tag, kv); err != nil {
+				if err := models.QuantiseCache(ctx, yard, tag, kv); err != nil {
 					return err
 				}
 			}
 			if !c.json {
-				fmt.Fprintf(c.Stdout, "%s is loaded with %s tokens from now on.\n", runner.Short(tag), words.Tokens(tokens))
+				fmt.Fprintf(c.Stdout, "%s will be loaded with a context of %s tokens.\n", runner.Short(tag), words.Tokens(tokens))
 			}
 			if !current {
 				if c.json {
@@ -202,12 +182,17 @@ restarts.`,
 				}
 				return nil
 			}
-			route := yard.Look(cmd.Context()).Route
-			return c.move(cmd.Context(), &switchFlags{}, route, []string{tag})
-		},
+			route := status.Look(ctx, yard).Route
+			return c.move(ctx, &switchFlags{}, route, []string{tag})
+		}),
 	}
-	cmd.Flags().StringVar(&kv, "kv", "", "the type of the conversation's cache: f16, q8_0, q4_0")
+	cmd.Flags().StringVar(&kv, "kv", "", "the type of the conversation's cache: f16, q8_0 or q4_0")
 	return cmd
+}
+
+// isCacheType tells whether llama.cpp keeps the conversation's cache so; nothing is its default.
+func isCacheType(kv string) bool {
+	return slices.Contains([]string{"", "f16", "q8_0", "q4_0"}, kv)
 }
 
 func contextText(tokens int) string {

@@ -8,8 +8,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/switchyard-app/switchyard/service"
 	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/localrunner"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/status"
+	"github.com/switchyard-app/switchyard/service/switching"
 )
 
 // switchFlags are what local, cloud and offline have in common.
@@ -24,19 +28,19 @@ type switchFlags struct {
 
 func (f *switchFlags) add(cmd *cobra.Command, toLocal bool) {
 	flags := cmd.Flags()
-	flags.StringArrayVar(&f.projects, "project", nil, "only this project's folder, by its settings.local.json (may be repeated)")
+	flags.StringArrayVar(&f.projects, "project", nil, "only this project folder, through its settings.local.json (may be repeated)")
 	flags.StringArrayVar(&f.targets, "target", nil, "only this Claude Code configuration folder (may be repeated)")
 	if toLocal {
-		flags.StringVar(&f.context, "context", "", "context in tokens that Claude Code is told, such as 64K (default: the model's)")
+		flags.StringVar(&f.context, "context", "", "the context in tokens to tell Claude Code, such as 64K (default: the model's)")
 		flags.BoolVar(&f.force, "force", false, "switch without proving that it will work")
-		flags.BoolVar(&f.lean, "lean", false, "sessions started from now on have a short prompt and few tools, for small models; --lean=false ends that")
+		flags.BoolVar(&f.lean, "lean", false, "give new sessions a short prompt and few tools, for small models; --lean=false undoes it")
 		f.leanGiven = func() bool { return flags.Changed("lean") }
-		flags.BoolVar(&f.direct, "direct", false, "point Claude Code to Model Runner itself, not to the gateway of the running Switchyard")
+		flags.BoolVar(&f.direct, "direct", false, "point Claude Code at Model Runner directly, not at Switchyard's gateway")
 	}
 }
 
-func (f *switchFlags) request(y *service.Yard, route claude.Route, folder string, args []string) (service.Request, error) {
-	r := service.Request{Route: route, Folder: folder, Force: f.force, Direct: f.direct, Confirmed: f.yes}
+func (f *switchFlags) request(y *machine.Machine, route claude.Route, folder string, args []string) (switching.Request, error) {
+	r := switching.Request{Route: route, Folder: folder, Force: f.force, Direct: f.direct, Confirmed: f.yes}
 	for _, dir := range f.projects {
 		r.Targets = append(r.Targets, y.Project(dir))
 	}
@@ -55,25 +59,25 @@ func (f *switchFlags) request(y *service.Yard, route claude.Route, folder string
 }
 
 func (c *commands) local() *cobra.Command {
-	return c.toLocal(claude.Local, "local [MODEL]", "Point Claude Code to a model on this machine")
+	return c.toLocal(claude.Local, "local [MODEL]", "Point Claude Code at a model on this machine")
 }
 
 func (c *commands) offline() *cobra.Command {
-	cmd := c.toLocal(claude.Offline, "offline [MODEL]", "As local, and keep Claude Code itself from contacting anybody")
-	cmd.Long = `Offline switches as local does, and keeps Claude Code itself from contacting anybody.
+	cmd := c.toLocal(claude.Offline, "offline [MODEL]", "Like local, and keep Claude Code itself off the network")
+	cmd.Long = `Offline switches like local, and keeps Claude Code itself off the network.
 
-With --verify it switches nothing: it runs claude -p, or the command after --, so
-that it reaches this machine only, and tells every name that the command, with all
-that it started, looked up, and every connection to other machines that it tried.`
+With --verify it switches nothing. It runs claude -p, or the command after --, cut
+off from other machines, and reports every name that the command and its children
+looked up and every connection to another machine that they tried.`
 	cmd.Example = "  switchyard offline\n  switchyard offline --verify\n  switchyard offline --verify -- claude --continue"
-	verify := cmd.Flags().Bool("verify", false, "run a command and tell whether it tries to reach other machines")
+	verify := cmd.Flags().Bool("verify", false, "run a command and report whether it tries to reach other machines")
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if !*verify && cmd.ArgsLenAtDash() < 0 {
 			return atMostOne(cmd, args)
 		}
 		switch dash := cmd.ArgsLenAtDash(); {
 		case !*verify:
-			return usageError{errors.New("a command after -- goes with --verify only")}
+			return usageError{errors.New("a command after -- needs --verify")}
 		case dash > 0 || dash < 0 && len(args) > 0:
 			return usageError{fmt.Errorf("--verify takes a command after --, not %q", args[0])}
 		}
@@ -102,11 +106,11 @@ func (c *commands) toLocal(route claude.Route, use, short string) *cobra.Command
 func (c *commands) cloud() *cobra.Command {
 	var f switchFlags
 	cmd := &cobra.Command{
-		Use: "cloud", Short: "Put Claude Code's settings back as they were", Args: noArgs,
+		Use: "cloud", Short: "Restore Claude Code's settings", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.move(cmd.Context(), &f, claude.Cloud, nil) },
 	}
 	f.add(cmd, false)
-	cmd.Flags().BoolVarP(&f.yes, "yes", "y", false, "do not ask when the route is offline")
+	cmd.Flags().BoolVarP(&f.yes, "yes", "y", false, "do not ask when leaving the offline route")
 	return cmd
 }
 
@@ -124,23 +128,23 @@ func (c *commands) move(ctx context.Context, f *switchFlags, route claude.Route,
 		fmt.Fprintf(c.Stderr, "switchyard: %s; %s\n", w.Text, w.Remedy)
 	}
 	progress, clear := c.progress()
-	result, err := yard.Switch(ctx, request, progress)
+	result, err := switching.Switch(ctx, yard, request, progress)
 	clear()
-	if errors.Is(err, service.ErrOffline) && c.Interactive && c.sure(ctx) {
+	if errors.Is(err, switching.ErrOffline) && c.Interactive && c.agreed(ctx, "You are offline. In the cloud, Claude Code talks to Anthropic again. Switch to the cloud?") {
 		request.Confirmed = true
-		result, err = yard.Switch(ctx, request, progress)
+		result, err = switching.Switch(ctx, yard, request, progress)
 	}
 	if err != nil {
 		for _, t := range result.Targets {
-			fmt.Fprintf(c.Stderr, "switchyard: %s was switched; only the rest was not\n", t.File)
+			fmt.Fprintf(c.Stderr, "switchyard: switched %s; the remaining targets were not switched\n", t.File)
 		}
 		return err
 	}
-	current := yard.Look(ctx)
+	current := status.Look(ctx, yard)
 	if c.json {
 		err = c.print(struct {
-			service.Result
-			Warnings []service.Warning `json:"warnings"`
+			switching.Result
+			Warnings []state.Warning `json:"warnings"`
 		}{result, current.Warnings})
 	} else {
 		_, err = io.WriteString(c.Stdout, switchText(result, current, c.Home))
@@ -148,25 +152,24 @@ func (c *commands) move(ctx context.Context, f *switchFlags, route claude.Route,
 	if err != nil {
 		return err
 	}
-	repaired, err := yard.Settle(ctx, result.Targets)
+	repaired, err := switching.Settle(ctx, yard, result.Targets)
 	if ctx.Err() != nil {
 		return nil // the switch is done; only the watching was cut short
 	}
 	for _, file := range repaired {
-		fmt.Fprintf(c.Stderr, "switchyard: a running Claude Code wrote its old copy over %s; the switch was applied again, its change was kept\n", file)
+		fmt.Fprintf(c.Stderr, "switchyard: a running Claude Code overwrote %s; Switchyard re-applied the switch and kept its other changes\n", file)
 	}
 	return err
 }
 
 // progress draws what is being proven, on a terminal only.
-func (c *commands) progress() (p service.Progress, clear func()) {
-	warn := func(w service.Warning) { fmt.Fprintf(c.Stderr, "switchyard: %s; %s\n", w.Text, w.Remedy) }
+func (c *commands) progress() (p localrunner.Progress, clear func()) {
+	warn := func(w state.Warning) { fmt.Fprintf(c.Stderr, "switchyard: %s; %s\n", w.Text, w.Remedy) }
 	if !c.Terminal || c.json {
-		return service.Progress{Warn: warn}, func() {}
+		return localrunner.Progress{Warn: warn}, func() {}
 	}
-	const wipe = "\r\x1b[K"
 	begin := func(name string) { fmt.Fprintf(c.Stderr, "%s%s …", wipe, doing[name]) }
-	return service.Progress{Begin: begin, Warn: warn}, func() { fmt.Fprint(c.Stderr, wipe) }
+	return localrunner.Progress{Begin: begin, Warn: warn}, func() { fmt.Fprint(c.Stderr, wipe) }
 }
 
 var doing = map[string]string{
@@ -177,7 +180,7 @@ var doing = map[string]string{
 	"runner":         "asking Model Runner",
 	"model":          "looking for the model",
 	"context":        "looking at the context",
-	"message":        "waiting for a first answer (loading the model may take a minute)",
-	"system_message": "sending a system message in mid-conversation",
+	"message":        "waiting for the first answer (loading the model may take a minute)",
+	"system_message": "sending a system message mid-conversation",
 	"tool_call":      "asking for a tool call",
 }

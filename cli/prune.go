@@ -1,8 +1,8 @@
 package cli
 
 import (
-	"bufio"
 	"cmp"
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -10,8 +10,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/models"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/state"
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
@@ -19,25 +21,21 @@ func (c *commands) prune() *cobra.Command {
 	var older string
 	var dry, yes bool
 	cmd := &cobra.Command{
-		Use: "prune", Short: "Remove the models that nobody uses", Args: noArgs,
-		Long: `Prune removes the models that Claude Code has not used for a while, counted from
-when Switchyard first saw them. The one that Claude Code is pointed to, the chosen
-one and those in memory stay.`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			yard, err := c.open()
-			if err != nil {
-				return err
-			}
+		Use: "prune", Short: "Remove unused models", Args: noArgs,
+		Long: `Prune removes models that Claude Code has not used for a while; a model that it
+never used counts from when Switchyard first saw it. The model that Claude Code
+uses, the chosen one and those in memory stay.`,
+		RunE: c.with(func(ctx context.Context, yard *machine.Machine, _ []string) error {
 			age, err := parseAge(older)
 			if err != nil {
 				return err
 			}
-			unused, err := yard.Unused(cmd.Context(), age)
+			unused, err := models.Unused(ctx, yard, age)
 			if err != nil {
 				return err
 			}
 			if c.json && dry {
-				return c.print(append([]service.Model{}, unused...))
+				return c.print(append([]state.Model{}, unused...))
 			}
 			if len(unused) == 0 {
 				_, err := fmt.Fprintln(c.Stdout, "Nothing to remove.")
@@ -49,27 +47,23 @@ one and those in memory stay.`,
 			if dry {
 				return nil
 			}
-			if !yes {
-				fmt.Fprintf(c.Stderr, "Remove %s? [y/N] ", words.Count(len(unused), "model", "models"))
-				answer := bufio.NewScanner(c.Stdin)
-				if !answer.Scan() || !strings.HasPrefix(strings.ToLower(strings.TrimSpace(answer.Text())), "y") {
-					return nil
-				}
+			if !yes && !c.agreed(ctx, fmt.Sprintf("Remove %s?", words.Count(len(unused), "model", "models"))) {
+				return nil
 			}
 			var freed int64
 			for _, m := range unused {
-				_, n, err := yard.Remove(cmd.Context(), m.Tag, false)
+				_, n, err := models.Remove(ctx, yard, m.Tag, false)
 				if err != nil {
 					return err
 				}
 				freed += n
 			}
-			_, err = fmt.Fprintf(c.Stdout, "Removed %s, freed %s.\n", words.Count(len(unused), "model", "models"), cmp.Or(words.Size(freed), "nothing (other tags share them)"))
+			_, err = fmt.Fprintf(c.Stdout, "Removed %s, freed %s.\n", words.Count(len(unused), "model", "models"), cmp.Or(words.Size(freed), "no space (other tags share the files)"))
 			return err
-		},
+		}),
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&older, "older", "30d", "not used for so long: 30d, 12h")
+	flags.StringVar(&older, "older", "30d", "how long a model was not used: 30d, 12h")
 	flags.BoolVar(&dry, "dry-run", false, "only list them")
 	flags.BoolVar(&yes, "yes", false, "do not ask")
 	return cmd
@@ -84,7 +78,7 @@ func parseAge(text string) (time.Duration, error) {
 	}
 	age, err := time.ParseDuration(text)
 	if err != nil || age < 0 {
-		return 0, usageError{fmt.Errorf("%q is no age such as 30d or 12h", text)}
+		return 0, usageError{fmt.Errorf("invalid age %q: use a form like 30d or 12h", text)}
 	}
 	return age, nil
 }

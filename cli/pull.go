@@ -1,27 +1,26 @@
 package cli
 
 import (
+	"context"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/models"
+	"github.com/switchyard-app/switchyard/service/pulls"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/state"
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
 func (c *commands) pull() *cobra.Command {
 	return &cobra.Command{
-		Use: "pull MODEL", Short: "Get a model from its registry; an interrupted pull goes on where it ended", Args: exactlyOne("model"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			yard, err := c.open()
-			if err != nil {
-				return err
-			}
+		Use: "pull MODEL", Short: "Pull a model from its registry; an interrupted pull resumes", Args: exactlyOne("model"),
+		RunE: c.with(func(ctx context.Context, yard *machine.Machine, args []string) error {
 			show, clear := c.pullProgress()
-			last, err := yard.Pull(cmd.Context(), args[0], show)
+			last, err := pulls.Pull(ctx, yard, args[0], show)
 			clear()
 			if err != nil {
 				return err
@@ -30,60 +29,55 @@ func (c *commands) pull() *cobra.Command {
 				return c.print(last)
 			}
 			parts := nonEmpty(words.Size(last.Size), contextText(last.Context))
-			_, err = fmt.Fprintf(c.Stdout, "%s is here: %s. Use it: switchyard local %s\n", last.Ref, strings.Join(parts, ", "), last.Ref)
+			_, err = fmt.Fprintf(c.Stdout, "Pulled %s: %s. Use it: switchyard local %s\n", last.Ref, strings.Join(parts, ", "), last.Ref)
 			return err
-		},
+		}),
 	}
 }
 
 func (c *commands) update() *cobra.Command {
 	return &cobra.Command{
-		Use: "update [MODEL]", Short: "Pull the models again whose tag is a newer model by now", Args: atMostOne, ValidArgsFunction: c.completeModel,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			yard, err := c.open()
-			if err != nil {
-				return err
-			}
-			outdated, err := yard.Outdated(cmd.Context(), strings.Join(args, ""))
+		Use: "update [MODEL]", Short: "Update models that have a newer version", Args: atMostOne, ValidArgsFunction: c.completeModel,
+		RunE: c.with(func(ctx context.Context, yard *machine.Machine, args []string) error {
+			outdated, err := models.Outdated(ctx, yard, strings.Join(args, ""))
 			if err != nil {
 				return err
 			}
 			if len(outdated) == 0 {
-				_, err := fmt.Fprintln(c.Stdout, "Nothing newer is there.")
+				_, err := fmt.Fprintln(c.Stdout, "All models are up to date.")
 				return err
 			}
 			for _, m := range outdated {
 				show, clear := c.pullProgress()
-				_, err := yard.Pull(cmd.Context(), m.Tag, show)
+				_, err := pulls.Pull(ctx, yard, m.Tag, show)
 				clear()
 				if err != nil {
 					return err
 				}
-				fmt.Fprintf(c.Stdout, "%s is updated.\n", runner.Short(m.Tag))
+				fmt.Fprintf(c.Stdout, "Updated %s.\n", runner.Short(m.Tag))
 			}
 			return nil
-		},
+		}),
 	}
 }
 
 // pullProgress draws a bar on a terminal, and else prints a line for every tenth.
-func (c *commands) pullProgress() (show func(service.Pull), clear func()) {
-	const wipe = "\r\x1b[K"
+func (c *commands) pullProgress() (show func(state.Pull), clear func()) {
 	if c.json {
-		return func(service.Pull) {}, func() {}
+		return func(state.Pull) {}, func() {}
 	}
 	if c.Terminal {
-		return func(p service.Pull) { fmt.Fprint(c.Stderr, wipe+cut(pullBar(p), 78)) }, func() { fmt.Fprint(c.Stderr, wipe) }
+		return func(p state.Pull) { fmt.Fprint(c.Stderr, wipe+cut(pullBar(p), 78)) }, func() { fmt.Fprint(c.Stderr, wipe) }
 	}
 	said := ""
-	return func(p service.Pull) {
+	return func(p state.Pull) {
 		line := p.Ref + ": " + string(p.State)
 		switch {
-		case p.State == service.Waiting:
+		case p.State == state.Waiting:
 			line = p.Ref + ": " + p.Why + "; " + p.Remedy
-		case p.State == service.Pulling && p.Total > 0:
+		case p.State == state.Pulling && p.Total > 0:
 			line = fmt.Sprintf("%s: %d %% of %s", p.Ref, 10*(10*p.Done/p.Total), words.Size(p.Total))
-		case p.State != service.Queued:
+		case p.State != state.Queued:
 			return
 		}
 		if line != said {
@@ -94,7 +88,7 @@ func (c *commands) pullProgress() (show func(service.Pull), clear func()) {
 }
 
 // pullBar is one pull as a line of a terminal, of at most 78 places.
-func pullBar(p service.Pull) string {
+func pullBar(p state.Pull) string {
 	const width, longName = 12, 22
 	name := []rune(p.Ref)
 	if len(name) > longName {
@@ -102,16 +96,15 @@ func pullBar(p service.Pull) string {
 	}
 	line := string(name)
 	switch {
-	case p.State == service.Waiting:
+	case p.State == state.Waiting:
 		return line + "  " + p.Why + "; " + p.Remedy
-	case p.State == service.Queued:
+	case p.State == state.Queued:
 		return line + "  queued"
 	case p.Total == 0:
 		return line + "  …"
 	}
 	full := int(width * p.Done / p.Total)
-	total, unit, _ := strings.Cut(words.Size(p.Total), " ")
-	line += fmt.Sprintf("  %s%s %3d %%  %s of %s %s", strings.Repeat("█", full), strings.Repeat("░", width-full), 100*p.Done/p.Total, inUnit(p.Done, unit), total, unit)
+	line += fmt.Sprintf("  %s%s %3d %% of %s", strings.Repeat("█", full), strings.Repeat("░", width-full), 100*p.Done/p.Total, words.Size(p.Total))
 	if p.Rate > 0 {
 		line += "  " + words.Size(int64(p.Rate)) + "/s"
 	}
@@ -119,16 +112,4 @@ func pullBar(p service.Pull) string {
 		line += "  " + words.Duration(p.Left) + " left"
 	}
 	return line
-}
-
-// inUnit writes a number of bytes in the unit of another.
-func inUnit(bytes int64, unit string) string {
-	value := float64(bytes)
-	for _, u := range []string{"B", "KiB", "MiB", "GiB", "TiB"} {
-		if u == unit {
-			break
-		}
-		value /= 1024
-	}
-	return strconv.FormatFloat(value, 'f', 1, 64)
 }

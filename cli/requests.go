@@ -8,26 +8,29 @@ import (
 	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/config"
+	"github.com/switchyard-app/switchyard/service/control"
+	"github.com/switchyard-app/switchyard/service/fault"
 	"github.com/switchyard-app/switchyard/service/gateway"
+	"github.com/switchyard-app/switchyard/service/machine"
 	"github.com/switchyard-app/switchyard/service/runner"
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
 // supervised connects to the Switchyard that runs, and says what to do when none does.
-func (c *commands) supervised(ctx context.Context, what string) (*service.Supervised, error) {
+func (c *commands) supervised(ctx context.Context, what string) (*control.Client, error) {
 	yard, err := c.open()
 	if err != nil {
 		return nil, err
 	}
-	running, err := yard.Supervised(ctx)
-	if errors.Is(err, service.ErrNoSupervisor) {
-		return nil, &service.Error{Kind: service.Refused, What: what, Why: "no Switchyard is running, and so no gateway", Remedy: "start it: switchyard", Err: err}
+	running, err := control.Find(ctx, yard)
+	if errors.Is(err, control.ErrNotRunning) {
+		return nil, &fault.Error{Kind: fault.Refused, What: what, Why: "Switchyard is not running, so there is no gateway", Remedy: "start it: switchyard", Err: err}
 	}
 	return running, err
 }
@@ -37,9 +40,9 @@ func (c *commands) requests() *cobra.Command {
 	var session string
 	cmd := &cobra.Command{
 		Use: "requests", Short: "Show what the gateway served: sessions, tokens, times", Args: noArgs,
-		Long: `Requests lists the last 1,000 requests that the gateway of the running
-Switchyard served, oldest first, and their totals. They are kept in memory only,
-and nothing of what was said is.`,
+		Long: `Requests lists the last 1,000 requests that the running Switchyard's gateway
+served, oldest first, and their totals. They are kept in memory only, without
+prompts or answers.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			const what = "listing the requests"
 			running, err := c.supervised(cmd.Context(), what)
@@ -67,15 +70,15 @@ and nothing of what was said is.`,
 			})
 			switch {
 			case err != nil && cmd.Context().Err() == nil:
-				return &service.Error{Kind: service.Failed, What: what, Why: err.Error(), Remedy: "start Switchyard again if it ended", Err: err}
+				return &fault.Error{Kind: fault.Failed, What: what, Why: err.Error(), Remedy: "if Switchyard has quit, start it again: switchyard", Err: err}
 			case err == nil && follow && cmd.Context().Err() == nil:
-				return &service.Error{Kind: service.Failed, What: what, Why: "Switchyard ended", Remedy: "start it again: switchyard"}
+				return &fault.Error{Kind: fault.Failed, What: what, Why: "Switchyard has quit", Remedy: "start it again: switchyard"}
 			}
 			return finish()
 		},
 	}
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on and print new ones")
-	cmd.Flags().StringVar(&session, "session", "", "only this session's; the beginning of its id is enough")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "keep printing new ones")
+	cmd.Flags().StringVar(&session, "session", "", "only this session's; the start of its ID is enough")
 	return cmd
 }
 
@@ -101,7 +104,7 @@ func note(r gateway.Record) string {
 	case r.Error != "":
 		return string(r.Error)
 	case r.Cut:
-		return "answer cut off at its greatest length"
+		return "answer hit the output limit"
 	}
 	return ""
 }
@@ -147,7 +150,7 @@ func (t *totals) text() string {
 	}
 	var b strings.Builder
 	b.WriteString("\n")
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	w := columns(&b, 2)
 	fmt.Fprintln(w, "TOTAL OF SESSION\tMODEL\tREQUESTS\tINPUT\tCACHED\tOUTPUT\tCUT OFF\tTOO LONG\tFAILED")
 	cut, overflows := 0, 0
 	for _, key := range t.keys {
@@ -158,10 +161,10 @@ func (t *totals) text() string {
 	}
 	_ = w.Flush()
 	if cut > 0 {
-		fmt.Fprintf(&b, "! %s cut off at the greatest length that Claude Code allows\n  → ask for smaller steps, or take a larger context: the length allowed is an eighth of it\n", words.Count(cut, "answer was", "answers were"))
+		fmt.Fprintf(&b, "! %s hit the output limit\n  → ask for smaller steps, or use a larger context: the limit is an eighth of it\n", words.Count(cut, "answer", "answers"))
 	}
 	if overflows > 0 {
-		fmt.Fprintf(&b, "! %s too long for the context\n  → Claude Code compacts then; a larger context (switchyard context MODEL N) makes it rarer\n", words.Count(overflows, "prompt was", "prompts were"))
+		fmt.Fprintf(&b, "! %s too long for the context\n  → Claude Code then compacts; a larger context (switchyard context MODEL N) makes this rarer\n", words.Count(overflows, "prompt was", "prompts were"))
 	}
 	return b.String()
 }
@@ -169,7 +172,7 @@ func (t *totals) text() string {
 func (c *commands) gateway() *cobra.Command {
 	var rotate bool
 	cmd := &cobra.Command{
-		Use: "gateway", Short: "Show what the gateway does just now", Args: noArgs,
+		Use: "gateway", Short: "Show what the gateway is doing", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			running, err := c.supervised(cmd.Context(), "asking the gateway")
 			if err != nil {
@@ -177,21 +180,17 @@ func (c *commands) gateway() *cobra.Command {
 			}
 			if rotate {
 				if err := running.RotateToken(cmd.Context()); err != nil {
-					return &service.Error{Kind: service.Failed, What: "making a new token", Why: err.Error(), Remedy: "check the folder " + c.Paths.State, Err: err}
+					return &fault.Error{Kind: fault.Failed, What: "making a new token", Why: err.Error(), Remedy: "check the folder " + c.Paths.State, Err: err}
 				}
 			}
 			g, err := running.Gateway(cmd.Context())
 			if err != nil {
 				return err
 			}
-			if c.json {
-				return c.print(g)
-			}
-			fmt.Fprint(c.Stdout, gatewayText(g))
-			return nil
+			return c.result(g, gatewayText(g))
 		},
 	}
-	cmd.Flags().BoolVar(&rotate, "rotate-token", false, "first make a new token; Claude Code's settings and running sessions follow")
+	cmd.Flags().BoolVar(&rotate, "rotate-token", false, "make a new token first; Claude Code's settings and running sessions follow")
 	return cmd
 }
 
@@ -199,14 +198,10 @@ func (c *commands) gateway() *cobra.Command {
 func (c *commands) guard() *cobra.Command {
 	return &cobra.Command{
 		Use: "guard", Hidden: true, Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			yard, err := c.open()
-			if err != nil {
-				return err
-			}
-			log, closeLog := service.OpenLog(yard.Paths)
+		RunE: c.with(func(ctx context.Context, yard *machine.Machine, _ []string) error {
+			log, closeLog := config.OpenLog(yard.Paths)
 			defer closeLog()
-			return service.Guard(cmd.Context(), yard, log, os.Stdin)
-		},
+			return service.Guard(ctx, yard, log, os.Stdin)
+		}),
 	}
 }

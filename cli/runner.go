@@ -1,93 +1,80 @@
 package cli
 
 import (
+	"context"
 	"fmt"
-	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/control"
 	"github.com/switchyard-app/switchyard/service/engine"
+	"github.com/switchyard-app/switchyard/service/fault"
+	"github.com/switchyard-app/switchyard/service/localrunner"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/status"
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
 func (c *commands) runner() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "runner", Short: "Model Runner itself: its state, start, stop, installation, log", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return c.runnerStatus(cmd) },
+		Use: "runner", Short: "Manage Model Runner: status, start, stop, install, logs", Args: noArgs,
+		RunE: c.with(c.runnerStatus),
 	}
 	cmd.AddCommand(
-		&cobra.Command{Use: "status", Short: "Show how Model Runner is", Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error { return c.runnerStatus(cmd) }},
-		c.runnerControl(service.StartRunner, "Start it and wait until it answers"),
-		c.runnerControl(service.StopRunner, "Stop it; Switchyard does not start it again by itself"),
-		c.runnerControl(service.RestartRunner, "Stop it, start it, and wait until it answers"),
+		&cobra.Command{Use: "status", Short: "Show Model Runner's state", Args: noArgs, RunE: c.with(c.runnerStatus)},
+		c.runnerControl(localrunner.Start, "Start it and wait until it answers"),
+		c.runnerControl(localrunner.Stop, "Stop it; Switchyard will not restart it on its own"),
+		c.runnerControl(localrunner.Restart, "Stop it, start it, and wait until it answers"),
 		c.runnerInstall(), c.runnerLogs(),
 	)
 	return cmd
 }
 
-func (c *commands) runnerStatus(cmd *cobra.Command) error {
-	yard, err := c.open()
-	if err != nil {
-		return err
-	}
-	s := yard.Look(cmd.Context())
-	if c.json {
-		err = c.print(s.Runner)
-	} else {
-		_, err = io.WriteString(c.Stdout, runnerText(s.Runner, len(s.Models), time.Now()))
-	}
-	if err == nil && s.Runner.State != service.Running {
-		return errReported{service.Unreachable}
+func (c *commands) runnerStatus(ctx context.Context, yard *machine.Machine, _ []string) error {
+	s := status.Look(ctx, yard)
+	err := c.showRunner(s)
+	if err == nil && s.Runner.State != state.Running {
+		return errReported{fault.Unreachable}
 	}
 	return err
 }
 
-func (c *commands) runnerControl(what service.Control, short string) *cobra.Command {
+func (c *commands) showRunner(s state.State) error {
+	return c.result(s.Runner, runnerText(s.Runner, len(s.Models), time.Now()))
+}
+
+func (c *commands) runnerControl(what localrunner.Verb, short string) *cobra.Command {
 	return &cobra.Command{
 		Use: string(what), Short: short, Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			yard, err := c.open()
-			if err != nil {
-				return err
-			}
+		RunE: c.with(func(ctx context.Context, yard *machine.Machine, _ []string) error {
 			progress, clear := c.progress()
 			if progress.Begin != nil {
 				progress.Begin(string(what) + "_runner")
 			}
-			err = yard.Control(cmd.Context(), what)
+			err := control.Runner(ctx, yard, what)
 			clear()
 			if err != nil {
 				return err
 			}
-			s := yard.Look(cmd.Context())
-			if c.json {
-				return c.print(s.Runner)
-			}
-			_, err = io.WriteString(c.Stdout, runnerText(s.Runner, len(s.Models), time.Now()))
-			return err
-		},
+			return c.showRunner(status.Look(ctx, yard))
+		}),
 	}
 }
 
 func (c *commands) runnerInstall() *cobra.Command {
 	var how engine.Install
 	cmd := &cobra.Command{
-		Use: "install", Short: "Set Model Runner up in Docker, or set it up again with other options", Args: noArgs,
-		Long: `Install makes Model Runner's container with Docker's model command, or enables
-Model Runner in Docker Desktop. A container that is there already is made again
-with the options given; its host, port, restart policy, networks and environment
-stay as they are otherwise. Claude Code's settings follow it to another port.`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			yard, err := c.open()
-			if err != nil {
-				return err
-			}
+		Use: "install", Short: "Set up Model Runner in Docker, or change its options", Args: noArgs,
+		Long: `Install creates Model Runner's container with Docker's model command, or enables
+Model Runner in Docker Desktop. An existing container is recreated with the given
+options; otherwise its host, port, restart policy, networks and environment stay
+as they are. If the port changes, Claude Code's settings follow.`,
+		RunE: c.with(func(ctx context.Context, yard *machine.Machine, _ []string) error {
 			if how.Port < 0 || how.Port > 65535 {
-				return usageError{fmt.Errorf("--port %d is no port", how.Port)}
+				return usageError{fmt.Errorf("invalid --port %d", how.Port)}
 			}
 			clear := func() {}
 			progress := func(line string) { fmt.Fprintln(c.Stderr, line) }
@@ -95,28 +82,22 @@ stay as they are otherwise. Claude Code's settings follow it to another port.`,
 			case c.json:
 				progress = func(string) {}
 			case c.Terminal:
-				const wipe = "\r\x1b[K"
 				progress = func(line string) { fmt.Fprint(c.Stderr, wipe+cut(line, 76)) }
 				clear = func() { fmt.Fprint(c.Stderr, wipe) }
 			}
-			err = yard.Install(cmd.Context(), how, progress)
+			err := localrunner.Install(ctx, yard, how, progress)
 			clear()
 			if err != nil {
 				return err
 			}
-			s := yard.Look(cmd.Context())
-			if c.json {
-				return c.print(s.Runner)
-			}
-			_, err = io.WriteString(c.Stdout, runnerText(s.Runner, len(s.Models), time.Now()))
-			return err
-		},
+			return c.showRunner(status.Look(ctx, yard))
+		}),
 	}
 	flags := cmd.Flags()
-	flags.IntVar(&how.Port, "port", 0, "its port on this machine (default: as it was, or 12434)")
-	flags.StringVar(&how.Host, "host", "", "the address it listens at (default: as it was, or 127.0.0.1)")
-	flags.StringVar(&how.GPU, "gpu", "", "none, cuda, rocm … for a new container (default: what Docker finds)")
-	flags.BoolVar(&how.Pull, "pull", false, "also get the newest image")
+	flags.IntVar(&how.Port, "port", 0, "the port on this machine (default: unchanged, or 12434)")
+	flags.StringVar(&how.Host, "host", "", "the address to listen on (default: unchanged, or 127.0.0.1)")
+	flags.StringVar(&how.GPU, "gpu", "", "for a new container: none, cuda, rocm … (default: what Docker finds)")
+	flags.BoolVar(&how.Pull, "pull", false, "also pull the newest image")
 	return cmd
 }
 
@@ -125,25 +106,21 @@ func (c *commands) runnerLogs() *cobra.Command {
 	var lines int
 	cmd := &cobra.Command{
 		Use: "logs", Short: "Show Model Runner's own log", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			yard, err := c.open()
-			if err != nil {
-				return err
-			}
-			return yard.RunnerLogs(cmd.Context(), c.Stdout, lines, follow)
-		},
+		RunE: c.with(func(ctx context.Context, yard *machine.Machine, _ []string) error {
+			return localrunner.Logs(ctx, yard, c.Stdout, lines, follow)
+		}),
 	}
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on and print new lines")
-	cmd.Flags().IntVarP(&lines, "lines", "n", 100, "how many of the last lines")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "keep printing new lines")
+	cmd.Flags().IntVarP(&lines, "lines", "n", 100, "how many lines to show from the end")
 	return cmd
 }
 
 // runnerText is what "runner status" prints.
-func runnerText(r service.Runner, count int, now time.Time) string {
+func runnerText(r state.Runner, count int, now time.Time) string {
 	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	w := columns(&b, 3)
 	fmt.Fprintf(w, "Model Runner\t%s\n", strings.Join(runnerParts(r, now), " · "))
-	if r.URL != "" && r.State == service.Running {
+	if r.URL != "" && r.State == state.Running {
 		fmt.Fprintf(w, "Address\t%s\n", r.URL)
 		fmt.Fprintf(w, "Models\t%d\n", count)
 	}
@@ -152,22 +129,22 @@ func runnerText(r service.Runner, count int, now time.Time) string {
 	}
 	_ = w.Flush()
 	if r.Reason != "" {
-		b.WriteString(warningText([]service.Warning{{Text: r.Reason, Remedy: r.Remedy}}))
+		b.WriteString(warningText([]state.Warning{{Text: r.Reason, Remedy: r.Remedy}}))
 	}
 	return b.String()
 }
 
 // runnerParts say in a line how the runner is.
-func runnerParts(r service.Runner, now time.Time) []string {
+func runnerParts(r state.Runner, now time.Time) []string {
 	current := string(r.State)
 	switch {
 	case r.Doing != "":
 		current = strings.TrimSuffix(r.Doing, "…")
 	case r.ByPerson:
 		current = "stopped by you"
-	case r.State == service.Running && !r.Since.IsZero():
+	case r.State == state.Running && !r.Since.IsZero():
 		current = "running since " + words.Since(r.Since, now)
-	case r.State == service.Absent:
+	case r.State == state.Absent:
 		current = "not found"
 	}
 	kind := string(r.Engine)
@@ -179,13 +156,4 @@ func runnerParts(r service.Runner, now time.Time) []string {
 		version = "version " + version
 	}
 	return nonEmpty(current, kind, version)
-}
-
-// cut shortens a line for a terminal.
-func cut(line string, width int) string {
-	runes := []rune(line)
-	if len(runes) <= width {
-		return line
-	}
-	return string(runes[:width-1]) + "…"
 }

@@ -1,50 +1,43 @@
 package cli
 
 import (
+	"context"
 	"fmt"
-	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/machine"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/status"
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
 func (c *commands) sessions() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
-		Use: "sessions", Short: "Show the running Claude Codes and where each one's requests go", Args: noArgs,
-		Long: `Sessions lists the running Claude Codes of all targets. A session's route is what
-the gateway saw of it since the last change; else what its settings, its command
-line and its environment say; else unknown.`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			yard, err := c.open()
-			if err != nil {
-				return err
-			}
-			list := yard.Sessions(cmd.Context(), all)
-			if c.json {
-				return c.print(list)
-			}
-			_, err = io.WriteString(c.Stdout, sessionsText(list, c.Home, time.Now()))
-			return err
-		},
+		Use: "sessions", Short: "Show running Claude Code sessions and where their requests go", Args: noArgs,
+		Long: `Sessions lists the running Claude Code sessions of all targets. A session's route
+is where the gateway has seen it since the last switch; otherwise what its
+settings, command line and environment say; otherwise unknown.`,
+		RunE: c.with(func(ctx context.Context, yard *machine.Machine, _ []string) error {
+			list := status.Sessions(ctx, yard, all)
+			return c.result(list, sessionsText(list, c.Home, time.Now()))
+		}),
 	}
-	cmd.Flags().BoolVarP(&all, "all", "a", false, "also the records that killed sessions left behind")
+	cmd.Flags().BoolVarP(&all, "all", "a", false, "also show records left behind by killed sessions")
 	return cmd
 }
 
 // sessionsText is what "sessions" prints.
-func sessionsText(list []service.Session, home string, now time.Time) string {
+func sessionsText(list []state.Session, home string, now time.Time) string {
 	if len(list) == 0 {
 		return "No Claude Code is running.\n"
 	}
 	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	w := columns(&b, 2)
 	fmt.Fprintln(w, "PID\tFOLDER\tKIND\tSINCE\tROUTE\tMODEL\tREQUESTS\tTOKENS IN\tOUT\tCONTEXT\tPINNED BY")
 	for _, s := range list {
 		since, context := "", ""

@@ -6,19 +6,19 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
-	"github.com/switchyard-app/switchyard/service"
 	"github.com/switchyard-app/switchyard/service/claude"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/switching"
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
 // statusText is what "status" prints.
-func statusText(s service.State, home string, now time.Time) string {
+func statusText(s state.State, home string, now time.Time) string {
 	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	w := columns(&b, 3)
 	fmt.Fprintf(w, "Route\t%s\n", strings.Join(nonEmpty(string(s.Route), runner.Short(s.Model), words.Tokens(s.Context), s.Busy), " · "))
 	if s.BaseURL != "" {
 		fmt.Fprintf(w, "Requests\t%s\n", s.BaseURL)
@@ -35,7 +35,7 @@ func statusText(s service.State, home string, now time.Time) string {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", head, runner.Short(m.Tag), words.Size(m.Size), words.Tokens(m.Context))
 	}
 	for _, p := range s.Pulls {
-		if p.State == service.Pulling || p.State == service.Queued || p.State == service.Waiting {
+		if p.State == state.Pulling || p.State == state.Queued || p.State == state.Waiting {
 			fmt.Fprintf(w, "Pulling\t%s\n", p.Text())
 		}
 	}
@@ -63,7 +63,7 @@ func statusText(s service.State, home string, now time.Time) string {
 }
 
 // gatewayParts are the gateway's address and what it does just now.
-func gatewayParts(g service.Gateway) []string {
+func gatewayParts(g state.Gateway) []string {
 	parts := []string{g.URL}
 	if g.Running+g.Waiting > 0 {
 		parts = append(parts, fmt.Sprintf("%d running, %d waiting", g.Running, g.Waiting))
@@ -75,10 +75,10 @@ func gatewayParts(g service.Gateway) []string {
 }
 
 // gatewayText is what "gateway" prints.
-func gatewayText(g service.Gateway) string {
+func gatewayText(g state.Gateway) string {
 	var b strings.Builder
 	fmt.Fprintln(&b, strings.Join(gatewayParts(g), " · "))
-	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	w := columns(&b, 3)
 	for _, s := range g.Sessions {
 		used := "nothing used yet"
 		if s.ContextUsedPct > 0 {
@@ -90,7 +90,7 @@ func gatewayText(g service.Gateway) string {
 	return b.String()
 }
 
-func warningText(warnings []service.Warning) string {
+func warningText(warnings []state.Warning) string {
 	var b strings.Builder
 	for _, w := range warnings {
 		fmt.Fprintf(&b, "! %s\n  → %s\n", w.Text, w.Remedy)
@@ -99,7 +99,7 @@ func warningText(warnings []service.Warning) string {
 }
 
 // switchText is what local, cloud and offline print when they are done.
-func switchText(r service.Result, s service.State, home string) string {
+func switchText(r switching.Result, s state.State, home string) string {
 	var b strings.Builder
 	changed := false
 	for _, t := range r.Targets {
@@ -107,7 +107,7 @@ func switchText(r service.Result, s service.State, home string) string {
 	}
 	switch {
 	case r.Route == claude.Cloud && !changed && s.Route != claude.Cloud:
-		b.WriteString("Nothing to put back: Switchyard did not set what stands there.\n")
+		b.WriteString("Nothing to restore: Switchyard did not make the current settings.\n")
 	case r.Route == claude.Cloud && !changed:
 		b.WriteString("Already in the cloud.\n")
 	case r.Route == claude.Cloud:
@@ -118,10 +118,10 @@ func switchText(r service.Result, s service.State, home string) string {
 	}
 	for _, t := range r.Targets {
 		if len(t.Kept) > 0 {
-			fmt.Fprintf(&b, "%s: somebody changed %s after the switch; that was kept.\n", tilde(t.File, home), strings.Join(t.Kept, ", "))
+			fmt.Fprintf(&b, "%s: %s was changed after the switch and was left as it is.\n", tilde(t.File, home), strings.Join(t.Kept, ", "))
 		}
 		if t.Waiting > 0 {
-			fmt.Fprintf(&b, "%s: variables stay empty (\"\") until %s, because that is what moves it; the tray or any later command then puts the file back as it was.\n",
+			fmt.Fprintf(&b, "%s: some variables stay empty (\"\") until %s, so that it follows the switch. The file is restored afterwards.\n",
 				tilde(t.File, home), words.Count(t.Waiting, "running session ends", "running sessions end"))
 		}
 	}
@@ -129,7 +129,7 @@ func switchText(r service.Result, s service.State, home string) string {
 		fmt.Fprintf(&b, "Not proven: %s.\n", strings.Join(r.Unproven, ", "))
 	}
 	if r.Route == claude.Offline {
-		b.WriteString("Sessions started from now on contact nobody by themselves. What their tools do (Bash, WebFetch, MCP servers) is not prevented.\nBefore a flight: switchyard check --departure. That nothing gets out shows: switchyard offline --verify.\n")
+		b.WriteString("New sessions make no network requests on their own. What their tools do (Bash, WebFetch, MCP servers) is not prevented.\nBefore a flight: switchyard check --departure. To prove that nothing gets out: switchyard offline --verify.\n")
 	}
 	b.WriteString(warningText(s.Warnings))
 	return b.String()
@@ -138,13 +138,13 @@ func switchText(r service.Result, s service.State, home string) string {
 // explainText is what "explain" prints.
 func explainText(list []claude.Setting, home string) string {
 	if len(list) == 0 {
-		return "No layer sets anything: Claude Code talks to Anthropic's cloud as it comes.\n"
+		return "No settings apply. Claude Code uses Anthropic's cloud by default.\n"
 	}
 	var b strings.Builder
 	for _, s := range list {
 		fmt.Fprintf(&b, "%s = %s\n    %s\n", s.Name, quoteEmpty(s.Value), place(s.Place, home))
 		for _, o := range s.Others {
-			fmt.Fprintf(&b, "    overrules %s in %s\n", quoteEmpty(o.Value), place(o, home))
+			fmt.Fprintf(&b, "    overrides %s in %s\n", quoteEmpty(o.Value), place(o, home))
 		}
 	}
 	return b.String()
@@ -184,7 +184,7 @@ func parseTokens(text string) (int, error) {
 		return 0, nil
 	}
 	if err != nil || n <= 0 || n > 1<<30 {
-		return 0, usageError{fmt.Errorf("%q is no number of tokens such as 65536 or 64K", text)}
+		return 0, usageError{fmt.Errorf("invalid token count %q: use a number such as 65536 or 64K", text)}
 	}
 	if kilo {
 		n *= 1024

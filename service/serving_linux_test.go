@@ -9,24 +9,49 @@ import (
 
 	"github.com/switchyard-app/switchyard/internal/lab/gguf"
 	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/switching"
 )
 
-// Another user of the machine learns no token and reaches no socket.
+// secrets are the files of a machine on the local route that are its user's alone.
+func secrets(t *testing.T) (y *machine.Machine, files []string) {
+	t.Helper()
+	y = yard(t, map[string]gguf.Model{"ai/tiny": {}})
+	s := serve(t, y)
+	mustSwitch(t, other(y, t), switching.Request{Route: claude.Local})
+	s.until("the switch", func(s state.State) bool { return s.GatewayInUse() })
+	return y, []string{filepath.Join(y.Paths.State, "token"), filepath.Join(y.Home, ".claude", "settings.json"), filepath.Join(y.Paths.Runtime, "switchyard.sock")}
+}
+
+// The modes of the secrets keep other users out: TestAnotherUserGetsNothing, which
+// takes root, shows it.
+func TestOnlyItsUserHasTheSecrets(t *testing.T) {
+	_, files := secrets(t)
+	for _, file := range files {
+		info, err := os.Stat(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s: %v", file, info.Mode())
+		}
+	}
+}
+
+// Another user of the machine, whom root becomes, learns no token and reaches no socket.
 func TestAnotherUserGetsNothing(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("only root can become another user")
+		t.Skip("only root can become another user; TestOnlyItsUserHasTheSecrets is for everybody")
 	}
-	y := yard(t, map[string]gguf.Model{"ai/tiny": {}})
-	s := serve(t, y)
-	mustSwitch(t, y.other(t), Request{Route: claude.Local})
-	s.until("the switch", func(s State) bool { return s.gatewayInUse() })
+	y, files := secrets(t)
 	// The folders shall not be what keeps them out.
 	for _, dir := range []string{filepath.Dir(y.Home), y.Home, filepath.Join(y.Home, ".claude"), y.Paths.State, y.Paths.Runtime} {
 		if err := os.Chmod(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, file := range []string{filepath.Join(y.Paths.State, "token"), filepath.Join(y.Home, ".claude", "settings.json"), filepath.Join(y.Paths.Runtime, "switchyard.sock")} {
+	for _, file := range files {
 		for _, mode := range []string{"-r", "-w"} {
 			cmd := exec.Command("test", mode, file)
 			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}

@@ -9,14 +9,14 @@ import (
 
 	"github.com/godbus/dbus/v5"
 
-	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/machine"
 )
 
 // awaitNewBus returns true when the session bus has ended and another one answers: the
 // icon's library stays with the one that it began with. Until then it registers the
 // icon with tray hosts that the library has missed.
 func awaitNewBus(ctx context.Context) bool {
-	conn, err := connectBus()
+	conn, err := connectBus(ctx)
 	if err != nil {
 		return false
 	}
@@ -47,7 +47,7 @@ func awaitNewBus(ctx context.Context) bool {
 			return false
 		case <-time.After(pause):
 		}
-		if conn, err := connectBus(); err == nil {
+		if conn, err := connectBus(ctx); err == nil {
 			_ = conn.Close()
 			return true
 		}
@@ -89,9 +89,10 @@ func registerIcon(ctx context.Context, conn *dbus.Conn) {
 	shared.Object(trayHost, "/StatusNotifierWatcher").CallWithContext(ctx, trayHost+".RegisterStatusNotifierItem", dbus.FlagNoAutoStart, item)
 }
 
-// connectBus opens a connection of its own to the session bus, starting none.
-func connectBus() (*dbus.Conn, error) {
-	conn, err := dbus.SessionBusPrivateNoAutoStartup()
+// connectBus opens a connection of its own to the session bus, starting none. It is
+// closed when the context ends.
+func connectBus(ctx context.Context) (*dbus.Conn, error) {
+	conn, err := dbus.SessionBusPrivateNoAutoStartup(dbus.WithContext(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -106,4 +107,4 @@ func connectBus() (*dbus.Conn, error) {
 }
 
 // again starts this program anew in its own place.
-func again() error { return syscall.Exec(service.Executable(), os.Args, os.Environ()) }
+func again() error { return syscall.Exec(machine.Executable(), os.Args, os.Environ()) }

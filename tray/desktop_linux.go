@@ -1,8 +1,10 @@
 package tray
 
+import "context"
+
 // hasBus tells whether there is a session bus; the library must not start one.
-func hasBus() bool {
-	conn, err := connectBus()
+func hasBus(ctx context.Context) bool {
+	conn, err := connectBus(ctx)
 	if err != nil {
 		return false
 	}
@@ -11,16 +13,16 @@ func hasBus() bool {
 }
 
 // desktop says what is missing for an icon, empty when nothing is.
-func desktop() string {
-	conn, err := connectBus()
+func desktop(ctx context.Context) string {
+	conn, err := connectBus(ctx)
 	if err != nil {
-		return "there is no desktop session (no D-Bus session bus), so there is no icon; supervising without one, Ctrl-C ends it"
+		return "no desktop session (no D-Bus session bus), so no icon; running without one, press Ctrl-C to quit"
 	}
 	defer conn.Close()
 	var watched bool
 	err = conn.BusObject().Call("org.freedesktop.DBus.NameHasOwner", 0, trayHost).Store(&watched)
 	if err != nil || !watched {
-		return "this desktop shows no tray icons just now (on GNOME, install the AppIndicator extension); going on, the icon comes when it can"
+		return "this desktop shows no tray icons (on GNOME, install the AppIndicator extension); running without one until it can be shown"
 	}
 	return ""
 }

@@ -7,9 +7,9 @@ import (
 	"errors"
 )
 
-func hasBus() bool { return true }
+func hasBus(context.Context) bool { return true }
 
-func desktop() string { return "" }
+func desktop(context.Context) string { return "" }
 
 // awaitNewBus is for systems with a session bus.
 func awaitNewBus(ctx context.Context) bool {

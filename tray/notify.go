@@ -17,7 +17,7 @@ type told struct {
 
 // notifier shows notifications on one desktop. It is used by one goroutine at a time.
 type notifier interface {
-	// show returns when the desktop took the notification. One with the key of an
+	// show returns when the desktop took the notification, or its context ends. One with the key of an
 	// earlier one takes its place, where the desktop can do that.
 	show(n told) error
 	close()
@@ -25,7 +25,7 @@ type notifier interface {
 
 // notify shows the notifications, apart from the menu: a desktop's daemon may hang.
 func (t *tray) notify(ctx context.Context) {
-	desktop := newNotifier(func(a action) {
+	desktop := newNotifier(ctx, func(a action) {
 		select {
 		case t.clicked <- a:
 		case <-ctx.Done():
@@ -41,16 +41,9 @@ func (t *tray) notify(ctx context.Context) {
 			if n.quiet {
 				continue
 			}
-			shown := make(chan error, 1)
-			go func() { shown <- desktop.show(n) }() // cannot be cancelled; a hung one ends with the process
-			select {
-			case <-ctx.Done():
-				return
-			case err := <-shown:
-				if err != nil {
-					t.log.Warn("notification", "error", err)
-					t.miss(ctx, n.notice)
-				}
+			if err := desktop.show(n); err != nil && ctx.Err() == nil {
+				t.log.Warn("notification", "error", err)
+				t.miss(ctx, n.notice)
 			}
 		}
 	}
@@ -68,15 +61,24 @@ func (t *tray) miss(ctx context.Context, n notice) {
 var markup = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
 // plain shows notifications by the means that every system has.
-type plain struct{}
+type plain struct{ ctx context.Context }
 
-func (plain) show(n told) error {
+func (p plain) show(n told) error {
 	text := n.Text
 	if runtime.GOOS == "linux" {
 		text = markup.Replace(text)
 	}
 	beeep.AppName = "Switchyard"
-	return beeep.Notify(n.Title, text, n.icon)
+	shown := make(chan error, 1)
+	// The library cannot be cancelled. There is one call at a time, and one that hangs
+	// when Switchyard quits ends with the process.
+	go func() { shown <- beeep.Notify(n.Title, text, n.icon) }()
+	select {
+	case err := <-shown:
+		return err
+	case <-p.ctx.Done():
+		return p.ctx.Err()
+	}
 }
 
 func (plain) close() {}

@@ -2,6 +2,7 @@ package tray
 
 import (
 	"bytes"
+	"context"
 	"image"
 	"image/draw"
 	"image/png"
@@ -17,6 +18,7 @@ import (
 // server is the desktop's notification service, over D-Bus: it replaces, and offers
 // buttons where it can. What it does when it shall not disturb is its own affair.
 type server struct {
+	ctx   context.Context // its end closes the connection, and so ends a call that hangs
 	click func(action)
 
 	mu      sync.Mutex // guards what follows; nothing is asked under it
@@ -26,7 +28,9 @@ type server struct {
 	offers  map[uint32][]action // what a notification's buttons do
 }
 
-func newNotifier(click func(action)) notifier { return &server{click: click} }
+func newNotifier(ctx context.Context, click func(action)) notifier {
+	return &server{ctx: ctx, click: click}
+}
 
 // connected asks the session bus anew when the one before is gone.
 func (s *server) connected() (conn *dbus.Conn, buttons bool, err error) {
@@ -36,7 +40,7 @@ func (s *server) connected() (conn *dbus.Conn, buttons bool, err error) {
 	if conn != nil && conn.Connected() {
 		return conn, buttons, nil
 	}
-	if conn, err = connectBus(); err != nil {
+	if conn, err = connectBus(s.ctx); err != nil {
 		return nil, false, err
 	}
 	if err := conn.AddMatchSignal(dbus.WithMatchObjectPath("/org/freedesktop/Notifications"), dbus.WithMatchInterface(notifications)); err != nil {
@@ -72,7 +76,7 @@ func (s *server) close() {
 func (s *server) show(n told) error {
 	conn, buttons, err := s.connected()
 	if err != nil {
-		return plain{}.show(n)
+		return plain{s.ctx}.show(n)
 	}
 	note := notify.Notification{AppName: "Switchyard", Summary: n.Title, Body: markup.Replace(n.Text), ExpireTimeout: notify.ExpireTimeoutSetByNotificationServer}
 	if picture, err := rgba(n.icon); err == nil {

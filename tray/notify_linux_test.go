@@ -83,12 +83,12 @@ func TestASecondStart(t *testing.T) {
 	d.until("the icon", d.bus.Registered)
 	second := exec.CommandContext(t.Context(), d.program)
 	second.Env, second.Dir = d.environ, d.home
-	if out, err := second.CombinedOutput(); err != nil || !strings.Contains(string(out), "it runs already") {
+	if out, err := second.CombinedOutput(); err != nil || !strings.Contains(string(out), "already running") {
 		t.Errorf("%v, it said %s", err, out)
 	}
 	d.until("its notification", func() bool {
 		told := d.bus.Notifications()
-		return len(told) == 1 && told[0].Title == "Switchyard runs already"
+		return len(told) == 1 && told[0].Title == "Switchyard is already running"
 	})
 }
 

@@ -2,4 +2,6 @@
 
 package tray
 
-func newNotifier(func(action)) notifier { return plain{} }
+import "context"
+
+func newNotifier(ctx context.Context, _ func(action)) notifier { return plain{ctx} }

@@ -9,10 +9,14 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 
 	"github.com/gofrs/flock"
 
-	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/config"
+	"github.com/switchyard-app/switchyard/service/control"
+	"github.com/switchyard-app/switchyard/service/fault"
+	"github.com/switchyard-app/switchyard/service/machine"
 )
 
 // open shows a file with the desktop's own program for it.
@@ -30,20 +34,28 @@ func open(ctx context.Context, file string) error {
 }
 
 // onlyOne keeps a second tray of the same user from starting; unlock is nil when one runs.
-func onlyOne(paths service.Paths) (unlock func(), err error) {
+func onlyOne(paths config.Paths) (unlock func(), err error) {
 	dir, err := paths.RuntimeDir()
 	if err != nil {
-		return nil, &service.Error{Kind: service.Failed, What: "starting", Why: err.Error(), Remedy: "make the folder writable", Err: err}
+		return nil, &fault.Error{Kind: fault.Failed, What: "starting", Why: err.Error(), Remedy: "make the folder writable", Err: err}
 	}
 	lock := flock.New(filepath.Join(dir, "tray.lock"), flock.SetPermissions(0o600))
 	got, err := lock.TryLock()
 	if err != nil {
-		return nil, &service.Error{Kind: service.Failed, What: "starting", Why: err.Error(), Remedy: "make " + dir + " writable", Err: err}
+		return nil, &fault.Error{Kind: fault.Failed, What: "starting", Why: err.Error(), Remedy: "make " + dir + " writable", Err: err}
 	}
 	if !got {
 		return nil, nil
 	}
 	return func() { _ = lock.Close() }, nil
+}
+
+// raise shows the Switchyard that runs already.
+func raise(ctx context.Context, yard *machine.Machine) {
+	if running, err := control.Find(ctx, yard); err == nil {
+		_ = running.Raise(ctx) // its notification; what is said below is enough
+	}
+	fmt.Fprintln(os.Stderr, "switchyard: already running; look for its icon in the panel, or run: switchyard status")
 }
 
 // say tells a person at the terminal, and the log.
@@ -52,12 +64,18 @@ func say(logger *slog.Logger, text string) {
 	fmt.Fprintln(os.Stderr, "switchyard: "+text)
 }
 
-type logWriter struct{ log *slog.Logger }
+// LibraryLog takes what libraries print with package log. It goes nowhere until To says
+// where.
+type LibraryLog struct{ to atomic.Pointer[slog.Logger] }
 
-func (w logWriter) Write(p []byte) (int, error) {
-	if strings.Contains(string(p), "Unsolicited response") { // net/http's, with what a stranger said
+// To sends what comes from now on to a log.
+func (l *LibraryLog) To(logger *slog.Logger) { l.to.Store(logger) }
+
+func (l *LibraryLog) Write(p []byte) (int, error) {
+	logger := l.to.Load()
+	if logger == nil || strings.Contains(string(p), "Unsolicited response") { // net/http's, with what a stranger on a port said
 		return len(p), nil
 	}
-	w.log.Warn(strings.TrimSpace(string(p)))
+	logger.Warn(strings.TrimSpace(string(p)))
 	return len(p), nil
 }

@@ -2,8 +2,6 @@ package tray
 
 import (
 	"context"
-	"fmt"
-	"log"
 	"log/slog"
 	"os"
 	"runtime"
@@ -15,6 +13,11 @@ import (
 	"github.com/switchyard-app/switchyard/assets"
 	"github.com/switchyard-app/switchyard/service"
 	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/config"
+	"github.com/switchyard-app/switchyard/service/door"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/switching"
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
@@ -23,21 +26,18 @@ const id = "switchyard"
 
 // Run shows the icon and supervises until the context ends or somebody quits.
 // Without a desktop it supervises all the same and says so.
-func Run(ctx context.Context, yard *service.Yard) error {
+func Run(ctx context.Context, yard *machine.Machine, libraries *LibraryLog) error {
 	unlock, err := onlyOne(yard.Paths)
 	if err != nil {
 		return err
 	}
 	if unlock == nil {
-		if running, err := yard.Supervised(ctx); err == nil {
-			_ = running.Raise(ctx) // its notification; what is said below is enough
-		}
-		fmt.Fprintln(os.Stderr, "switchyard: it runs already; look for its icon in the panel, or use switchyard status")
+		raise(ctx, yard)
 		return nil
 	}
 	defer unlock()
 	words.Use(words.System(os.Getenv))
-	logger, closeLog := service.OpenLog(yard.Paths)
+	logger, closeLog := config.OpenLog(yard.Paths)
 	defer closeLog()
 	for _, w := range yard.Warnings {
 		say(logger, w.Text+"; "+w.Remedy)
@@ -49,25 +49,33 @@ func Run(ctx context.Context, yard *service.Yard) error {
 		notices: make(chan told, 16), missed: make(chan notice), clicked: make(chan action), seen: make(chan struct{}, 1),
 		muted: yard.Config.Quiet,
 	}
-	t.supervisor.Serve(service.Serve{Program: service.Executable()})
-	if problem := desktop(); problem != "" {
+	t.supervisor.Serve(door.Serve{Program: machine.Executable()})
+	if problem := desktop(ctx); problem != "" {
 		say(logger, problem)
-		if !hasBus() {
+		if !hasBus(ctx) {
 			return t.supervisor.Run(ctx)
 		}
 	}
-	log.SetOutput(logWriter{logger}) // the tray library reports there
-	log.SetFlags(0)
+	libraries.To(logger) // the icon's library reports there
+	anew, err := t.run(ctx, stop)
+	if anew && err == nil {
+		unlock()
+		return again()
+	}
+	return err
+}
+
+// run shows the icon until the context ends or somebody quits; anew, when it shall be
+// shown on another session bus.
+func (t *tray) run(ctx context.Context, stop func()) (anew bool, result error) {
 	systray.SetTitle(id)
 	if runtime.GOOS == "linux" {
-		t.paint(service.State{Route: claude.Cloud}) // before the icon is on the bus, or it comes up empty
+		t.paint(state.State{Route: claude.Cloud}) // before the icon is on the bus, or it comes up empty
 	}
-	var result error
 	var owned sync.WaitGroup
-	anew := false
 	systray.Run(func() {
 		t.menu = &applier{ctx: ctx, owned: &owned, clicks: t.clicks(ctx, stop, &owned), actions: map[*item]action{}}
-		t.show(service.State{Route: claude.Cloud})
+		t.show(state.State{Route: claude.Cloud})
 		states := t.supervisor.Subscribe() // before the first look, which may have something to tell
 		owned.Go(func() {
 			defer systray.Quit()
@@ -77,18 +85,14 @@ func Run(ctx context.Context, yard *service.Yard) error {
 		owned.Go(func() { t.notify(ctx) })
 		owned.Go(func() {
 			if anew = awaitNewBus(ctx); anew {
-				logger.Info("the session bus is another one: starting anew, for the icon")
+				t.log.Info("the session bus was replaced; restarting for the icon")
 				stop()
 			}
 		})
 	}, nil)
 	stop()
 	owned.Wait()
-	if anew && result == nil {
-		unlock()
-		return again()
-	}
-	return result
+	return anew, result
 }
 
 type tray struct {
@@ -111,8 +115,8 @@ type tray struct {
 }
 
 // follow draws every State and tells what changed.
-func (t *tray) follow(ctx context.Context, states <-chan service.State) {
-	var before service.State
+func (t *tray) follow(ctx context.Context, states <-chan state.State) {
+	var before state.State
 	for {
 		select {
 		case <-ctx.Done():
@@ -130,7 +134,7 @@ func (t *tray) follow(ctx context.Context, states <-chan service.State) {
 				select {
 				case t.notices <- told{n, assets.PNG(t.glyph, t.badge, 0), s.Quiet || slices.Contains(t.muted, string(n.Kind))}:
 				default:
-					t.log.Warn("a notification was dropped: the desktop takes none", "title", n.Title)
+					t.log.Warn("notification dropped: the desktop accepts none", "title", n.Title)
 				}
 			}
 			before = s
@@ -138,7 +142,7 @@ func (t *tray) follow(ctx context.Context, states <-chan service.State) {
 	}
 }
 
-func (t *tray) show(s service.State) {
+func (t *tray) show(s state.State) {
 	if t.lost {
 		return
 	}
@@ -147,14 +151,14 @@ func (t *tray) show(s service.State) {
 		// then; the supervisor goes on, and another bus gets another icon.
 		if r := recover(); r != nil {
 			t.lost = true
-			t.log.Warn("the desktop is gone", "error", r)
+			t.log.Warn("the desktop session is gone", "error", r)
 		}
 	}()
 	t.menu.draw(withUnseen(menuFor(s), t.unseen))
 	t.paint(s)
 }
 
-func (t *tray) paint(s service.State) {
+func (t *tray) paint(s state.State) {
 	glyph, badge := iconFor(s)
 	gauge := gaugeFor(s)
 	if !t.drawn || glyph != t.glyph || badge != t.badge || gauge != t.gauge {
@@ -197,7 +201,7 @@ func (t *tray) perform(ctx context.Context, stop func(), a action) {
 	// A failure reaches the person through the State.
 	switch a.Do {
 	case switchTo:
-		_ = t.supervisor.Switch(ctx, service.Request{Route: a.Route, Confirmed: a.Sure})
+		_ = t.supervisor.Switch(ctx, switching.Request{Route: a.Route, Confirmed: a.Sure})
 	case chooseModel:
 		if err := t.supervisor.Choose(ctx, a.Model); err != nil {
 			t.log.Warn("choosing a model", "error", err)
@@ -227,7 +231,7 @@ func (t *tray) perform(ctx context.Context, stop func(), a action) {
 	case openRunnerLog:
 		t.supervisor.OpenRunnerLog(ctx, open)
 	case cloudThenQuit:
-		if t.supervisor.Switch(ctx, service.Request{Route: claude.Cloud, Confirmed: true}) == nil {
+		if t.supervisor.Switch(ctx, switching.Request{Route: claude.Cloud, Confirmed: true}) == nil {
 			stop()
 		}
 	case quit:

@@ -535,13 +535,13 @@ func TestTheGPUOnTheDesktop(t *testing.T) {
 			return len(all) == n && all[n-1].Title == title
 		}
 	}
-	d.until("the warning", told(1, "The GPU's memory is short"))
+	d.until("the warning", told(1, "GPU memory is low"))
 	if text := d.bus.Notifications()[0].Text; !strings.Contains(text, "1.5 GiB of 24.0 GiB are free") || !strings.Contains(text, "other programs hold about 21.") {
 		t.Errorf("%q", text)
 	}
 	d.untilRow("⚠ the GPU's memory is short", there)
 	used("25500000000")
-	d.until("the second warning", told(2, "The GPU's memory is full"))
+	d.until("the second warning", told(2, "GPU memory is full"))
 	used("19327352832")
 	d.until("the end of it", func() bool { open(); _, short := d.row("⚠"); return !short })
 	used("18253611008")

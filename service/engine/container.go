@@ -35,17 +35,18 @@ type containerEngine struct {
 	docker *Docker
 	getenv func(string) string
 	home   string
+	usual  string // host:port of a runner while Docker cannot be asked for it
 
 	mu     sync.Mutex
 	id     string // of the container that was looked at last
 	signal string // what is about to end it
-	meant  bool   // the last end was wanted by somebody
+	meant  bool   // the last end was wanted, not a crash
 	how    string // "it was killed" …, of the last end
 	last   Seen   // when it was last there: a removed one comes back like that
 }
 
-func newContainer(d *Docker, getenv func(string) string, home string) *containerEngine {
-	return &containerEngine{docker: d, getenv: getenv, home: home}
+func newContainer(d *Docker, s Search) *containerEngine {
+	return &containerEngine{docker: d, getenv: s.Getenv, home: s.Home, usual: s.Usual}
 }
 
 func (c *containerEngine) Kind() Kind { return Container }
@@ -59,7 +60,7 @@ func (c *containerEngine) Look(ctx context.Context) Seen {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err != nil {
-		return Seen{Problem: c.docker.problem(err), URL: cmp.Or(c.last.URL, fmt.Sprintf("http://127.0.0.1:%d", Port))}
+		return Seen{Problem: c.docker.problem(err), URL: cmp.Or(c.last.URL, "http://"+c.usual)}
 	}
 	c.docker.heard()
 	if found == nil {
@@ -299,7 +300,7 @@ func (c *containerEngine) Logs(ctx context.Context, to io.Writer, lines int, fol
 		_, err = stdcopy.StdCopy(to, to, stream)
 	}
 	if err != nil && ctx.Err() == nil {
-		return c.failed("Model Runner's log broke off", err)
+		return c.failed("Model Runner's log was cut short", err)
 	}
 	return nil
 }

@@ -30,7 +30,8 @@ type desktopEngine struct {
 	docker *Docker
 	getenv func(string) string
 	home   string
-	port   atomic.Int64 // where it serves TCP; 0: the usual one
+	usual  string       // host:port where it serves TCP when nothing else is known; empty: nowhere
+	port   atomic.Int64 // where it was told to serve TCP; 0: nowhere yet
 }
 
 func (d *desktopEngine) Kind() Kind { return Desktop }
@@ -40,12 +41,15 @@ func (d *desktopEngine) Place() string { return d.docker.Host }
 func (d *desktopEngine) Look(ctx context.Context) Seen {
 	ctx, cancel := context.WithTimeout(ctx, quick)
 	defer cancel()
-	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(cmp.Or(int(d.port.Load()), Port)))
-	tcp := Seen{State: Running, Controlled: true, URL: "http://" + address}
+	address := d.usual
+	if port := d.port.Load(); port != 0 {
+		address = net.JoinHostPort("127.0.0.1", strconv.FormatInt(port, 10))
+	}
+	tcp := Seen{State: Running, Controlled: true, URL: "http://" + cmp.Or(address, net.JoinHostPort("127.0.0.1", strconv.Itoa(Port)))}
 	if err := d.docker.ping(ctx); err != nil {
 		problem := d.docker.problem(err)
 		if problem.Code == DockerDown {
-			problem = &Error{Code: DesktopDown, Why: "Docker Desktop does not run", Remedy: "start it: docker desktop start", Err: err}
+			problem = &Error{Code: DesktopDown, Why: "Docker Desktop is not running", Remedy: "start it: docker desktop start", Err: err}
 		}
 		return Seen{State: Stopped, Controlled: true, Meant: true, URL: tcp.URL, Why: problem.Why, Problem: problem}
 	}
@@ -58,8 +62,7 @@ func (d *desktopEngine) Look(ctx context.Context) Seen {
 		return Seen{State: Stopped, Controlled: true, Meant: true, URL: tcp.URL, Why: "it is not enabled in Docker Desktop",
 			Problem: &Error{Code: NotInstalled, Why: "Model Runner is not enabled in Docker Desktop", Remedy: fmt.Sprintf("enable it: docker desktop enable model-runner --tcp %d", Port)}}
 	}
-	if conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address); err == nil {
-		_ = conn.Close()
+	if address != "" && answers(ctx, address) {
 		return tcp
 	}
 	return on

@@ -55,12 +55,12 @@ func Find(ctx context.Context, s Search) (Engine, error) {
 	docker, dockerErr := FindDocker(s.Getenv, s.Home, s.Docker)
 	switch s.Wanted {
 	case Container:
-		return newContainer(docker, s.Getenv, s.Home), dockerErr
+		return newContainer(docker, s), dockerErr
 	case Desktop:
-		return &desktopEngine{docker: docker, getenv: s.Getenv, home: s.Home}, dockerErr
+		return &desktopEngine{docker: docker, getenv: s.Getenv, home: s.Home, usual: s.Usual}, dockerErr
 	case "":
 	default:
-		return nil, &Error{Code: Failed, Why: fmt.Sprintf("there is no engine %q", s.Wanted), Remedy: "choose container, desktop or process"}
+		return nil, &Error{Code: Failed, Why: fmt.Sprintf("unknown engine %q", s.Wanted), Remedy: "choose container, desktop or process"}
 	}
 	if dockerErr != nil && !own.usable() {
 		return nil, dockerErr
@@ -77,16 +77,16 @@ func Find(ctx context.Context, s Search) (Engine, error) {
 		return own, nil
 	}
 	if docker.Host != "" {
-		return newContainer(docker, s.Getenv, s.Home), nil
+		return newContainer(docker, s), nil
 	}
 	return &addressEngine{kind: None, source: "the usual port", seen: Seen{URL: fmt.Sprintf("http://127.0.0.1:%d", Port),
-		State: Absent, Problem: &Error{Code: NoDocker, Why: "there is no Docker and no Model Runner",
+		State: Absent, Problem: &Error{Code: NoDocker, Why: "neither Docker nor Model Runner was found",
 			Remedy: "install Docker (https://docs.docker.com/engine/install/) and then switchyard runner install; or put model-runner beside switchyard and install llama.cpp's llama-server"}}}, nil
 }
 
 // inDocker is the engine that Docker gives; nil when another kind serves better.
 func (s Search) inDocker(ctx context.Context, docker *Docker, own *processEngine) Engine {
-	container := newContainer(docker, s.Getenv, s.Home)
+	container := newContainer(docker, s)
 	found, err := container.find(ctx)
 	problem := (*Error)(nil)
 	if err != nil {
@@ -96,11 +96,11 @@ func (s Search) inDocker(ctx context.Context, docker *Docker, own *processEngine
 	case problem != nil && problem.Code == DockerDenied && own.usable():
 		return nil
 	case problem != nil && docker.desktop():
-		return &desktopEngine{docker: docker, getenv: s.Getenv, home: s.Home}
+		return &desktopEngine{docker: docker, getenv: s.Getenv, home: s.Home, usual: s.Usual}
 	case problem != nil || found != nil:
 		return container
 	case docker.isDesktop(ctx):
-		return &desktopEngine{docker: docker, getenv: s.Getenv, home: s.Home}
+		return &desktopEngine{docker: docker, getenv: s.Getenv, home: s.Home, usual: s.Usual}
 	}
 	return nil
 }

@@ -236,7 +236,7 @@ func TestDockersThatCannotBeAsked(t *testing.T) {
 		"unix://" + filepath.Join(dir, "none"):   DockerDown,
 		"ssh://me@box":                           DockerRemote,
 	} {
-		c := newContainer(&Docker{Host: host, nudge: make(chan struct{}, 1)}, from(nil), dir)
+		c := newContainer(&Docker{Host: host, nudge: make(chan struct{}, 1)}, Search{Getenv: from(nil), Home: dir})
 		if seen := c.Look(t.Context()); seen.State != Unknown || seen.Problem == nil || seen.Problem.Code != code {
 			t.Errorf("%s: %+v %v", host, seen, seen.Problem)
 		}

@@ -35,7 +35,7 @@ func (m M) Run() int {
 		return 1
 	}
 	defer os.RemoveAll(home)
-	environ := environment(outside, home)
+	environ := environment(os.Environ(), home) // a test framework may have added to it
 	if user, err := os.UserCacheDir(); err == nil && os.Getenv("LAB_CACHE") == "" {
 		environ = append(environ, "LAB_CACHE="+filepath.Join(user, "switchyard-lab")) // not below the new home
 	}
@@ -53,9 +53,10 @@ func (m M) Run() int {
 }
 
 // kept are the variables that say how the tests run, not what their user has;
-// a name that ends in _ stands for all that begin so.
+// a name that ends in _ stands for all that begin so. TMPDIR is not kept: below a
+// long one there is no room for the paths of sockets.
 var kept = []string{
-	"PATH", "TMPDIR", "CI", "LAB_", "TEST_", "UPDATE_", "CGO_", "GOMAXPROCS", "GODEBUG", "GORACE", "GOTRACEBACK", "GOCOVERDIR",
+	"PATH", "CI", "LAB_", "TEST_", "UPDATE_", "CGO_", "GOMAXPROCS", "GODEBUG", "GORACE", "GOTRACEBACK", "GOCOVERDIR",
 	"SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT", "TEMP", "TMP", "APPDATA", "LOCALAPPDATA", "PROGRAMDATA", "USERPROFILE",
 }
 

@@ -74,7 +74,7 @@ func TestFromColdWithoutANetwork(t *testing.T) {
 	u.must("offline", "tiny")
 	took("the runner's start, the proofs, the switch", begun)
 	begun = time.Now()
-	if out := u.must("check", "--departure"); !strings.Contains(out, "Ready. Then: switchyard offline") {
+	if out := u.must("check", "--departure"); !strings.Contains(out, "Ready. To go offline: switchyard offline") {
 		t.Errorf("the departure check says\n%s", out)
 	}
 	took("the departure check, with a warm model", begun)

@@ -16,14 +16,14 @@ import (
 	"github.com/switchyard-app/switchyard/internal/lab/gguf"
 )
 
-// machine is a bare Debian in a folder, with a person on it.
-type machine struct {
+// bareMachine is a bare Debian in a folder, with a person on it.
+type bareMachine struct {
 	*testing.T
 	root string
 }
 
 // debian unpacks a release, from the cache where an earlier run left it.
-func debian(t *testing.T, release string) machine {
+func debian(t *testing.T, release string) bareMachine {
 	t.Helper()
 	cache := os.Getenv("LAB_CACHE")
 	if cache == "" {
@@ -46,7 +46,7 @@ func debian(t *testing.T, release string) machine {
 	}
 	root := filepath.Join(t.TempDir(), "root")
 	run(t, "cp", "-a", fresh, root)
-	m := machine{t, root}
+	m := bareMachine{t, root}
 	m.do("useradd --create-home dev && mkdir /models")
 	return m
 }
@@ -61,14 +61,14 @@ func run(t *testing.T, name string, args ...string) string {
 }
 
 // inside is a command on the machine, with mounts of its own, as root or as another user.
-func (m machine) inside(user, command string) *exec.Cmd {
+func (m bareMachine) inside(user, command string) *exec.Cmd {
 	const enter = `mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && exec chroot "$0" su - "$1" -c "$2"`
 	return exec.CommandContext(m.Context(), "unshare", "--mount", "sh", "-c", enter, m.root, user, command)
 }
 
-func (m machine) do(command string) string { return m.as("root", command) }
+func (m bareMachine) do(command string) string { return m.as("root", command) }
 
-func (m machine) as(user, command string) string {
+func (m bareMachine) as(user, command string) string {
 	m.Helper()
 	out, err := m.inside(user, command).CombinedOutput()
 	if err != nil {
@@ -79,7 +79,7 @@ func (m machine) as(user, command string) string {
 
 // files are all that is on the machine, but for the package manager's own notes and
 // Model Runner's models.
-func (m machine) files() (all []string) {
+func (m bareMachine) files() (all []string) {
 	m.Helper()
 	notes := []string{"/proc", "/dev", "/sys", "/var/lib/dpkg", "/var/log", "/var/cache", "/tmp", "/models"}
 	err := filepath.WalkDir(m.root, func(path string, e fs.DirEntry, err error) error {
