@@ -3,12 +3,7 @@
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS  = -s -w -X main.version=$(VERSION)
-# NVIDIA's library is bound when it is first used: a program linked with "-z now", as
-# some systems' gcc does unasked, dies at its start without it. Tests are programs too.
-ifeq ($(shell $(GO) env GOOS),linux)
-export CGO_LDFLAGS ?= -O2 -g -Wl,-z,lazy
-endif
-# NVIDIA's header marks calls as deprecated that its Go binding has all the same.
+# Only for quiet: NVIDIA's header marks calls as deprecated that its Go binding has all the same.
 export CGO_CFLAGS ?= -O2 -g -Wno-deprecated-declarations
 
 .PHONY: build package demo run test e2e bench lint fmt clean help

@@ -2,15 +2,15 @@
 
 package gpu
 
+// #cgo LDFLAGS: -ldl
+import "C"
+
 import (
 	"errors"
 	"fmt"
 
 	"github.com/NVIDIA/go-nvml/pkg/nvml"
 )
-
-// needed are the calls below. One that the driver lacks would end the process.
-var needed = []string{"nvmlInit_v2", "nvmlShutdown", "nvmlDeviceGetCount_v2", "nvmlDeviceGetHandleByIndex_v2", "nvmlDeviceGetName", "nvmlDeviceGetMemoryInfo"}
 
 // readNVML asks NVIDIA's library. It holds no handle afterwards.
 func readNVML(library string) ([]Device, error) {
@@ -19,13 +19,8 @@ func readNVML(library string) ([]Device, error) {
 		options = append(options, nvml.WithLibraryPath(library))
 	}
 	lib := nvml.New(options...)
-	if ret := lib.Init(); ret != nvml.SUCCESS { // after that no other call may follow
+	if ret := lib.Init(); ret != nvml.SUCCESS {
 		return nil, errors.New("NVIDIA's driver does not start: " + nvmlWhy(ret))
-	}
-	for _, name := range needed {
-		if err := lib.Extensions().LookupSymbol(name); err != nil {
-			return nil, errors.New("NVIDIA's driver is too old: it has no " + name)
-		}
 	}
 	defer func() { _ = lib.Shutdown() }()
 	count, ret := lib.DeviceGetCount()
@@ -45,7 +40,7 @@ func readNVML(library string) ([]Device, error) {
 				d.Total, d.Free = int64(memory.Total), int64(memory.Free)
 			}
 		}
-		if parts := migDevices(lib, handle, d.Name); len(parts) > 0 {
+		if parts := migDevices(handle, d.Name); len(parts) > 0 {
 			devices = append(devices, parts...)
 			continue
 		}
@@ -57,18 +52,10 @@ func readNVML(library string) ([]Device, error) {
 	return devices, nil
 }
 
-// migCalls are what migDevices asks; drivers before MIG do not have them.
-var migCalls = []string{"nvmlDeviceGetMigMode", "nvmlDeviceGetMaxMigDeviceCount", "nvmlDeviceGetMigDeviceHandleByIndex"}
-
-// migDevices are the MIG devices that a GPU is cut into; none when it is whole.
-func migDevices(lib nvml.Interface, handle nvml.Device, name string) (devices []Device) {
+// migDevices are the MIG devices that a GPU is cut into; none when it is whole, or the driver is of before MIG.
+func migDevices(handle nvml.Device, name string) (devices []Device) {
 	if handle == nil {
 		return nil
-	}
-	for _, call := range migCalls {
-		if lib.Extensions().LookupSymbol(call) != nil {
-			return nil
-		}
 	}
 	if on, _, ret := handle.GetMigMode(); ret != nvml.SUCCESS || on != nvml.DEVICE_MIG_ENABLE {
 		return nil

@@ -25,8 +25,7 @@ const id = "dev.switchyard.Switchyard"
 func (m *maker) linux() error {
 	stage := filepath.Join(m.work, "linux")
 	program := filepath.Join(stage, "switchyard")
-	// Bound lazily, as the Makefile has it: without NVIDIA's library the program starts all the same.
-	environ := []string{"CGO_ENABLED=1", "CGO_CFLAGS=-O2 -g -Wno-deprecated-declarations -fstack-protector-strong -D_FORTIFY_SOURCE=2", "CGO_LDFLAGS=-O2 -g -Wl,-z,lazy -Wl,-z,relro"}
+	environ := []string{"CGO_ENABLED=1", "CGO_CFLAGS=-O2 -g -Wno-deprecated-declarations -fstack-protector-strong -D_FORTIFY_SOURCE=2", "CGO_LDFLAGS=-O2 -g -Wl,-z,relro -Wl,-z,now"}
 	if err := m.build(program, m.root, ".", environ, "-buildmode=pie", "-ldflags", "-s -w -X main.version="+m.version); err != nil {
 		return err
 	}

@@ -71,6 +71,7 @@ func (p plain) show(n told) error {
 	shown := make(chan error, 1)
 	// The library cannot be cancelled. There is one call at a time, and one that hangs
 	// when Switchyard quits ends with the process.
+	beeep.AppName = "Switchyard"
 	go func() { shown <- beeep.Notify(n.Title, text, n.icon) }()
 	select {
 	case err := <-shown:

@@ -9,7 +9,6 @@ import (
 	"sync"
 
 	"fyne.io/systray"
-	"github.com/gen2brain/beeep"
 
 	"github.com/switchyard-app/switchyard/assets"
 	"github.com/switchyard-app/switchyard/service"
@@ -51,7 +50,6 @@ func Run(ctx context.Context, yard *machine.Machine, libraries *LibraryLog) erro
 		muted: yard.Config.Quiet,
 	}
 	t.supervisor.Serve(door.Serve{Program: machine.Executable()})
-	beeep.AppName = "Switchyard"
 	if problem := desktop(ctx); problem != "" {
 		say(logger, problem)
 		if !hasBus(ctx) {

@@ -4,8 +4,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/shirou/gopsutil/v4/process"
 )
 
 // Process is what a Claude Code was started with, as far as the system tells.
@@ -16,13 +14,12 @@ type Process struct {
 
 // inspect reads a process. What it does not need of the environment it does not keep.
 func inspect(pid int) *Process {
-	p := &process.Process{Pid: int32(pid)} //nolint:gosec // a process number
 	out := &Process{}
-	if args, err := p.CmdlineSlice(); err == nil && len(args) > 0 {
+	if args := arguments(pid); len(args) > 0 {
 		launch := ParseLaunch(args)
 		out.Launch = &launch
 	}
-	if environ, err := p.Environ(); err == nil && len(environ) > 0 {
+	if environ := environment(pid); len(environ) > 0 {
 		out.Environ = []string{}
 		for _, pair := range environ {
 			if name, _, ok := strings.Cut(pair, "="); ok && relevant(name) {

@@ -17,7 +17,6 @@ import (
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/image"
-	"github.com/docker/docker/client"
 	"github.com/docker/docker/pkg/stdcopy"
 )
 
@@ -197,7 +196,7 @@ func ended(code string) string {
 }
 
 // must finds the container that something is to be done with.
-func (c *containerEngine) must(ctx context.Context) (*client.Client, *container.InspectResponse, error) {
+func (c *containerEngine) must(ctx context.Context) (*daemon, *container.InspectResponse, error) {
 	found, err := c.find(ctx)
 	if err != nil {
 		return nil, nil, c.docker.problem(err)
@@ -260,7 +259,7 @@ func (c *containerEngine) failed(what string, err error) *Error {
 	if errors.As(err, &ours) {
 		return ours
 	}
-	if client.IsErrConnectionFailed(err) || errors.Is(err, context.DeadlineExceeded) {
+	if noConnection(err) || errors.Is(err, context.DeadlineExceeded) {
 		return c.docker.problem(err)
 	}
 	return &Error{Code: Failed, Why: what + ": " + strings.TrimPrefix(err.Error(), "Error response from daemon: "), Remedy: "see its log: switchyard runner logs", Err: err}

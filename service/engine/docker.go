@@ -19,7 +19,6 @@ import (
 
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
-	"github.com/docker/docker/client"
 	"github.com/fsnotify/fsnotify"
 )
 
@@ -31,7 +30,7 @@ type Docker struct {
 	certs  string        // folder with ca.pem, cert.pem, key.pem; empty: no TLS
 	nudge  chan struct{} // a look got through again
 	mu     sync.Mutex
-	client *client.Client // made when it is first used
+	client *daemon // made when it is first used
 }
 
 // FindDocker resolves DOCKER_HOST, DOCKER_CONTEXT and the current context as the
@@ -105,7 +104,7 @@ func (d *Docker) readContext(config string) error {
 // usualHost is where the daemon listens when nothing says so.
 func usualHost(system, runtimeDir, home string) string {
 	if system != "" && runtime.GOOS == "windows" {
-		return client.DefaultDockerHost
+		return defaultHost
 	}
 	var sockets []string
 	if system != "" {
@@ -160,24 +159,6 @@ func (d *Docker) socket() string {
 		return ""
 	}
 	return path
-}
-
-func (d *Docker) api() (*client.Client, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.client != nil {
-		return d.client, nil
-	}
-	opts := []client.Opt{client.WithHost(d.Host), client.WithAPIVersionNegotiation()}
-	if d.certs != "" {
-		opts = append(opts, client.WithTLSClientConfig(filepath.Join(d.certs, "ca.pem"), filepath.Join(d.certs, "cert.pem"), filepath.Join(d.certs, "key.pem")))
-	}
-	c, err := client.NewClientWithOpts(opts...)
-	if err != nil {
-		return nil, &Error{Code: NoDocker, Why: "the Docker address " + d.Host + " cannot be used: " + err.Error(), Remedy: "correct DOCKER_HOST or the Docker context", Err: err}
-	}
-	d.client = c
-	return c, nil
 }
 
 // ping tells why the daemon cannot be asked; nil when it can.

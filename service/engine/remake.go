@@ -15,7 +15,6 @@ import (
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/api/types/network"
-	"github.com/docker/docker/client"
 	"github.com/docker/go-connections/nat"
 )
 
@@ -59,7 +58,7 @@ func (c *containerEngine) remake(ctx context.Context, old *container.InspectResp
 }
 
 // replace makes and starts the new container. When that fails, it leaves nothing of it.
-func (c *containerEngine) replace(ctx context.Context, api *client.Client, old *container.InspectResponse, config *container.Config, host *container.HostConfig, name string) error {
+func (c *containerEngine) replace(ctx context.Context, api *daemon, old *container.InspectResponse, config *container.Config, host *container.HostConfig, name string) error {
 	first, others := networks(old)
 	made, err := api.ContainerCreate(ctx, config, host, first, nil, name)
 	if err != nil {
@@ -129,7 +128,7 @@ func networks(old *container.InspectResponse) (first *network.NetworkingConfig, 
 	return first, others
 }
 
-func pull(ctx context.Context, api *client.Client, ref string, progress func(string)) error {
+func pull(ctx context.Context, api *daemon, ref string, progress func(string)) error {
 	stream, err := api.ImagePull(ctx, ref, image.PullOptions{})
 	if err != nil {
 		return err

@@ -104,12 +104,13 @@ func broken(why string) *failure {
 		message: "the local model's answer was cut short: " + why + "; the engine may have run out of memory (switchyard runner logs)"}
 }
 
-var (
-	exceeds   = regexp.MustCompile(`(?i)exceeds? the available context size`)
-	numbers   = regexp.MustCompile(`\((\d+) tokens\)`)
-	gpuMemory = regexp.MustCompile(`(?i)not enough (gpu )?memory|out of memory|cudaMalloc failed|failed to allocate`)
-	template  = regexp.MustCompile(`(?i)jinja|template|raise_exception`)
-	images    = regexp.MustCompile(`(?i)image input is not supported|mmproj`)
+// Compiled when a request fails, not at the start of every command.
+const (
+	exceeds   = `(?i)exceeds? the available context size`
+	numbers   = `\((\d+) tokens\)`
+	gpuMemory = `(?i)not enough (gpu )?memory|out of memory|cudaMalloc failed|failed to allocate`
+	template  = `(?i)jinja|template|raise_exception`
+	images    = `(?i)image input is not supported|mmproj`
 )
 
 // upstreamError is what Model Runner and llama.cpp say: Anthropic's shape,
@@ -153,20 +154,21 @@ func readUpstream(body []byte) upstreamError {
 // rightly and a person understands.
 func translate(status int, body []byte, model Model) *failure {
 	said := readUpstream(body)
+	says := func(pattern string) bool { return regexp.MustCompile(pattern).MatchString(said.message) }
 	name := short(model.Tag)
 	switch {
-	case exceeds.MatchString(said.message):
-		if found := numbers.FindAllStringSubmatch(said.message, 2); len(found) == 2 && said.tokens == 0 {
+	case says(exceeds):
+		if found := regexp.MustCompile(numbers).FindAllStringSubmatch(said.message, 2); len(found) == 2 && said.tokens == 0 {
 			said.tokens, _ = strconv.Atoi(found[0][1])
 			said.limit, _ = strconv.Atoi(found[1][1])
 		}
 		said.limit = cmp.Or(said.limit, model.Context)
 		return overflow(max(said.tokens, said.limit+1), said.limit)
-	case gpuMemory.MatchString(said.message):
+	case says(gpuMemory):
 		// Final: every further try would load the model again.
 		return invalid(OutOfMemory, "not enough GPU memory for "+name+contextWords(model)+
 			": choose a smaller model or context, or unload another model (switchyard unload)")
-	case images.MatchString(said.message):
+	case says(images):
 		return invalid(NoImages, name+" cannot see images: take the image out, or choose a model with vision")
 	case status == http.StatusNotFound:
 		return missing(name)
@@ -180,7 +182,7 @@ func translate(status int, body []byte, model Model) *failure {
 			message: "the inference engine of " + name + " crashed; Docker Model Runner restarts it (switchyard runner logs says why)"}
 	case status >= 500:
 		return &failure{status: http.StatusInternalServerError, kind: "api_error", reason: EngineFailed, message: "Docker Model Runner: " + said.message}
-	case template.MatchString(said.message):
+	case says(template):
 		return invalid(Refused, "the chat template of "+name+" refuses the conversation ("+said.message+"): choose another model")
 	case status >= 400:
 		return invalid(Refused, name+" refuses the request: "+said.message)

@@ -84,7 +84,7 @@ func New(opt Options) *Gateway {
 		opt: opt, bodies: semaphore.NewWeighted(memory), ring: newRing(), sessions: newSessions(), stuck: stuck,
 		queues: map[string]*queue{}, blind: map[string]bool{}, dense: map[string]float64{},
 	}
-	g.metrics = newMetrics(g)
+	g.metrics = newMetrics()
 	g.transport = newTransport(g)
 	g.proxy = &httputil.ReverseProxy{
 		Transport: g.transport, FlushInterval: -1, BufferPool: &buffers{},

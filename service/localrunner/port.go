@@ -9,7 +9,6 @@ import (
 	"time"
 
 	gopsnet "github.com/shirou/gopsutil/v4/net"
-	"github.com/shirou/gopsutil/v4/process"
 
 	"github.com/switchyard-app/switchyard/service/engine"
 	"github.com/switchyard-app/switchyard/service/machine"
@@ -44,12 +43,8 @@ func Holder(ctx context.Context, y *machine.Machine, port int) string {
 		if c.Pid == 0 {
 			return "a program of another user"
 		}
-		p, err := process.NewProcessWithContext(ctx, c.Pid)
-		if err != nil {
-			return fmt.Sprintf("process %d", c.Pid)
-		}
-		name, err := p.NameWithContext(ctx)
-		if err != nil {
+		name := programName(ctx, c.Pid)
+		if name == "" {
 			return fmt.Sprintf("process %d", c.Pid)
 		}
 		if strings.HasPrefix(name, "docker-proxy") {

@@ -150,16 +150,18 @@ func readPull(ref string, from io.Reader, each func(Progress), failed func(error
 	return failed(lines.Err())
 }
 
-var (
-	tooMany   = regexp.MustCompile(`(?i)toomanyrequests|too many requests|rate limit|\b429\b`)
-	forbidden = regexp.MustCompile(`(?i)\bdenied\b|forbidden|\b403\b`)
-	noSpace   = regexp.MustCompile(`(?i)no space left|not enough space|disk quota`)
-	network   = regexp.MustCompile(`(?i)no such host|connection re(set|fused)|timeout|timed out|\bEOF\b|dial tcp|network is unreachable|temporary failure|TLS handshake|broken pipe|\b50[234]\b|server misbehaving|failed to do request`)
+// Compiled when a pull fails: at the start of every command they would be its largest part here.
+const (
+	tooMany   = `(?i)toomanyrequests|too many requests|rate limit|\b429\b`
+	forbidden = `(?i)\bdenied\b|forbidden|\b403\b`
+	noSpace   = `(?i)no space left|not enough space|disk quota`
+	network   = `(?i)no such host|connection re(set|fused)|timeout|timed out|\bEOF\b|dial tcp|network is unreachable|temporary failure|TLS handshake|broken pipe|\b50[234]\b|server misbehaving|failed to do request`
 )
 
 // pullError puts what the runner says of a pull into words.
 func pullError(ref string, status int, said string) *PullError {
 	why := explain([]byte(said)) // which is shortened; what matters may stand at the end
+	says := func(pattern string) bool { return regexp.MustCompile(pattern).MatchString(said) }
 	e := &PullError{Ref: ref, Why: why, Remedy: "see Model Runner's log: switchyard runner logs"}
 	if e.Why == "" {
 		e.Why = fmt.Sprintf("Model Runner answered %d", status)
@@ -167,11 +169,11 @@ func pullError(ref string, status int, said string) *PullError {
 	switch {
 	case strings.Contains(said, "adding tags") && strings.Contains(said, "model not found"):
 		e = lost(ref)
-	case noSpace.MatchString(said):
+	case says(noSpace):
 		e.Why, e.Remedy = "the disk is full", "make room (switchyard models prune), and pull it again: it continues where it stopped"
-	case status == http.StatusTooManyRequests || tooMany.MatchString(said):
+	case status == http.StatusTooManyRequests || says(tooMany):
 		e.Why, e.Remedy = "its registry's pull limit is reached", "wait some hours, or log in: docker login"
-	case status == http.StatusForbidden || forbidden.MatchString(said):
+	case status == http.StatusForbidden || says(forbidden):
 		e.Why, e.Remedy = "its registry forbids it", "log in (docker login), and accept the model's licence on its page"
 	case status == http.StatusUnauthorized:
 		e.Why, e.Remedy = "its registry wants a login, or has no such model", "check the name; for a private or gated one log in: docker login"
@@ -182,7 +184,7 @@ func pullError(ref string, status int, said string) *PullError {
 		e.Why, e.Remedy = "that is not a model's name", "write it as ai/qwen3-coder, hf.co/ORG/MODEL or registry:port/name:tag"
 	case status == http.StatusUnprocessableEntity:
 		e.Why, e.Remedy = "that is not a model that Model Runner can load ("+why+")", "choose another one"
-	case network.MatchString(said):
+	case says(network):
 		e.Why, e.Remedy, e.Again = "its registry cannot be reached", "check the network, and pull it again: it continues where it stopped", true
 	}
 	return e

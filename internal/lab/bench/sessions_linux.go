@@ -128,7 +128,7 @@ func (b *bench) manySessions() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	size, err := rss(tray.Process.Pid)
+	size, err := memory(tray.Process.Pid)
 	if err != nil {
 		return "", err
 	}

@@ -1,0 +1,22 @@
+//go:build !linux
+
+package localrunner
+
+import (
+	"context"
+
+	"github.com/shirou/gopsutil/v4/process"
+)
+
+// programName is a process's; empty when it cannot be told.
+func programName(ctx context.Context, pid int32) string {
+	p, err := process.NewProcessWithContext(ctx, pid)
+	if err != nil {
+		return ""
+	}
+	name, err := p.NameWithContext(ctx)
+	if err != nil {
+		return ""
+	}
+	return name
+}
