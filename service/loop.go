@@ -48,8 +48,8 @@ type known struct {
 }
 
 // judge gives the verdicts anew.
-func (k *known) judge(y *machine.Machine) {
-	k.models = models.Fits(y, slices.Clone(k.listed), k.shapes, k.vram)
+func (k *known) judge(m *machine.Machine) {
+	k.models = models.Fits(m, slices.Clone(k.listed), k.shapes, k.vram)
 }
 
 // state is the State before the files are merged into it.

@@ -106,8 +106,8 @@ func (s *Supervisor) nextLook() int {
 }
 
 // NewSupervisor makes a supervisor; Run starts it.
-func NewSupervisor(y *machine.Machine, log *slog.Logger) *Supervisor {
-	own := *y
+func NewSupervisor(m *machine.Machine, log *slog.Logger) *Supervisor {
+	own := *m
 	s := &Supervisor{
 		yard: &own, log: log,
 		facts: make(chan func(*known)), commands: make(chan command),

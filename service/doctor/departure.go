@@ -120,8 +120,8 @@ type Departure struct {
 // Depart returns what would go wrong without a network, the worst first: what the
 // set-up lacks, what would want to get out, and of the proofs that do not hold those
 // that can be cured. Whether they hold is for Check to say.
-func Depart(ctx context.Context, y *machine.Machine, r *Departure) []state.Finding {
-	d := &doctor{y: y}
+func Depart(ctx context.Context, m *machine.Machine, r *Departure) []state.Finding {
+	d := &doctor{y: m}
 	d.cures(r)
 	d.setUp(ctx)
 	d.begun()

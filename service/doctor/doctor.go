@@ -131,10 +131,10 @@ func (d *doctor) proxies() {
 
 // Examine looks at everything that the local route needs, and returns what is
 // wrong, the worst first. It changes nothing and loads no model.
-func Examine(ctx context.Context, y *machine.Machine) []state.Finding {
-	d := &doctor{y: y}
+func Examine(ctx context.Context, m *machine.Machine) []state.Finding {
+	d := &doctor{y: m}
 	d.setUp(ctx)
-	now := status.Look(ctx, y)
+	now := status.Look(ctx, m)
 	for _, w := range now.Warnings {
 		severity := state.Poor
 		switch w.Code {
@@ -150,7 +150,7 @@ func Examine(ctx context.Context, y *machine.Machine) []state.Finding {
 		if w.Code == "runner_exposed" {
 			finding.Command = "switchyard runner install --host 127.0.0.1"
 			finding.Cure = func(ctx context.Context) error {
-				return localrunner.Install(ctx, y, engine.Install{Host: "127.0.0.1"}, func(string) {})
+				return localrunner.Install(ctx, m, engine.Install{Host: "127.0.0.1"}, func(string) {})
 			}
 		}
 		d.add(finding)

@@ -142,13 +142,13 @@ func (d *doctor) gpu(ctx context.Context, f localrunner.Instance, maker gpu.Make
 }
 
 // cloud tells whether every target is in the cloud, where no runner is needed.
-func cloud(y *machine.Machine) bool {
-	switched, err := y.Ledger.Switched()
+func cloud(m *machine.Machine) bool {
+	switched, err := m.Ledger.Switched()
 	if err != nil {
 		return false
 	}
 	for _, t := range switched {
-		if s, err := y.Ledger.Inspect(t); err != nil || s.Route != claude.Cloud {
+		if s, err := m.Ledger.Inspect(t); err != nil || s.Route != claude.Cloud {
 			return false
 		}
 	}

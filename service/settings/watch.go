@@ -110,13 +110,13 @@ type Watcher struct {
 	done     chan struct{}
 }
 
-func Watch(y *machine.Machine) (*Watcher, error) {
+func Watch(m *machine.Machine) (*Watcher, error) {
 	notify, err := fsnotify.NewWatcher()
 	if err != nil {
 		return nil, &fault.Error{Kind: fault.Failed, What: "watching Claude Code's settings", Why: err.Error(),
 			Remedy: "allow more watches (sysctl fs.inotify.max_user_instances)", Err: err}
 	}
-	w := &Watcher{yard: y, notify: notify, events: make(chan struct{}, 1), sessions: make(chan struct{}, 1), watched: map[string]bool{}, done: make(chan struct{})}
+	w := &Watcher{yard: m, notify: notify, events: make(chan struct{}, 1), sessions: make(chan struct{}, 1), watched: map[string]bool{}, done: make(chan struct{})}
 	w.Update(nil)
 	go w.forward()
 	return w, nil
