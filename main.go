@@ -13,7 +13,8 @@ import (
 	"golang.org/x/term"
 
 	"github.com/switchyard-app/switchyard/cli"
-	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/config"
+	"github.com/switchyard-app/switchyard/service/machine"
 	"github.com/switchyard-app/switchyard/tray"
 )
 
@@ -45,7 +46,7 @@ func run(ctx context.Context, libraries *tray.LibraryLog) int {
 	return cli.Run(ctx, cli.Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Terminal: term.IsTerminal(int(os.Stderr.Fd())), Interactive: term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())),
 		Folder: folder, Home: home, Environ: os.Environ(),
-		Paths: service.UserPaths(), Program: service.Executable(), Version: version,
-		Tray: func(ctx context.Context, yard *service.Yard) error { return tray.Run(ctx, yard, libraries) },
+		Paths: config.UserPaths(), Program: machine.Executable(), Version: version,
+		Tray: func(ctx context.Context, yard *machine.Machine) error { return tray.Run(ctx, yard, libraries) },
 	}, os.Args[1:])
 }

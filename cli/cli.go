@@ -17,8 +17,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/config"
+	"github.com/switchyard-app/switchyard/service/fault"
 	"github.com/switchyard-app/switchyard/service/gateway"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/models"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/status"
 )
 
 // Env is what the command line needs from outside.
@@ -30,11 +36,11 @@ type Env struct {
 	Folder         string
 	Home           string
 	Environ        []string
-	Paths          service.Paths
+	Paths          config.Paths
 	Program        string // this program; empty: nothing is done in processes of its own
 	Version        string
 	// Tray runs the desktop face until the context ends.
-	Tray func(context.Context, *service.Yard) error
+	Tray func(context.Context, *machine.Machine) error
 }
 
 // Exit codes.
@@ -50,7 +56,7 @@ const (
 type usageError struct{ error }
 
 // errReported ends a command whose output already says what is wrong.
-type errReported struct{ kind service.Kind }
+type errReported struct{ kind fault.Kind }
 
 func (errReported) Error() string { return "" }
 
@@ -72,10 +78,10 @@ func (c *commands) exit(err error) int {
 		return exitDone
 	}
 	var usage usageError
-	var failed *service.Error
+	var failed *fault.Error
 	var reported errReported
 	var session exitCode
-	kind := service.Failed
+	kind := fault.Failed
 	switch {
 	case errors.As(err, &session):
 		return int(session)
@@ -91,9 +97,9 @@ func (c *commands) exit(err error) int {
 		fmt.Fprintf(c.Stderr, "switchyard: %v\n", err)
 	}
 	switch kind {
-	case service.Refused:
+	case fault.Refused:
 		return exitRefused
-	case service.Unreachable:
+	case fault.Unreachable:
 		return exitUnreachable
 	}
 	return exitFailed
@@ -119,7 +125,7 @@ Without a command it starts the tray.`,
 		Args:          noArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		RunE: c.with(func(ctx context.Context, yard *service.Yard, _ []string) error {
+		RunE: c.with(func(ctx context.Context, yard *machine.Machine, _ []string) error {
 			return c.Tray(ctx, yard)
 		}),
 	}
@@ -145,8 +151,8 @@ func atMostOne(_ *cobra.Command, args []string) error {
 }
 
 // open reads the configuration and says what is odd about it.
-func (c *commands) open() (*service.Yard, error) {
-	yard, err := service.Open(c.Paths, c.Home, c.Environ)
+func (c *commands) open() (*machine.Machine, error) {
+	yard, err := machine.Open(c.Paths, c.Home, c.Environ)
 	if yard != nil {
 		yard.Program, yard.Version = c.Program, c.number()
 	}
@@ -154,7 +160,7 @@ func (c *commands) open() (*service.Yard, error) {
 }
 
 // with is a command that works on the opened Yard.
-func (c *commands) with(do func(ctx context.Context, yard *service.Yard, args []string) error) func(*cobra.Command, []string) error {
+func (c *commands) with(do func(ctx context.Context, yard *machine.Machine, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		yard, err := c.open()
 		if err != nil {
@@ -187,22 +193,22 @@ func (c *commands) status() *cobra.Command {
 	var watch bool
 	cmd := &cobra.Command{
 		Use: "status", Short: "Show where Claude Code's requests go, Model Runner and its models", Args: noArgs,
-		RunE: c.with(func(ctx context.Context, yard *service.Yard, _ []string) error {
+		RunE: c.with(func(ctx context.Context, yard *machine.Machine, _ []string) error {
 			if watch {
 				return c.watch(ctx, yard)
 			}
-			return c.show(yard.Look(ctx))
+			return c.show(status.Look(ctx, yard))
 		}),
 	}
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "keep running and print every change")
 	return cmd
 }
 
-func (c *commands) show(s service.State) error {
+func (c *commands) show(s state.State) error {
 	return c.result(s, statusText(s, c.Home, time.Now()))
 }
 
-func (c *commands) watch(ctx context.Context, yard *service.Yard) error {
+func (c *commands) watch(ctx context.Context, yard *machine.Machine) error {
 	s := service.NewSupervisor(yard, discard())
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -256,7 +262,7 @@ func (c *commands) completeModel(cmd *cobra.Command, args []string, _ string) ([
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), 500*time.Millisecond)
 	defer cancel()
-	_, list := yard.LookAtRunner(ctx)
+	_, list := models.LookAtRunner(ctx, yard)
 	var names []cobra.Completion
 	for _, m := range list {
 		names = append(names, runner.Short(m.Tag))

@@ -6,17 +6,20 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/fault"
+	"github.com/switchyard-app/switchyard/service/login"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/uninstall"
 )
 
 func (c *commands) autostart() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "autostart", Short: "Start Switchyard at login: on, off, status", Args: noArgs,
-		RunE: c.with(func(_ context.Context, yard *service.Yard, _ []string) error { return c.showAutostart(yard) }),
+		RunE: c.with(func(_ context.Context, yard *machine.Machine, _ []string) error { return c.showAutostart(yard) }),
 	}
 	set := func(name, short string, on bool) *cobra.Command {
-		return &cobra.Command{Use: name, Short: short, Args: noArgs, RunE: c.with(func(_ context.Context, yard *service.Yard, _ []string) error {
-			if err := yard.SetAutostart(on); err != nil {
+		return &cobra.Command{Use: name, Short: short, Args: noArgs, RunE: c.with(func(_ context.Context, yard *machine.Machine, _ []string) error {
+			if err := login.Set(yard, on); err != nil {
 				return err
 			}
 			return c.showAutostart(yard)
@@ -27,8 +30,8 @@ func (c *commands) autostart() *cobra.Command {
 	return cmd
 }
 
-func (c *commands) showAutostart(yard *service.Yard) error {
-	status, err := yard.Autostart()
+func (c *commands) showAutostart(yard *machine.Machine) error {
+	status, err := login.Status(yard)
 	if err != nil {
 		return err
 	}
@@ -50,7 +53,7 @@ func (c *commands) quit() *cobra.Command {
 			if yard == nil {
 				return err
 			}
-			ran, err := yard.Quit(cmd.Context())
+			ran, err := uninstall.Quit(cmd.Context(), yard)
 			if err == nil && !ran {
 				_, err = fmt.Fprintln(c.Stdout, "Switchyard is not running")
 			}
@@ -60,7 +63,7 @@ func (c *commands) quit() *cobra.Command {
 }
 
 func (c *commands) uninstall() *cobra.Command {
-	var r service.UninstallRequest
+	var r uninstall.Request
 	var yes bool
 	cmd := &cobra.Command{
 		Use: "uninstall", Short: "Restore all settings and delete Switchyard's own files", Args: noArgs,
@@ -73,9 +76,9 @@ configuration. Models stay. Remove the program with your package manager.`,
 				return err // a broken configuration is no obstacle
 			}
 			if !yes && (!c.Interactive || !c.agreed(cmd.Context(), "Restore all settings and delete Switchyard's own files?")) {
-				return &service.Error{Kind: service.Refused, What: "uninstalling", Why: "not confirmed", Remedy: "run: switchyard uninstall --yes"}
+				return &fault.Error{Kind: fault.Refused, What: "uninstalling", Why: "not confirmed", Remedy: "run: switchyard uninstall --yes"}
 			}
-			done, err := yard.Uninstall(cmd.Context(), r)
+			done, err := uninstall.Everything(cmd.Context(), yard, r)
 			if c.json && err == nil {
 				return c.print(done)
 			}

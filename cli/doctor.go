@@ -7,27 +7,30 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/doctor"
+	"github.com/switchyard-app/switchyard/service/fault"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/state"
 )
 
 func (c *commands) doctor() *cobra.Command {
 	var fix, yes bool
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Find problems with this machine's setup, worst first", Args: noArgs,
-		RunE: c.with(func(ctx context.Context, yard *service.Yard, _ []string) error {
-			found := yard.Doctor(ctx)
+		RunE: c.with(func(ctx context.Context, yard *machine.Machine, _ []string) error {
+			found := doctor.Examine(ctx, yard)
 			if fix {
 				did, err := c.fix(ctx, found, yes)
 				if err != nil {
 					return err
 				}
 				if did {
-					found = yard.Doctor(ctx)
+					found = doctor.Examine(ctx, yard)
 				}
 			}
-			err := c.result(append([]service.Finding{}, found...), doctorText(found))
-			if err == nil && len(found) > 0 && found[0].Severity == service.Bad {
-				return errReported{service.Failed}
+			err := c.result(append([]state.Finding{}, found...), doctorText(found))
+			if err == nil && len(found) > 0 && found[0].Severity == state.Bad {
+				return errReported{fault.Failed}
 			}
 			return err
 		}),
@@ -38,7 +41,7 @@ func (c *commands) doctor() *cobra.Command {
 }
 
 // fix does what a person agrees to. It tells whether anything was done; Ctrl-C ends it.
-func (c *commands) fix(ctx context.Context, found []service.Finding, yes bool) (did bool, err error) {
+func (c *commands) fix(ctx context.Context, found []state.Finding, yes bool) (did bool, err error) {
 	for _, f := range found {
 		if !f.Fixable {
 			continue
@@ -46,7 +49,7 @@ func (c *commands) fix(ctx context.Context, found []service.Finding, yes bool) (
 		fmt.Fprintf(c.Stderr, "%s\n", f.Text)
 		agreed := yes || c.agreed(ctx, "→ "+f.Command+" ?")
 		if ctx.Err() != nil {
-			return did, errReported{service.Failed}
+			return did, errReported{fault.Failed}
 		}
 		if !agreed {
 			continue
@@ -62,7 +65,7 @@ func (c *commands) fix(ctx context.Context, found []service.Finding, yes bool) (
 }
 
 // doctorText is what "doctor" prints.
-func doctorText(found []service.Finding) string {
+func doctorText(found []state.Finding) string {
 	if len(found) == 0 {
 		return "No problems found. Checked: Docker or the runner's process, Model Runner and its models, the disk, Claude Code and its settings, proxies.\n"
 	}
@@ -73,7 +76,7 @@ func doctorText(found []service.Finding) string {
 	return text
 }
 
-func fixable(found []service.Finding) (n int) {
+func fixable(found []state.Finding) (n int) {
 	for _, f := range found {
 		if f.Fixable {
 			n++
@@ -83,11 +86,11 @@ func fixable(found []service.Finding) (n int) {
 }
 
 // findingsText lists findings, each with its remedy.
-func findingsText(found []service.Finding) string {
+func findingsText(found []state.Finding) string {
 	var b strings.Builder
 	for _, f := range found {
 		mark := "✗"
-		if f.Severity == service.Poor {
+		if f.Severity == state.Poor {
 			mark = "!"
 		}
 		fmt.Fprintf(&b, "%s %s\n", mark, f.Text)

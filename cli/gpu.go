@@ -14,8 +14,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/switchyard-app/switchyard/gpu"
-	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/memory"
+	"github.com/switchyard-app/switchyard/service/models"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/state"
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
@@ -34,7 +37,7 @@ func (c *commands) gpu() *cobra.Command {
 			const often = 2 * time.Second
 			var history []float64 // how full, of the last ten minutes
 			for {
-				v := yard.ReadVRAM(cmd.Context())
+				v := memory.Read(cmd.Context(), yard)
 				if free, total := gpu.Free(v.Devices), gpu.Total(v.Devices); free >= 0 && total > 0 {
 					history = append(history[max(0, len(history)-int(10*time.Minute/often)+1):], 1-float64(free)/float64(total))
 				}
@@ -64,7 +67,7 @@ func (c *commands) gpu() *cobra.Command {
 }
 
 // gpuText is what "gpu" prints.
-func gpuText(v service.VRAM) string {
+func gpuText(v state.VRAM) string {
 	var b strings.Builder
 	if v.Why != "" {
 		fmt.Fprintf(&b, "! %s\n", v.Why)
@@ -116,7 +119,7 @@ func (c *commands) fit() *cobra.Command {
 		Long: `Fit estimates how much memory a model needs at a given context: for its weights,
 the conversation's cache, and the computation. With --metadata it needs no runner:
 the file is Model Runner's description of the model (GET /models/NAME).`,
-		RunE: c.with(func(ctx context.Context, yard *service.Yard, args []string) error {
+		RunE: c.with(func(ctx context.Context, yard *machine.Machine, args []string) error {
 			var err error
 			if s.Context, err = parseTokens(tokens); err != nil {
 				return err
@@ -127,11 +130,11 @@ the file is Model Runner's description of the model (GET /models/NAME).`,
 			if s.Parallel < 0 || (file == "") == (len(args) == 0) {
 				return usageError{fmt.Errorf("name a model or give --metadata, not both")}
 			}
-			var fit service.Fit
+			var fit memory.Fit
 			if file != "" {
-				fit, err = yard.FitFile(ctx, file, s)
+				fit, err = models.FitFile(ctx, yard, file, s)
 			} else {
-				fit, err = yard.FitModel(ctx, args[0], s)
+				fit, err = models.Fit(ctx, yard, args[0], s)
 			}
 			if err != nil {
 				return err
@@ -149,7 +152,7 @@ the file is Model Runner's description of the model (GET /models/NAME).`,
 }
 
 // fitText is what "fit" prints.
-func fitText(f service.Fit) string {
+func fitText(f memory.Fit) string {
 	var b strings.Builder
 	about := "about "
 	if f.Bound == gpu.Upper {

@@ -9,16 +9,20 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/switchyard-app/switchyard/service"
 	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/doctor"
+	"github.com/switchyard-app/switchyard/service/fault"
+	"github.com/switchyard-app/switchyard/service/machine"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/switching"
 )
 
 func (c *commands) explain() *cobra.Command {
 	var project string
 	cmd := &cobra.Command{
 		Use: "explain", Short: "Show which settings layer wins, variable by variable", Args: noArgs,
-		RunE: c.with(func(_ context.Context, yard *service.Yard, _ []string) error {
+		RunE: c.with(func(_ context.Context, yard *machine.Machine, _ []string) error {
 			if project == "" {
 				project = c.Folder
 			}
@@ -37,7 +41,7 @@ func (c *commands) explain() *cobra.Command {
 }
 
 func (c *commands) check() *cobra.Command {
-	var r service.DepartureRequest
+	var r doctor.Departure
 	var wish string
 	var direct, departure, fix, yes bool
 	cmd := &cobra.Command{
@@ -56,7 +60,7 @@ func (c *commands) check() *cobra.Command {
 			proofs, err := c.prove(cmd.Context(), yard, r, direct)
 			if departure {
 				r.Folder, r.Failed = c.Folder, err
-				found := yard.Departure(cmd.Context(), &r)
+				found := doctor.Depart(cmd.Context(), yard, &r)
 				if fix {
 					did, err := c.fix(cmd.Context(), found, yes)
 					if err != nil {
@@ -64,7 +68,7 @@ func (c *commands) check() *cobra.Command {
 					}
 					if did {
 						proofs, r.Failed = c.prove(cmd.Context(), yard, r, direct)
-						found = yard.Departure(cmd.Context(), &r)
+						found = doctor.Depart(cmd.Context(), yard, &r)
 					}
 				}
 				return c.card(proofs, found, r.Failed)
@@ -74,7 +78,7 @@ func (c *commands) check() *cobra.Command {
 					return printErr
 				}
 			}
-			var failed *service.Error
+			var failed *fault.Error
 			if errors.As(err, &failed) && len(proofs) > 0 {
 				return errReported{failed.Kind}
 			}
@@ -93,7 +97,7 @@ func (c *commands) check() *cobra.Command {
 }
 
 // prove runs the proofs and prints each as it ends.
-func (c *commands) prove(ctx context.Context, yard *service.Yard, r service.DepartureRequest, direct bool) ([]proofJSON, error) {
+func (c *commands) prove(ctx context.Context, yard *machine.Machine, r doctor.Departure, direct bool) ([]proofJSON, error) {
 	proofs := []proofJSON{}
 	progress, clear := c.progress()
 	progress.Done = func(p runner.Proof) {
@@ -104,25 +108,25 @@ func (c *commands) prove(ctx context.Context, yard *service.Yard, r service.Depa
 			fmt.Fprint(c.Stdout, one.text())
 		}
 	}
-	err := yard.Check(ctx, r.Model, r.Context, direct, progress)
+	err := switching.Check(ctx, yard, r.Model, r.Context, direct, progress)
 	clear()
 	return proofs, err
 }
 
 // card says whether a machine is ready to have no network.
-func (c *commands) card(proofs []proofJSON, found []service.Finding, failed error) error {
-	ready := service.Ready(found, failed)
+func (c *commands) card(proofs []proofJSON, found []state.Finding, failed error) error {
+	ready := state.Ready(found, failed)
 	if c.json {
 		if err := c.print(struct {
-			Ready    bool              `json:"ready"`
-			Proofs   []proofJSON       `json:"proofs"`
-			Findings []service.Finding `json:"findings"`
-		}{ready, proofs, append([]service.Finding{}, found...)}); err != nil {
+			Ready    bool            `json:"ready"`
+			Proofs   []proofJSON     `json:"proofs"`
+			Findings []state.Finding `json:"findings"`
+		}{ready, proofs, append([]state.Finding{}, found...)}); err != nil {
 			return err
 		}
 	} else {
 		// A proof's own line says it already.
-		rest := slices.DeleteFunc(slices.Clone(found), func(f service.Finding) bool { return strings.HasPrefix(f.Code, "proof_") })
+		rest := slices.DeleteFunc(slices.Clone(found), func(f state.Finding) bool { return strings.HasPrefix(f.Code, "proof_") })
 		fmt.Fprint(c.Stdout, findingsText(rest))
 		if n := fixable(found); n > 0 {
 			fmt.Fprintf(c.Stdout, "switchyard check --departure --fix can fix %d of them.\n", n)
@@ -136,14 +140,14 @@ func (c *commands) card(proofs []proofJSON, found []service.Finding, failed erro
 			fmt.Fprintln(c.Stdout, "Ready. To go offline: switchyard offline")
 		}
 	}
-	var e *service.Error
+	var e *fault.Error
 	switch {
 	case errors.As(failed, &e) && len(proofs) == 0:
 		return failed
 	case errors.As(failed, &e):
 		return errReported{e.Kind}
 	case !ready:
-		return errReported{service.Failed}
+		return errReported{fault.Failed}
 	}
 	return nil
 }

@@ -12,20 +12,23 @@ import (
 
 	"github.com/switchyard-app/switchyard/assets"
 	"github.com/switchyard-app/switchyard/gpu"
-	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/models"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/status"
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
 func (c *commands) models() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "models", Short: "List Model Runner's models", Args: noArgs,
-		RunE: c.with(func(ctx context.Context, yard *service.Yard, _ []string) error {
-			all, err := yard.ListModels(ctx)
+		RunE: c.with(func(ctx context.Context, yard *machine.Machine, _ []string) error {
+			all, err := models.List(ctx, yard)
 			if err != nil {
 				return err
 			}
-			return c.result(append([]service.Model{}, all...), modelsText(all, time.Now()))
+			return c.result(append([]state.Model{}, all...), modelsText(all, time.Now()))
 		}),
 	}
 	cmd.AddCommand(c.prune(), c.update())
@@ -33,7 +36,7 @@ func (c *commands) models() *cobra.Command {
 }
 
 // modelsText is what "models" prints.
-func modelsText(all []service.Model, now time.Time) string {
+func modelsText(all []state.Model, now time.Time) string {
 	if len(all) == 0 {
 		var b strings.Builder
 		b.WriteString("No models yet. These can drive Claude Code:\n")
@@ -78,13 +81,13 @@ func fitWord(v gpu.Verdict) string {
 func (c *commands) load() *cobra.Command {
 	return &cobra.Command{
 		Use: "load MODEL", Short: "Load a model into memory", Args: exactlyOne("model"), ValidArgsFunction: c.completeModel,
-		RunE: c.with(func(ctx context.Context, yard *service.Yard, args []string) error {
+		RunE: c.with(func(ctx context.Context, yard *machine.Machine, args []string) error {
 			progress, clear := c.progress()
 			if progress.Begin != nil {
 				progress.Begin("load")
 			}
 			start := time.Now()
-			tag, err := yard.Load(ctx, args[0])
+			tag, err := models.Preload(ctx, yard, args[0])
 			clear()
 			if err != nil {
 				return err
@@ -98,9 +101,9 @@ func (c *commands) load() *cobra.Command {
 func (c *commands) unload() *cobra.Command {
 	return &cobra.Command{
 		Use: "unload [MODEL]", Short: "Unload a model from memory, or all of them", Args: atMostOne, ValidArgsFunction: c.completeModel,
-		RunE: c.with(func(ctx context.Context, yard *service.Yard, args []string) error {
+		RunE: c.with(func(ctx context.Context, yard *machine.Machine, args []string) error {
 			name := strings.Join(args, "")
-			n, err := yard.Unload(ctx, name)
+			n, err := models.Unload(ctx, yard, name)
 			if err != nil {
 				return err
 			}
@@ -118,8 +121,8 @@ func (c *commands) rm() *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
 		Use: "rm MODEL", Short: "Remove a model from the disk", Args: exactlyOne("model"), ValidArgsFunction: c.completeModel,
-		RunE: c.with(func(ctx context.Context, yard *service.Yard, args []string) error {
-			tag, freed, err := yard.Remove(ctx, args[0], force)
+		RunE: c.with(func(ctx context.Context, yard *machine.Machine, args []string) error {
+			tag, freed, err := models.Remove(ctx, yard, args[0], force)
 			if err != nil {
 				return err
 			}
@@ -153,7 +156,7 @@ it restarts.`,
 			return nil
 		},
 		ValidArgsFunction: c.completeModel,
-		RunE: c.with(func(ctx context.Context, yard *service.Yard, args []string) error {
+		RunE: c.with(func(ctx context.Context, yard *machine.Machine, args []string) error {
 			tokens, err := parseTokens(args[1])
 			if err != nil {
 				return err
@@ -161,12 +164,12 @@ it restarts.`,
 			if !isCacheType(kv) {
 				return usageError{fmt.Errorf("invalid --kv %q: use f16, q8_0 or q4_0", kv)}
 			}
-			tag, current, err := yard.Resize(ctx, args[0], tokens)
+			tag, current, err := models.Resize(ctx, yard, args[0], tokens)
 			if err != nil {
 				return err
 			}
 			if kv != "" {
-				if err := yard.QuantiseCache(ctx, tag, kv); err != nil {
+				if err := models.QuantiseCache(ctx, yard, tag, kv); err != nil {
 					return err
 				}
 			}
@@ -179,7 +182,7 @@ it restarts.`,
 				}
 				return nil
 			}
-			route := yard.Look(ctx).Route
+			route := status.Look(ctx, yard).Route
 			return c.move(ctx, &switchFlags{}, route, []string{tag})
 		}),
 	}

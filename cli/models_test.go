@@ -4,19 +4,19 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/state"
 )
 
 func TestTheBarOfAPull(t *testing.T) {
 	for _, tt := range []struct {
-		pull service.Pull
+		pull state.Pull
 		want string
 	}{
-		{service.Pull{Ref: "ai/x", State: service.Queued}, "ai/x  queued"},
-		{service.Pull{Ref: "ai/x", State: service.Pulling}, "ai/x  …"},
-		{service.Pull{Ref: "ai/x", State: service.Waiting, Why: "its registry cannot be reached", Remedy: "it goes on by itself"}, "ai/x  its registry cannot be reached; it goes on by itself"},
-		{service.Pull{Ref: "ai/qwen3-coder", State: service.Pulling, Done: 7 << 30, Total: 17 << 30, Rate: 45 << 20, Left: 230}, "ai/qwen3-coder  ████░░░░░░░░  41 % of 17.0 GiB  45.0 MiB/s  4 min left"},
-		{service.Pull{Ref: "registry.example.com:5000/team/model", State: service.Pulling, Done: 50, Total: 100}, "…e.com:5000/team/model  ██████░░░░░░  50 % of 100.0 B"},
+		{state.Pull{Ref: "ai/x", State: state.Queued}, "ai/x  queued"},
+		{state.Pull{Ref: "ai/x", State: state.Pulling}, "ai/x  …"},
+		{state.Pull{Ref: "ai/x", State: state.Waiting, Why: "its registry cannot be reached", Remedy: "it goes on by itself"}, "ai/x  its registry cannot be reached; it goes on by itself"},
+		{state.Pull{Ref: "ai/qwen3-coder", State: state.Pulling, Done: 7 << 30, Total: 17 << 30, Rate: 45 << 20, Left: 230}, "ai/qwen3-coder  ████░░░░░░░░  41 % of 17.0 GiB  45.0 MiB/s  4 min left"},
+		{state.Pull{Ref: "registry.example.com:5000/team/model", State: state.Pulling, Done: 50, Total: 100}, "…e.com:5000/team/model  ██████░░░░░░  50 % of 100.0 B"},
 	} {
 		if got := pullBar(tt.pull); got != tt.want {
 			t.Errorf("%q, want %q", got, tt.want)

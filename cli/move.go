@@ -8,8 +8,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/switchyard-app/switchyard/service"
 	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/localrunner"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/status"
+	"github.com/switchyard-app/switchyard/service/switching"
 )
 
 // switchFlags are what local, cloud and offline have in common.
@@ -35,8 +39,8 @@ func (f *switchFlags) add(cmd *cobra.Command, toLocal bool) {
 	}
 }
 
-func (f *switchFlags) request(y *service.Yard, route claude.Route, folder string, args []string) (service.Request, error) {
-	r := service.Request{Route: route, Folder: folder, Force: f.force, Direct: f.direct, Confirmed: f.yes}
+func (f *switchFlags) request(y *machine.Machine, route claude.Route, folder string, args []string) (switching.Request, error) {
+	r := switching.Request{Route: route, Folder: folder, Force: f.force, Direct: f.direct, Confirmed: f.yes}
 	for _, dir := range f.projects {
 		r.Targets = append(r.Targets, y.Project(dir))
 	}
@@ -124,11 +128,11 @@ func (c *commands) move(ctx context.Context, f *switchFlags, route claude.Route,
 		fmt.Fprintf(c.Stderr, "switchyard: %s; %s\n", w.Text, w.Remedy)
 	}
 	progress, clear := c.progress()
-	result, err := yard.Switch(ctx, request, progress)
+	result, err := switching.Switch(ctx, yard, request, progress)
 	clear()
-	if errors.Is(err, service.ErrOffline) && c.Interactive && c.agreed(ctx, "You are offline. In the cloud, Claude Code talks to Anthropic again. Switch to the cloud?") {
+	if errors.Is(err, switching.ErrOffline) && c.Interactive && c.agreed(ctx, "You are offline. In the cloud, Claude Code talks to Anthropic again. Switch to the cloud?") {
 		request.Confirmed = true
-		result, err = yard.Switch(ctx, request, progress)
+		result, err = switching.Switch(ctx, yard, request, progress)
 	}
 	if err != nil {
 		for _, t := range result.Targets {
@@ -136,11 +140,11 @@ func (c *commands) move(ctx context.Context, f *switchFlags, route claude.Route,
 		}
 		return err
 	}
-	current := yard.Look(ctx)
+	current := status.Look(ctx, yard)
 	if c.json {
 		err = c.print(struct {
-			service.Result
-			Warnings []service.Warning `json:"warnings"`
+			switching.Result
+			Warnings []state.Warning `json:"warnings"`
 		}{result, current.Warnings})
 	} else {
 		_, err = io.WriteString(c.Stdout, switchText(result, current, c.Home))
@@ -148,7 +152,7 @@ func (c *commands) move(ctx context.Context, f *switchFlags, route claude.Route,
 	if err != nil {
 		return err
 	}
-	repaired, err := yard.Settle(ctx, result.Targets)
+	repaired, err := switching.Settle(ctx, yard, result.Targets)
 	if ctx.Err() != nil {
 		return nil // the switch is done; only the watching was cut short
 	}
@@ -159,13 +163,13 @@ func (c *commands) move(ctx context.Context, f *switchFlags, route claude.Route,
 }
 
 // progress draws what is being proven, on a terminal only.
-func (c *commands) progress() (p service.Progress, clear func()) {
-	warn := func(w service.Warning) { fmt.Fprintf(c.Stderr, "switchyard: %s; %s\n", w.Text, w.Remedy) }
+func (c *commands) progress() (p localrunner.Progress, clear func()) {
+	warn := func(w state.Warning) { fmt.Fprintf(c.Stderr, "switchyard: %s; %s\n", w.Text, w.Remedy) }
 	if !c.Terminal || c.json {
-		return service.Progress{Warn: warn}, func() {}
+		return localrunner.Progress{Warn: warn}, func() {}
 	}
 	begin := func(name string) { fmt.Fprintf(c.Stderr, "%s%s …", wipe, doing[name]) }
-	return service.Progress{Begin: begin, Warn: warn}, func() { fmt.Fprint(c.Stderr, wipe) }
+	return localrunner.Progress{Begin: begin, Warn: warn}, func() { fmt.Fprint(c.Stderr, wipe) }
 }
 
 var doing = map[string]string{

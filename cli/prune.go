@@ -10,8 +10,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/models"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/state"
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
@@ -23,17 +25,17 @@ func (c *commands) prune() *cobra.Command {
 		Long: `Prune removes models that Claude Code has not used for a while; a model that it
 never used counts from when Switchyard first saw it. The model that Claude Code
 uses, the chosen one and those in memory stay.`,
-		RunE: c.with(func(ctx context.Context, yard *service.Yard, _ []string) error {
+		RunE: c.with(func(ctx context.Context, yard *machine.Machine, _ []string) error {
 			age, err := parseAge(older)
 			if err != nil {
 				return err
 			}
-			unused, err := yard.Unused(ctx, age)
+			unused, err := models.Unused(ctx, yard, age)
 			if err != nil {
 				return err
 			}
 			if c.json && dry {
-				return c.print(append([]service.Model{}, unused...))
+				return c.print(append([]state.Model{}, unused...))
 			}
 			if len(unused) == 0 {
 				_, err := fmt.Fprintln(c.Stdout, "Nothing to remove.")
@@ -50,7 +52,7 @@ uses, the chosen one and those in memory stay.`,
 			}
 			var freed int64
 			for _, m := range unused {
-				_, n, err := yard.Remove(ctx, m.Tag, false)
+				_, n, err := models.Remove(ctx, yard, m.Tag, false)
 				if err != nil {
 					return err
 				}

@@ -7,17 +7,20 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/models"
+	"github.com/switchyard-app/switchyard/service/pulls"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/state"
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
 func (c *commands) pull() *cobra.Command {
 	return &cobra.Command{
 		Use: "pull MODEL", Short: "Pull a model from its registry; an interrupted pull resumes", Args: exactlyOne("model"),
-		RunE: c.with(func(ctx context.Context, yard *service.Yard, args []string) error {
+		RunE: c.with(func(ctx context.Context, yard *machine.Machine, args []string) error {
 			show, clear := c.pullProgress()
-			last, err := yard.Pull(ctx, args[0], show)
+			last, err := pulls.Pull(ctx, yard, args[0], show)
 			clear()
 			if err != nil {
 				return err
@@ -35,8 +38,8 @@ func (c *commands) pull() *cobra.Command {
 func (c *commands) update() *cobra.Command {
 	return &cobra.Command{
 		Use: "update [MODEL]", Short: "Update models that have a newer version", Args: atMostOne, ValidArgsFunction: c.completeModel,
-		RunE: c.with(func(ctx context.Context, yard *service.Yard, args []string) error {
-			outdated, err := yard.Outdated(ctx, strings.Join(args, ""))
+		RunE: c.with(func(ctx context.Context, yard *machine.Machine, args []string) error {
+			outdated, err := models.Outdated(ctx, yard, strings.Join(args, ""))
 			if err != nil {
 				return err
 			}
@@ -46,7 +49,7 @@ func (c *commands) update() *cobra.Command {
 			}
 			for _, m := range outdated {
 				show, clear := c.pullProgress()
-				_, err := yard.Pull(ctx, m.Tag, show)
+				_, err := pulls.Pull(ctx, yard, m.Tag, show)
 				clear()
 				if err != nil {
 					return err
@@ -59,22 +62,22 @@ func (c *commands) update() *cobra.Command {
 }
 
 // pullProgress draws a bar on a terminal, and else prints a line for every tenth.
-func (c *commands) pullProgress() (show func(service.Pull), clear func()) {
+func (c *commands) pullProgress() (show func(state.Pull), clear func()) {
 	if c.json {
-		return func(service.Pull) {}, func() {}
+		return func(state.Pull) {}, func() {}
 	}
 	if c.Terminal {
-		return func(p service.Pull) { fmt.Fprint(c.Stderr, wipe+cut(pullBar(p), 78)) }, func() { fmt.Fprint(c.Stderr, wipe) }
+		return func(p state.Pull) { fmt.Fprint(c.Stderr, wipe+cut(pullBar(p), 78)) }, func() { fmt.Fprint(c.Stderr, wipe) }
 	}
 	said := ""
-	return func(p service.Pull) {
+	return func(p state.Pull) {
 		line := p.Ref + ": " + string(p.State)
 		switch {
-		case p.State == service.Waiting:
+		case p.State == state.Waiting:
 			line = p.Ref + ": " + p.Why + "; " + p.Remedy
-		case p.State == service.Pulling && p.Total > 0:
+		case p.State == state.Pulling && p.Total > 0:
 			line = fmt.Sprintf("%s: %d %% of %s", p.Ref, 10*(10*p.Done/p.Total), words.Size(p.Total))
-		case p.State != service.Queued:
+		case p.State != state.Queued:
 			return
 		}
 		if line != said {
@@ -85,7 +88,7 @@ func (c *commands) pullProgress() (show func(service.Pull), clear func()) {
 }
 
 // pullBar is one pull as a line of a terminal, of at most 78 places.
-func pullBar(p service.Pull) string {
+func pullBar(p state.Pull) string {
 	const width, longName = 12, 22
 	name := []rune(p.Ref)
 	if len(name) > longName {
@@ -93,9 +96,9 @@ func pullBar(p service.Pull) string {
 	}
 	line := string(name)
 	switch {
-	case p.State == service.Waiting:
+	case p.State == state.Waiting:
 		return line + "  " + p.Why + "; " + p.Remedy
-	case p.State == service.Queued:
+	case p.State == state.Queued:
 		return line + "  queued"
 	case p.Total == 0:
 		return line + "  …"

@@ -13,20 +13,24 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/config"
+	"github.com/switchyard-app/switchyard/service/control"
+	"github.com/switchyard-app/switchyard/service/fault"
 	"github.com/switchyard-app/switchyard/service/gateway"
+	"github.com/switchyard-app/switchyard/service/machine"
 	"github.com/switchyard-app/switchyard/service/runner"
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
 // supervised connects to the Switchyard that runs, and says what to do when none does.
-func (c *commands) supervised(ctx context.Context, what string) (*service.Supervised, error) {
+func (c *commands) supervised(ctx context.Context, what string) (*control.Client, error) {
 	yard, err := c.open()
 	if err != nil {
 		return nil, err
 	}
-	running, err := yard.Supervised(ctx)
-	if errors.Is(err, service.ErrNoSupervisor) {
-		return nil, &service.Error{Kind: service.Refused, What: what, Why: "Switchyard is not running, so there is no gateway", Remedy: "start it: switchyard", Err: err}
+	running, err := control.Find(ctx, yard)
+	if errors.Is(err, control.ErrNotRunning) {
+		return nil, &fault.Error{Kind: fault.Refused, What: what, Why: "Switchyard is not running, so there is no gateway", Remedy: "start it: switchyard", Err: err}
 	}
 	return running, err
 }
@@ -66,9 +70,9 @@ prompts or answers.`,
 			})
 			switch {
 			case err != nil && cmd.Context().Err() == nil:
-				return &service.Error{Kind: service.Failed, What: what, Why: err.Error(), Remedy: "if Switchyard has quit, start it again: switchyard", Err: err}
+				return &fault.Error{Kind: fault.Failed, What: what, Why: err.Error(), Remedy: "if Switchyard has quit, start it again: switchyard", Err: err}
 			case err == nil && follow && cmd.Context().Err() == nil:
-				return &service.Error{Kind: service.Failed, What: what, Why: "Switchyard has quit", Remedy: "start it again: switchyard"}
+				return &fault.Error{Kind: fault.Failed, What: what, Why: "Switchyard has quit", Remedy: "start it again: switchyard"}
 			}
 			return finish()
 		},
@@ -176,7 +180,7 @@ func (c *commands) gateway() *cobra.Command {
 			}
 			if rotate {
 				if err := running.RotateToken(cmd.Context()); err != nil {
-					return &service.Error{Kind: service.Failed, What: "making a new token", Why: err.Error(), Remedy: "check the folder " + c.Paths.State, Err: err}
+					return &fault.Error{Kind: fault.Failed, What: "making a new token", Why: err.Error(), Remedy: "check the folder " + c.Paths.State, Err: err}
 				}
 			}
 			g, err := running.Gateway(cmd.Context())
@@ -194,8 +198,8 @@ func (c *commands) gateway() *cobra.Command {
 func (c *commands) guard() *cobra.Command {
 	return &cobra.Command{
 		Use: "guard", Hidden: true, Args: noArgs,
-		RunE: c.with(func(ctx context.Context, yard *service.Yard, _ []string) error {
-			log, closeLog := service.OpenLog(yard.Paths)
+		RunE: c.with(func(ctx context.Context, yard *machine.Machine, _ []string) error {
+			log, closeLog := config.OpenLog(yard.Paths)
 			defer closeLog()
 			return service.Guard(ctx, yard, log, os.Stdin)
 		}),

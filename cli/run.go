@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/launch"
 )
 
 // exitCode is that of the session that a command ran.
@@ -16,7 +16,7 @@ type exitCode int
 func (exitCode) Error() string { return "" }
 
 func (c *commands) run() *cobra.Command {
-	var r service.RunRequest
+	var r launch.Request
 	var wait, share bool
 	cmd := &cobra.Command{
 		Use: "run [--model MODEL] [--lean] [--wait|--share] [--cloud] -- [claude arguments]", Short: "Start one Claude Code session on the local model without changing settings",
@@ -38,18 +38,18 @@ A model runs one such session at a time, unless you give --share.`,
 				return err
 			}
 			r.Folder, r.Args = c.Folder, args
-			r.Company = service.Company{Ask: func(others string) service.Turn { return c.askForTurn(cmd.Context(), others) }, Tell: func(text string) { fmt.Fprintf(c.Stderr, "switchyard: %s\n", text) }}
+			r.Company = launch.Others{Ask: func(others string) launch.Turn { return c.askForTurn(cmd.Context(), others) }, Tell: func(text string) { fmt.Fprintf(c.Stderr, "switchyard: %s\n", text) }}
 			if !c.Interactive {
 				r.Company.Ask = nil
 			}
 			if wait {
-				r.Company.Turn = service.WaitTurn
+				r.Company.Turn = launch.WaitTurn
 			}
 			if share {
-				r.Company.Turn = service.ShareTurn
+				r.Company.Turn = launch.ShareTurn
 			}
 			progress, clear := c.progress()
-			session, err := yard.PrepareRun(cmd.Context(), r, progress)
+			session, err := launch.Prepare(cmd.Context(), yard, r, progress)
 			clear()
 			if err != nil {
 				return err
@@ -76,12 +76,12 @@ A model runs one such session at a time, unless you give --share.`,
 }
 
 // askForTurn asks a person what to do about other sessions on the model.
-func (c *commands) askForTurn(ctx context.Context, others string) service.Turn {
+func (c *commands) askForTurn(ctx context.Context, others string) launch.Turn {
 	switch c.ask(ctx, "The model is in use by "+others+". They would slow each other down.\nWait, share, or cancel? [w/s/N] ") {
 	case "w", "wait":
-		return service.WaitTurn
+		return launch.WaitTurn
 	case "s", "share":
-		return service.ShareTurn
+		return launch.ShareTurn
 	}
-	return service.AskFirst
+	return launch.AskFirst
 }

@@ -8,8 +8,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/control"
 	"github.com/switchyard-app/switchyard/service/engine"
+	"github.com/switchyard-app/switchyard/service/fault"
+	"github.com/switchyard-app/switchyard/service/localrunner"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/status"
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
@@ -20,41 +25,41 @@ func (c *commands) runner() *cobra.Command {
 	}
 	cmd.AddCommand(
 		&cobra.Command{Use: "status", Short: "Show Model Runner's state", Args: noArgs, RunE: c.with(c.runnerStatus)},
-		c.runnerControl(service.StartRunner, "Start it and wait until it answers"),
-		c.runnerControl(service.StopRunner, "Stop it; Switchyard will not restart it on its own"),
-		c.runnerControl(service.RestartRunner, "Stop it, start it, and wait until it answers"),
+		c.runnerControl(localrunner.Start, "Start it and wait until it answers"),
+		c.runnerControl(localrunner.Stop, "Stop it; Switchyard will not restart it on its own"),
+		c.runnerControl(localrunner.Restart, "Stop it, start it, and wait until it answers"),
 		c.runnerInstall(), c.runnerLogs(),
 	)
 	return cmd
 }
 
-func (c *commands) runnerStatus(ctx context.Context, yard *service.Yard, _ []string) error {
-	s := yard.Look(ctx)
+func (c *commands) runnerStatus(ctx context.Context, yard *machine.Machine, _ []string) error {
+	s := status.Look(ctx, yard)
 	err := c.showRunner(s)
-	if err == nil && s.Runner.State != service.Running {
-		return errReported{service.Unreachable}
+	if err == nil && s.Runner.State != state.Running {
+		return errReported{fault.Unreachable}
 	}
 	return err
 }
 
-func (c *commands) showRunner(s service.State) error {
+func (c *commands) showRunner(s state.State) error {
 	return c.result(s.Runner, runnerText(s.Runner, len(s.Models), time.Now()))
 }
 
-func (c *commands) runnerControl(what service.Control, short string) *cobra.Command {
+func (c *commands) runnerControl(what localrunner.Verb, short string) *cobra.Command {
 	return &cobra.Command{
 		Use: string(what), Short: short, Args: noArgs,
-		RunE: c.with(func(ctx context.Context, yard *service.Yard, _ []string) error {
+		RunE: c.with(func(ctx context.Context, yard *machine.Machine, _ []string) error {
 			progress, clear := c.progress()
 			if progress.Begin != nil {
 				progress.Begin(string(what) + "_runner")
 			}
-			err := yard.Control(ctx, what)
+			err := control.Runner(ctx, yard, what)
 			clear()
 			if err != nil {
 				return err
 			}
-			return c.showRunner(yard.Look(ctx))
+			return c.showRunner(status.Look(ctx, yard))
 		}),
 	}
 }
@@ -67,7 +72,7 @@ func (c *commands) runnerInstall() *cobra.Command {
 Model Runner in Docker Desktop. An existing container is recreated with the given
 options; otherwise its host, port, restart policy, networks and environment stay
 as they are. If the port changes, Claude Code's settings follow.`,
-		RunE: c.with(func(ctx context.Context, yard *service.Yard, _ []string) error {
+		RunE: c.with(func(ctx context.Context, yard *machine.Machine, _ []string) error {
 			if how.Port < 0 || how.Port > 65535 {
 				return usageError{fmt.Errorf("invalid --port %d", how.Port)}
 			}
@@ -80,12 +85,12 @@ as they are. If the port changes, Claude Code's settings follow.`,
 				progress = func(line string) { fmt.Fprint(c.Stderr, wipe+cut(line, 76)) }
 				clear = func() { fmt.Fprint(c.Stderr, wipe) }
 			}
-			err := yard.Install(ctx, how, progress)
+			err := localrunner.Install(ctx, yard, how, progress)
 			clear()
 			if err != nil {
 				return err
 			}
-			return c.showRunner(yard.Look(ctx))
+			return c.showRunner(status.Look(ctx, yard))
 		}),
 	}
 	flags := cmd.Flags()
@@ -101,8 +106,8 @@ func (c *commands) runnerLogs() *cobra.Command {
 	var lines int
 	cmd := &cobra.Command{
 		Use: "logs", Short: "Show Model Runner's own log", Args: noArgs,
-		RunE: c.with(func(ctx context.Context, yard *service.Yard, _ []string) error {
-			return yard.RunnerLogs(ctx, c.Stdout, lines, follow)
+		RunE: c.with(func(ctx context.Context, yard *machine.Machine, _ []string) error {
+			return localrunner.Logs(ctx, yard, c.Stdout, lines, follow)
 		}),
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "keep printing new lines")
@@ -111,11 +116,11 @@ func (c *commands) runnerLogs() *cobra.Command {
 }
 
 // runnerText is what "runner status" prints.
-func runnerText(r service.Runner, count int, now time.Time) string {
+func runnerText(r state.Runner, count int, now time.Time) string {
 	var b strings.Builder
 	w := columns(&b, 3)
 	fmt.Fprintf(w, "Model Runner\t%s\n", strings.Join(runnerParts(r, now), " · "))
-	if r.URL != "" && r.State == service.Running {
+	if r.URL != "" && r.State == state.Running {
 		fmt.Fprintf(w, "Address\t%s\n", r.URL)
 		fmt.Fprintf(w, "Models\t%d\n", count)
 	}
@@ -124,22 +129,22 @@ func runnerText(r service.Runner, count int, now time.Time) string {
 	}
 	_ = w.Flush()
 	if r.Reason != "" {
-		b.WriteString(warningText([]service.Warning{{Text: r.Reason, Remedy: r.Remedy}}))
+		b.WriteString(warningText([]state.Warning{{Text: r.Reason, Remedy: r.Remedy}}))
 	}
 	return b.String()
 }
 
 // runnerParts say in a line how the runner is.
-func runnerParts(r service.Runner, now time.Time) []string {
+func runnerParts(r state.Runner, now time.Time) []string {
 	current := string(r.State)
 	switch {
 	case r.Doing != "":
 		current = strings.TrimSuffix(r.Doing, "…")
 	case r.ByPerson:
 		current = "stopped by you"
-	case r.State == service.Running && !r.Since.IsZero():
+	case r.State == state.Running && !r.Since.IsZero():
 		current = "running since " + words.Since(r.Since, now)
-	case r.State == service.Absent:
+	case r.State == state.Absent:
 		current = "not found"
 	}
 	kind := string(r.Engine)

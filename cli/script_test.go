@@ -19,6 +19,9 @@ import (
 	"github.com/switchyard-app/switchyard/internal/lab/alone"
 	"github.com/switchyard-app/switchyard/internal/lab/gguf"
 	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/config"
+	"github.com/switchyard-app/switchyard/service/door"
+	"github.com/switchyard-app/switchyard/service/machine"
 )
 
 func TestMain(m *testing.M) {
@@ -33,16 +36,16 @@ func run() int {
 	defer stop()
 	return cli.Run(ctx, cli.Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Folder: folder, Home: home, Environ: os.Environ(),
-		Paths: service.Paths{
+		Paths: config.Paths{
 			Config:  filepath.Join(home, ".config", "switchyard", "config.toml"),
 			State:   filepath.Join(home, ".local", "state", "switchyard"),
 			Runtime: filepath.Join(home, "run"),
-			Usual:   service.Usual{Runner: "127.0.0.1:1"}, // nobody is there
+			Usual:   config.Usual{Runner: "127.0.0.1:1"}, // nobody is there
 		},
 		Version: "v0-test",
-		Tray: func(ctx context.Context, y *service.Yard) error {
+		Tray: func(ctx context.Context, y *machine.Machine) error {
 			s := service.NewSupervisor(y, slog.New(slog.DiscardHandler))
-			s.Serve(service.Serve{})
+			s.Serve(door.Serve{})
 			return s.Run(ctx)
 		},
 	}, os.Args[1:])

@@ -8,8 +8,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/machine"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/status"
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
@@ -20,8 +22,8 @@ func (c *commands) sessions() *cobra.Command {
 		Long: `Sessions lists the running Claude Code sessions of all targets. A session's route
 is where the gateway has seen it since the last switch; otherwise what its
 settings, command line and environment say; otherwise unknown.`,
-		RunE: c.with(func(ctx context.Context, yard *service.Yard, _ []string) error {
-			list := yard.Sessions(ctx, all)
+		RunE: c.with(func(ctx context.Context, yard *machine.Machine, _ []string) error {
+			list := status.Sessions(ctx, yard, all)
 			return c.result(list, sessionsText(list, c.Home, time.Now()))
 		}),
 	}
@@ -30,7 +32,7 @@ settings, command line and environment say; otherwise unknown.`,
 }
 
 // sessionsText is what "sessions" prints.
-func sessionsText(list []service.Session, home string, now time.Time) string {
+func sessionsText(list []state.Session, home string, now time.Time) string {
 	if len(list) == 0 {
 		return "No Claude Code is running.\n"
 	}

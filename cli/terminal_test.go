@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/state"
 )
 
 // interrupting is a terminal where a person answers the first question with Ctrl-C.
@@ -29,7 +29,7 @@ func TestCtrlCEndsTheQuestions(t *testing.T) {
 	defer keys.Close()
 	terminal := &interrupting{interrupt: cancel}
 	c := &commands{Env: Env{Stdin: keyboard, Stderr: terminal}}
-	found := []service.Finding{{Text: "one", Command: "first", Fixable: true}, {Text: "two", Command: "second", Fixable: true}}
+	found := []state.Finding{{Text: "one", Command: "first", Fixable: true}, {Text: "two", Command: "second", Fixable: true}}
 	did, err := c.fix(ctx, found, false)
 	if did || err == nil || strings.Contains(terminal.String(), "two") {
 		t.Errorf("did %t, error %v, said %q", did, err, terminal.String())

@@ -8,14 +8,15 @@ import (
 	"strings"
 	"time"
 
-	"github.com/switchyard-app/switchyard/service"
 	"github.com/switchyard-app/switchyard/service/claude"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/switching"
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
 // statusText is what "status" prints.
-func statusText(s service.State, home string, now time.Time) string {
+func statusText(s state.State, home string, now time.Time) string {
 	var b strings.Builder
 	w := columns(&b, 3)
 	fmt.Fprintf(w, "Route\t%s\n", strings.Join(nonEmpty(string(s.Route), runner.Short(s.Model), words.Tokens(s.Context), s.Busy), " · "))
@@ -34,7 +35,7 @@ func statusText(s service.State, home string, now time.Time) string {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", head, runner.Short(m.Tag), words.Size(m.Size), words.Tokens(m.Context))
 	}
 	for _, p := range s.Pulls {
-		if p.State == service.Pulling || p.State == service.Queued || p.State == service.Waiting {
+		if p.State == state.Pulling || p.State == state.Queued || p.State == state.Waiting {
 			fmt.Fprintf(w, "Pulling\t%s\n", p.Text())
 		}
 	}
@@ -62,7 +63,7 @@ func statusText(s service.State, home string, now time.Time) string {
 }
 
 // gatewayParts are the gateway's address and what it does just now.
-func gatewayParts(g service.Gateway) []string {
+func gatewayParts(g state.Gateway) []string {
 	parts := []string{g.URL}
 	if g.Running+g.Waiting > 0 {
 		parts = append(parts, fmt.Sprintf("%d running, %d waiting", g.Running, g.Waiting))
@@ -74,7 +75,7 @@ func gatewayParts(g service.Gateway) []string {
 }
 
 // gatewayText is what "gateway" prints.
-func gatewayText(g service.Gateway) string {
+func gatewayText(g state.Gateway) string {
 	var b strings.Builder
 	fmt.Fprintln(&b, strings.Join(gatewayParts(g), " · "))
 	w := columns(&b, 3)
@@ -89,7 +90,7 @@ func gatewayText(g service.Gateway) string {
 	return b.String()
 }
 
-func warningText(warnings []service.Warning) string {
+func warningText(warnings []state.Warning) string {
 	var b strings.Builder
 	for _, w := range warnings {
 		fmt.Fprintf(&b, "! %s\n  → %s\n", w.Text, w.Remedy)
@@ -98,7 +99,7 @@ func warningText(warnings []service.Warning) string {
 }
 
 // switchText is what local, cloud and offline print when they are done.
-func switchText(r service.Result, s service.State, home string) string {
+func switchText(r switching.Result, s state.State, home string) string {
 	var b strings.Builder
 	changed := false
 	for _, t := range r.Targets {

@@ -8,7 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/fault"
+	"github.com/switchyard-app/switchyard/service/offline"
 )
 
 // verify watches a command. What it reports goes beside the command's own output.
@@ -25,7 +26,7 @@ func (c *commands) verify(ctx context.Context, args []string) error {
 	if drawn {
 		fmt.Fprint(c.Stderr, "watching claude -p …")
 	}
-	v, err := yard.Verify(ctx, service.VerifyRequest{Folder: c.Folder, Command: args, Terminal: len(args) > 0 && c.Interactive, Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr})
+	v, err := offline.Verify(ctx, yard, offline.VerifyRequest{Folder: c.Folder, Command: args, Terminal: len(args) > 0 && c.Interactive, Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr})
 	if drawn {
 		fmt.Fprint(c.Stderr, wipe)
 	}
@@ -43,7 +44,7 @@ func (c *commands) verify(ctx context.Context, args []string) error {
 	case err != nil:
 		return err
 	case len(v.Attempts) > 0:
-		return errReported{service.Failed}
+		return errReported{fault.Failed}
 	case v.ExitCode != 0:
 		return exitCode(max(v.ExitCode, 1))
 	}
@@ -54,6 +55,6 @@ func (c *commands) verify(ctx context.Context, args []string) error {
 func (c *commands) fenced() *cobra.Command {
 	return &cobra.Command{
 		Use: "fenced -- PROGRAM [arguments]", Hidden: true, Args: cobra.MinimumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error { return service.Fenced(args, c.Environ) },
+		RunE: func(_ *cobra.Command, args []string) error { return offline.Fenced(args, c.Environ) },
 	}
 }

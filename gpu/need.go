@@ -224,7 +224,7 @@ func (c cache) slides(i int64) bool {
 		return false
 	}
 	if pattern := c.m.list("attention.sliding_window_pattern", c.layers); pattern != nil {
-		if every := pattern[0]; every > 1 { // each so manieth layer is a full one
+		if every := pattern[0]; every > 1 { // every so many layers one is full
 			return (i+1)%every != 0
 		}
 		return pattern[i] != 0
@@ -262,15 +262,15 @@ const (
 	Unknown Verdict = "unknown"
 )
 
-// Reserve is what should stay free beside a model, in bytes.
-const Reserve = 1 << 30
+// reserve is what should stay free beside a model, in bytes.
+const reserve = 1 << 30
 
 // Judge says whether a need fits what is free, in bytes; a negative free is not known.
 func Judge(need, free int64) Verdict {
 	switch {
 	case free < 0 || need <= 0:
 		return Unknown
-	case need+Reserve <= free:
+	case need+reserve <= free:
 		return Fits
 	case need <= free:
 		return Tight

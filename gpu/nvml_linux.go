@@ -30,7 +30,7 @@ func readNVML(library string) ([]Device, error) {
 	defer func() { _ = lib.Shutdown() }()
 	count, ret := lib.DeviceGetCount()
 	if ret != nvml.SUCCESS {
-		return nil, errors.New("NVIDIA's driver does not count its GPUs: " + nvmlWhy(ret))
+		return nil, errors.New("NVIDIA's driver does not list its GPUs: " + nvmlWhy(ret))
 	}
 	devices := []Device{}
 	for i := range count {
@@ -50,7 +50,7 @@ func readNVML(library string) ([]Device, error) {
 			continue
 		}
 		if ret != nvml.SUCCESS {
-			d.Why = "the driver does not tell: " + nvmlWhy(ret)
+			d.Why = "the driver does not report its memory: " + nvmlWhy(ret)
 		}
 		devices = append(devices, d)
 	}
@@ -86,7 +86,7 @@ func migDevices(lib nvml.Interface, handle nvml.Device, name string) (devices []
 		if memory, ret := part.GetMemoryInfo(); ret == nvml.SUCCESS {
 			d.Total, d.Free = int64(memory.Total), int64(memory.Free)
 		} else {
-			d.Why = "the driver does not tell: " + nvmlWhy(ret)
+			d.Why = "the driver does not report its memory: " + nvmlWhy(ret)
 		}
 		devices = append(devices, d)
 	}
@@ -101,7 +101,7 @@ func nvmlWhy(ret nvml.Return) string {
 	case nvml.ERROR_DRIVER_NOT_LOADED:
 		return "its kernel module is not loaded"
 	case nvml.ERROR_NO_PERMISSION:
-		return "you may not use it"
+		return "you have no permission to use it"
 	case nvml.ERROR_NOT_SUPPORTED:
 		return "it does not support that"
 	case nvml.ERROR_LIB_RM_VERSION_MISMATCH:

@@ -192,7 +192,7 @@ func TestAMDsFiles(t *testing.T) {
 			Device{Name: "AMD GPU", Maker: AMD, Total: 16 * gib, Free: 11 * gib}},
 		{"an APU", map[string]string{"mem_info_vram_total": fmt.Sprint(gib / 2), "mem_info_vram_used": fmt.Sprint(gib / 4), "mem_info_gtt_total": fmt.Sprint(64 * gib), "mem_info_gtt_used": fmt.Sprint(4 * gib)},
 			Device{Name: "AMD GPU", Maker: AMD, Total: 64 * gib, Free: 60 * gib, Unified: true}},
-		{"another driver", map[string]string{}, Device{Name: "AMD GPU", Maker: AMD, Total: -1, Free: -1, Why: "the driver does not tell"}},
+		{"another driver", map[string]string{}, Device{Name: "AMD GPU", Maker: AMD, Total: -1, Free: -1, Why: "the driver does not report its memory"}},
 		{"asleep", map[string]string{"power/runtime_status": "suspended", "mem_info_vram_total": "1", "mem_info_vram_used": "0"}, Device{Name: "AMD GPU", Maker: AMD, Total: -1, Free: -1, Asleep: true, Why: "it is asleep"}},
 	}
 	for _, tt := range tests {

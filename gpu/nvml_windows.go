@@ -28,7 +28,7 @@ func readNVML(library string) ([]Device, error) {
 	defer func() { _, _, _ = end.Call() }()
 	var n uint32
 	if ret, _, _ := count.Call(uintptr(unsafe.Pointer(&n))); ret != 0 {
-		return nil, fmt.Errorf("NVIDIA's driver does not count its GPUs: error %d", ret)
+		return nil, fmt.Errorf("NVIDIA's driver does not list its GPUs: error %d", ret)
 	}
 	devices := []Device{}
 	for i := range n {
@@ -43,7 +43,7 @@ func readNVML(library string) ([]Device, error) {
 			if ret, _, _ := memory.Call(device, uintptr(unsafe.Pointer(&m))); ret == 0 {
 				d.Total, d.Free = int64(m.Total), int64(m.Free)
 			} else {
-				d.Why = fmt.Sprintf("the driver does not tell: error %d", ret)
+				d.Why = fmt.Sprintf("the driver does not report its memory: error %d", ret)
 			}
 		}
 		devices = append(devices, d)

@@ -31,7 +31,7 @@ func sysfs(root string) (devices []Device) {
 		devices = append(devices, d)
 	}
 	if intel && len(devices) == 0 { // beside another GPU it only draws the screen
-		devices = append(devices, Device{Name: "Intel GPU", Maker: Intel, Total: -1, Free: -1, Why: "only administrators may see what is taken of its memory"})
+		devices = append(devices, Device{Name: "Intel GPU", Maker: Intel, Total: -1, Free: -1, Why: "only administrators can see how much of its memory is used"})
 	}
 	return devices
 }
@@ -46,7 +46,7 @@ func amd(dir string, d *Device) {
 		total, used, d.Unified = gtt, gttUsed, true
 	}
 	if total < 0 || used < 0 {
-		d.Why = "the driver does not tell"
+		d.Why = "the driver does not report its memory"
 		return
 	}
 	d.Total, d.Free = total, total-used

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/switchyard-app/switchyard/assets"
+	"github.com/switchyard-app/switchyard/service/config"
 )
 
 // Every key of the configuration stands in the one that the menu makes, and each line is
@@ -19,7 +20,7 @@ func TestTheConfigurationThatTheMenuMakes(t *testing.T) {
 	if err := os.WriteFile(file, key.ReplaceAll(assets.Config, []byte("$1")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, warnings, err := LoadConfig(file, func(string) string { return "" })
+	c, warnings, err := config.Load(file, func(string) string { return "" })
 	if err != nil || len(warnings) > 0 {
 		t.Fatal(err, warnings)
 	}
@@ -31,10 +32,10 @@ func TestTheConfigurationThatTheMenuMakes(t *testing.T) {
 	if err := os.WriteFile(file, assets.Config, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if c, _, err := LoadConfig(file, func(string) string { return "" }); err != nil || !reflect.ValueOf(c).IsZero() {
+	if c, _, err := config.Load(file, func(string) string { return "" }); err != nil || !reflect.ValueOf(c).IsZero() {
 		t.Errorf("as it is, it says something: %+v, %v", c, err)
 	}
-	for _, kind := range Kinds {
+	for _, kind := range config.Kinds {
 		if !strings.Contains(string(assets.Config), kind) {
 			t.Errorf("it lacks the kind %s", kind)
 		}

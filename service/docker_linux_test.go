@@ -23,7 +23,16 @@ import (
 	"github.com/switchyard-app/switchyard/internal/lab"
 	"github.com/switchyard-app/switchyard/internal/lab/gguf"
 	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/control"
+	"github.com/switchyard-app/switchyard/service/doctor"
 	"github.com/switchyard-app/switchyard/service/engine"
+	"github.com/switchyard-app/switchyard/service/fault"
+	"github.com/switchyard-app/switchyard/service/localrunner"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/models"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/status"
+	"github.com/switchyard-app/switchyard/service/switching"
 )
 
 // dock is a scratch machine with a real Docker Engine, whose Model Runner the real
@@ -33,7 +42,7 @@ type dock struct {
 	*lab.Docker
 	parts *lab.Parts
 	api   *client.Client
-	y     *Yard
+	y     *machine.Machine
 	s     *served
 	began time.Duration // the runner's own start, from docker start to its first answer
 }
@@ -105,12 +114,12 @@ func (d *dock) must(err error) {
 }
 
 // told does something to the runner and measures until the State says so.
-func (d *dock) told(what string, act func() error, ok func(Runner) bool) {
+func (d *dock) told(what string, act func() error, ok func(state.Runner) bool) {
 	d.Helper()
 	begin := time.Now()
 	d.must(act())
 	acted := time.Now()
-	d.s.until(what, func(s State) bool { return ok(s.Runner) })
+	d.s.until(what, func(s state.State) bool { return ok(s.Runner) })
 	d.Logf("%-45s told %4d ms after the command began, %4d ms after it ended", what, time.Since(begin).Milliseconds(), time.Since(acted).Milliseconds())
 	if time.Since(acted) > time.Second {
 		d.Errorf("%s: told %s after the event", what, time.Since(acted))
@@ -121,7 +130,7 @@ func (d *dock) told(what string, act func() error, ok func(Runner) bool) {
 func (d *dock) back(what string) {
 	d.Helper()
 	begin := time.Now()
-	d.s.until(what, func(s State) bool { return s.Runner.State == Running })
+	d.s.until(what, func(s state.State) bool { return s.Runner.State == state.Running })
 	took := time.Since(begin)
 	d.Logf("%-45s back after %4d ms", what, took.Milliseconds())
 	if took > d.began+2*time.Second {
@@ -132,25 +141,25 @@ func (d *dock) back(what string) {
 	}
 }
 
-func down(r Runner) bool { return r.State != Running }
+func down(r state.Runner) bool { return r.State != state.Running }
 
-func stopped(r Runner) bool { return r.State == Stopped && r.Doing == "" }
+func stopped(r state.Runner) bool { return r.State == state.Stopped && r.Doing == "" }
 
-func absent(r Runner) bool { return r.State == Absent }
+func absent(r state.Runner) bool { return r.State == state.Absent }
 
 func TestOnARealDocker(t *testing.T) {
 	d := newDock(t)
 	ctx := t.Context()
-	if look := d.y.Look(ctx); look.Runner.State != Absent || look.Runner.Engine != engine.Container || !strings.Contains(look.Runner.Remedy, "switchyard runner install") {
+	if look := status.Look(ctx, d.y); look.Runner.State != state.Absent || look.Runner.Engine != engine.Container || !strings.Contains(look.Runner.Remedy, "switchyard runner install") {
 		t.Fatalf("before the installation %+v", look.Runner)
 	}
-	if found := d.y.Doctor(ctx); len(found) == 0 || found[0].Code != engine.NotInstalled || found[0].Command != "switchyard runner install" {
+	if found := doctor.Examine(ctx, d.y); len(found) == 0 || found[0].Code != engine.NotInstalled || found[0].Command != "switchyard runner install" {
 		t.Errorf("the doctor says %+v", found)
 	}
 	port := d.freePort()
 	var said []string
 	begin := time.Now()
-	d.must(d.y.Install(ctx, engine.Install{Port: port}, func(line string) { said = append(said, line) }))
+	d.must(localrunner.Install(ctx, d.y, engine.Install{Port: port}, func(line string) { said = append(said, line) }))
 	t.Logf("installed in %s: %s", time.Since(begin).Round(time.Millisecond), strings.Join(said, " / "))
 	if bindings := d.inspect().HostConfig.PortBindings; len(bindings) != 1 || !strings.Contains(fmt.Sprint(bindings), "127.0.0.1") {
 		t.Errorf("published at %v", bindings)
@@ -159,13 +168,13 @@ func TestOnARealDocker(t *testing.T) {
 	d.must(d.api.ContainerStop(ctx, containerName, container.StopOptions{}))
 	d.must(d.api.ContainerStart(ctx, containerName, container.StartOptions{}))
 	begin = time.Now()
-	eventually(t, "the runner's own start", func() bool { r, _ := d.y.LookAtRunner(ctx); return r.State == Running })
+	eventually(t, "the runner's own start", func() bool { r, _ := models.LookAtRunner(ctx, d.y); return r.State == state.Running })
 	d.began = time.Since(begin)
 	t.Logf("its own start takes %s", d.began.Round(time.Millisecond))
 
 	d.s = serve(t, d.y)
-	mustSwitch(t, d.y.other(t), Request{Route: claude.Local})
-	d.s.until("the switch", func(s State) bool { return s.gatewayInUse() && s.Runner.State == Running })
+	mustSwitch(t, other(d.y, t), switching.Request{Route: claude.Local})
+	d.s.until("the switch", func(s state.State) bool { return s.GatewayInUse() && s.Runner.State == state.Running })
 	d.back("at first")
 
 	t.Run("kill", func(t *testing.T) {
@@ -185,36 +194,36 @@ func TestOnARealDocker(t *testing.T) {
 			}
 			return err
 		}
-		d.told("kill -9 of the server", crash, func(r Runner) bool { return down(r) || r.Since.After(before) })
+		d.told("kill -9 of the server", crash, func(r state.Runner) bool { return down(r) || r.Since.After(before) })
 		d.back("kill -9 of the server")
 		// It goes on, until there is no point.
 		for range 5 {
-			if d.s.State().Runner.State == Broken {
+			if d.s.State().Runner.State == state.Broken {
 				break
 			}
 			d.must(crash())
-			d.s.until("the next run, or the end", func(s State) bool {
-				return s.Runner.Since.After(before) && s.Runner.State == Running || s.Runner.State == Broken
+			d.s.until("the next run, or the end", func(s state.State) bool {
+				return s.Runner.Since.After(before) && s.Runner.State == state.Running || s.Runner.State == state.Broken
 			})
 			before = d.s.State().Runner.Since
 		}
-		state := d.s.until("the end of the loop", func(s State) bool { return s.Runner.State == Broken })
+		state := d.s.until("the end of the loop", func(s state.State) bool { return s.Runner.State == state.Broken })
 		if !strings.Contains(state.Runner.Reason, "times in ten minutes") {
 			t.Errorf("it says %q", state.Runner.Reason)
 		}
 		if d.inspect().State.Running {
 			t.Error("Docker goes on starting it")
 		}
-		d.must(d.s.Control(ctx, StartRunner))
+		d.must(d.s.Control(ctx, localrunner.Start))
 		d.back("switchyard runner start")
 	})
 	t.Run("restart", func(t *testing.T) {
 		d.T = t
 		d.must(d.api.ContainerRestart(ctx, containerName, container.StopOptions{}))
-		d.s.until("the new run", func(s State) bool {
-			return s.Runner.State == Running && s.Runner.Since.After(begin.Add(time.Second))
+		d.s.until("the new run", func(s state.State) bool {
+			return s.Runner.State == state.Running && s.Runner.Since.After(begin.Add(time.Second))
 		})
-		d.must(d.s.Control(ctx, RestartRunner))
+		d.must(d.s.Control(ctx, localrunner.Restart))
 		d.back("switchyard runner restart")
 	})
 	t.Run("stopped by somebody", func(t *testing.T) {
@@ -224,11 +233,11 @@ func TestOnARealDocker(t *testing.T) {
 	})
 	t.Run("stopped by the person", func(t *testing.T) {
 		d.T = t
-		d.told("switchyard runner stop", func() error { return d.y.other(t).Control(ctx, StopRunner) }, func(r Runner) bool { return stopped(r) && r.ByPerson })
+		d.told("switchyard runner stop", func() error { return control.Runner(ctx, other(d.y, t), localrunner.Stop) }, func(r state.Runner) bool { return stopped(r) && r.ByPerson })
 		if status, body := prompt(t, d.y, "opus"); status != 503 || !strings.Contains(body, "you stopped it") {
 			t.Errorf("a prompt got %d %s", status, body)
 		}
-		d.must(d.y.other(t).Control(ctx, StartRunner))
+		d.must(control.Runner(ctx, other(d.y, t), localrunner.Start))
 		d.back("switchyard runner start")
 	})
 	t.Run("removed", func(t *testing.T) {
@@ -238,7 +247,7 @@ func TestOnARealDocker(t *testing.T) {
 		d.told("docker rm -f", func() error {
 			return d.api.ContainerRemove(ctx, containerName, container.RemoveOptions{Force: true})
 		}, absent)
-		d.must(d.s.Control(ctx, StartRunner))
+		d.must(d.s.Control(ctx, localrunner.Start))
 		d.back("switchyard runner start")
 		if got := d.inspect().HostConfig.PortBindings; !strings.Contains(fmt.Sprint(got), fmt.Sprint(port)) {
 			t.Errorf("it came back at %v, was at %d", got, port)
@@ -246,7 +255,7 @@ func TestOnARealDocker(t *testing.T) {
 	})
 	t.Run("the daemon", func(t *testing.T) {
 		d.T = t
-		d.told("kill -9 of dockerd", func() error { d.Kill(); return nil }, func(r Runner) bool { return down(r) && strings.Contains(r.Reason, "Docker does not run") })
+		d.told("kill -9 of dockerd", func() error { d.Kill(); return nil }, func(r state.Runner) bool { return down(r) && strings.Contains(r.Reason, "Docker is not running") })
 		d.must(d.Docker.Start(ctx))
 		d.back("dockerd is back")
 	})
@@ -258,9 +267,9 @@ func TestOnARealDocker(t *testing.T) {
 		d.must(d.api.NetworkConnect(ctx, name, containerName, nil))
 		before := d.inspect()
 		second := d.freePort()
-		d.must(d.y.other(t).Install(ctx, engine.Install{Port: second}, func(string) {}))
-		d.s.until("the new address", func(s State) bool {
-			return strings.HasSuffix(s.Runner.URL, fmt.Sprint(second)) && s.Runner.State == Running
+		d.must(localrunner.Install(ctx, other(d.y, t), engine.Install{Port: second}, func(string) {}))
+		d.s.until("the new address", func(s state.State) bool {
+			return strings.HasSuffix(s.Runner.URL, fmt.Sprint(second)) && s.Runner.State == state.Running
 		})
 		d.back("switchyard runner install --port")
 		after := d.inspect()
@@ -270,36 +279,36 @@ func TestOnARealDocker(t *testing.T) {
 			len(after.Mounts) != len(before.Mounts) || after.Config.Labels["com.docker.model-runner.role"] != "controller" {
 			t.Errorf("other things changed: %+v\n%+v", before.HostConfig, after.HostConfig)
 		}
-		d.s.until("the address for when the gateway ends", func(s State) bool {
+		d.s.until("the address for when the gateway ends", func(s state.State) bool {
 			return len(s.Targets) > 0 && strings.Contains(s.Targets[0].Direct, fmt.Sprint(second))
 		})
 		port = second
 	})
 	t.Run("open to the network", func(t *testing.T) {
 		d.T = t
-		d.must(d.y.other(t).Install(ctx, engine.Install{Host: "0.0.0.0"}, func(string) {}))
-		warned := func(s State) bool {
-			return slices.ContainsFunc(s.Warnings, func(w Warning) bool { return w.Code == "runner_exposed" })
+		d.must(localrunner.Install(ctx, other(d.y, t), engine.Install{Host: "0.0.0.0"}, func(string) {}))
+		warned := func(s state.State) bool {
+			return slices.ContainsFunc(s.Warnings, func(w state.Warning) bool { return w.Code == "runner_exposed" })
 		}
 		d.s.until("the warning", warned)
-		d.must(d.y.other(t).Install(ctx, engine.Install{Host: "127.0.0.1"}, func(string) {}))
-		d.s.until("no warning", func(s State) bool { return !warned(s) && s.Runner.State == Running })
+		d.must(localrunner.Install(ctx, other(d.y, t), engine.Install{Host: "127.0.0.1"}, func(string) {}))
+		d.s.until("no warning", func(s state.State) bool { return !warned(s) && s.Runner.State == state.Running })
 		d.back("closed again")
 	})
 	t.Run("a taken port", func(t *testing.T) {
 		d.T = t
-		d.must(d.s.Control(ctx, StopRunner))
+		d.must(d.s.Control(ctx, localrunner.Stop))
 		taken, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		d.must(err)
 		defer taken.Close()
-		var failed *Error
-		err = d.s.Control(ctx, StartRunner)
-		if !errors.As(err, &failed) || failed.Kind != Refused || !strings.Contains(failed.Why, fmt.Sprintf("port %d is taken by service.test (pid %d)", port, os.Getpid())) ||
+		var failed *fault.Error
+		err = d.s.Control(ctx, localrunner.Start)
+		if !errors.As(err, &failed) || failed.Kind != fault.Refused || !strings.Contains(failed.Why, fmt.Sprintf("port %d is taken by service.test (pid %d)", port, os.Getpid())) ||
 			!strings.Contains(failed.Remedy, "switchyard runner install --port ") {
 			t.Errorf("got %v", err)
 		}
-		found := d.y.Doctor(ctx)
-		i := slices.IndexFunc(found, func(f Finding) bool { return f.Code == engine.PortTaken })
+		found := doctor.Examine(ctx, d.y)
+		i := slices.IndexFunc(found, func(f state.Finding) bool { return f.Code == engine.PortTaken })
 		if i < 0 || !found[i].Fixable {
 			t.Fatalf("the doctor says %+v", found)
 		}
@@ -315,13 +324,13 @@ func TestOnARealDocker(t *testing.T) {
 		go func() {
 			_, _ = http.Post(d.s.State().Runner.URL+"/models/create", "application/json", strings.NewReader(`{"from":"localhost:1/ai/theirs"}`))
 		}()
-		d.s.until("the pull", func(s State) bool {
+		d.s.until("the pull", func(s state.State) bool {
 			return len(s.Pulls) == 1 && s.Pulls[0].Others && s.Pulls[0].Ref == "localhost:1/ai/theirs"
 		})
 	})
 	t.Run("the log", func(t *testing.T) {
 		var log strings.Builder
-		if err := d.y.RunnerLogs(ctx, &log, 5, false); err != nil || strings.Count(log.String(), "\n") < 3 {
+		if err := localrunner.Logs(ctx, d.y, &log, 5, false); err != nil || strings.Count(log.String(), "\n") < 3 {
 			t.Errorf("%v %q", err, log.String())
 		}
 	})
@@ -335,5 +344,5 @@ func (d *dock) back2(what string) {
 		d.Errorf("%s: %d %s", what, status, body)
 	}
 	d.Logf("%-45s answered after %4d ms", what, time.Since(begin).Milliseconds())
-	d.s.until("the runner", func(s State) bool { return s.Runner.State == Running })
+	d.s.until("the runner", func(s state.State) bool { return s.Runner.State == state.Running })
 }

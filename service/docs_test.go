@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -18,8 +19,13 @@ func TestEveryCodeIsExplained(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := filepath.Glob("*.go")
-	if err != nil {
+	var files []string
+	if err := filepath.WalkDir(".", func(file string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() && strings.HasSuffix(file, ".go") && !strings.HasSuffix(file, "_test.go") {
+			files = append(files, file)
+		}
+		return err
+	}); err != nil {
 		t.Fatal(err)
 	}
 	code := regexp.MustCompile(`^[a-z]+_[a-z_]+$`)
@@ -37,10 +43,7 @@ func TestEveryCodeIsExplained(t *testing.T) {
 			t.Errorf("docs/troubleshooting.md lacks %s", text)
 		}
 	}
-	for _, name := range append(files, "engine/engine.go") {
-		if strings.HasSuffix(name, "_test.go") {
-			continue
-		}
+	for _, name := range files {
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
 		if err != nil {
 			t.Fatal(err)
@@ -48,7 +51,7 @@ func TestEveryCodeIsExplained(t *testing.T) {
 		ast.Inspect(file, func(n ast.Node) bool {
 			switch n := n.(type) {
 			case *ast.CompositeLit: // Warning{"code", …}, Finding{Code: "code", …}
-				if id, ok := n.Type.(*ast.Ident); !ok || id.Name != "Warning" && id.Name != "Finding" || len(n.Elts) == 0 {
+				if name := typeName(n.Type); name != "Warning" && name != "Finding" || len(n.Elts) == 0 {
 					return true
 				}
 				for i, e := range n.Elts {
@@ -69,7 +72,7 @@ func TestEveryCodeIsExplained(t *testing.T) {
 					explain(n.Args[0])
 				}
 			case *ast.ValueSpec: // the engine's codes
-				if name == "engine/engine.go" || n.Names[0].Name == "code" {
+				if name == filepath.Join("engine", "engine.go") || n.Names[0].Name == "code" {
 					for _, v := range n.Values {
 						explain(v)
 					}
@@ -81,4 +84,15 @@ func TestEveryCodeIsExplained(t *testing.T) {
 	if seen < 50 {
 		t.Errorf("only %d codes were found", seen)
 	}
+}
+
+// typeName is a type's name without its package.
+func typeName(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.Ident:
+		return e.Name
+	case *ast.SelectorExpr:
+		return e.Sel.Name
+	}
+	return ""
 }

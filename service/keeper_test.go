@@ -23,7 +23,14 @@ import (
 	"github.com/switchyard-app/switchyard/internal/lab/alone"
 	"github.com/switchyard-app/switchyard/internal/lab/gguf"
 	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/control"
 	"github.com/switchyard-app/switchyard/service/engine"
+	"github.com/switchyard-app/switchyard/service/fault"
+	"github.com/switchyard-app/switchyard/service/localrunner"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/status"
+	"github.com/switchyard-app/switchyard/service/switching"
 )
 
 // TestMain is also the double of a model-runner whose behaviour a test chooses: it
@@ -89,7 +96,7 @@ func runnerDouble(file string) {
 }
 
 // double is a machine whose own runner is the double above; behave tells it how to be.
-func double(t *testing.T, behaviour string) (y *Yard, behave func(string)) {
+func double(t *testing.T, behaviour string) (y *machine.Machine, behave func(string)) {
 	t.Helper()
 	y = open(t, "")
 	file := filepath.Join(y.Home, "behaviour")
@@ -119,14 +126,14 @@ func shortDir(t *testing.T) string {
 // local switches to the local route and waits until the State says so.
 func (s *served) local() {
 	s.t.Helper()
-	mustSwitch(s.t, s.y.like(s.t), Request{Route: claude.Local})
-	s.until("the switch", func(s State) bool { return s.gatewayInUse() && s.Runner.State == Running })
+	mustSwitch(s.t, like(s.y, s.t), switching.Request{Route: claude.Local})
+	s.until("the switch", func(s state.State) bool { return s.GatewayInUse() && s.Runner.State == state.Running })
 }
 
 // like is the same machine as another process sees it, configured as the test has it.
-func (y *Yard) like(t *testing.T) *Yard {
+func like(y *machine.Machine, t *testing.T) *machine.Machine {
 	t.Helper()
-	o := y.other(t)
+	o := other(y, t)
 	o.Config = y.Config
 	return o
 }
@@ -149,9 +156,9 @@ func TestARunnerOfOurOwn(t *testing.T) {
 	y.Config.ModelRunner, y.Config.LlamaServer = parts.ModelRunner, filepath.Join(parts.EngineDir, "llama-server")
 	y.Environ = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + y.Home, "MODELS_PATH=" + filepath.Join(store, "models")}
 	s := serve(t, y)
-	state := s.until("the look", func(s State) bool { return s.Runner.State == Stopped })
-	if state.Runner.Engine != engine.Process || !state.Runner.Controlled || len(state.Warnings) > 0 {
-		t.Errorf("in the cloud %+v", state)
+	now := s.until("the look", func(s state.State) bool { return s.Runner.State == state.Stopped })
+	if now.Runner.Engine != engine.Process || !now.Runner.Controlled || len(now.Warnings) > 0 {
+		t.Errorf("in the cloud %+v", now)
 	}
 	s.local() // which starts it
 	if status, body := prompt(t, y, "claude-opus-4-6"); status != 200 || !strings.Contains(body, gguf.Answer) {
@@ -161,7 +168,7 @@ func TestARunnerOfOurOwn(t *testing.T) {
 	lock := filepath.Join(y.Paths.State, "runner", "lock")
 	killGroup(t, lock)
 	begin := time.Now()
-	s.until("the next run", func(s State) bool { return s.Runner.State == Running && s.Runner.Since.After(first) })
+	s.until("the next run", func(s state.State) bool { return s.Runner.State == state.Running && s.Runner.Since.After(first) })
 	t.Logf("back %s after a kill", time.Since(begin).Round(time.Millisecond))
 	if status, body := prompt(t, y, "claude-opus-4-6"); status != 200 {
 		t.Fatalf("%d %s", status, body)
@@ -172,20 +179,20 @@ func TestARunnerOfOurOwn(t *testing.T) {
 	if status, _ := prompt(t, y, "[[crash]]"); status == 200 {
 		t.Error("a crash was not told")
 	}
-	if err := s.Control(t.Context(), StopRunner); err != nil {
+	if err := s.Control(t.Context(), localrunner.Stop); err != nil {
 		t.Fatal(err)
 	}
-	s.until("the stop", func(s State) bool { return s.Runner.State == Stopped && s.Runner.ByPerson })
+	s.until("the stop", func(s state.State) bool { return s.Runner.State == state.Stopped && s.Runner.ByPerson })
 	if status, body := prompt(t, y, "opus"); status != 503 || !strings.Contains(body, "you stopped it") {
 		t.Errorf("%d %s", status, body)
 	}
 	s.quit()
 	// The next Switchyard respects it too, until a switch.
-	y = y.like(t)
+	y = like(y, t)
 	s = serve(t, y)
-	state = s.until("the look", func(s State) bool { return s.Runner.State == Stopped })
-	if !state.Runner.ByPerson {
-		t.Errorf("%+v", state.Runner)
+	now = s.until("the look", func(s state.State) bool { return s.Runner.State == state.Stopped })
+	if !now.Runner.ByPerson {
+		t.Errorf("%+v", now.Runner)
 	}
 	s.local()
 	s.quit()
@@ -211,22 +218,22 @@ func TestADeadEngineIsCured(t *testing.T) {
 			s.local()
 			first := s.State().Runner.Since
 			behave(tt.behaviour)
-			if err := s.Control(t.Context(), RestartRunner); err != nil { // takes the behaviour over
+			if err := s.Control(t.Context(), localrunner.Restart); err != nil { // takes the behaviour over
 				t.Fatal(err)
 			}
-			state := s.until("the run", func(s State) bool {
-				return (s.Runner.State == Running || s.Runner.State == Broken) && s.Runner.Since.After(first)
+			now := s.until("the run", func(s state.State) bool {
+				return (s.Runner.State == state.Running || s.Runner.State == state.Broken) && s.Runner.Since.After(first)
 			})
-			second := state.Runner.Since
-			if state.Runner.Restarts > 0 {
-				t.Errorf("a restart that was asked for counts as %d ends", state.Runner.Restarts)
+			second := now.Runner.Since
+			if now.Runner.Restarts > 0 {
+				t.Errorf("a restart that was asked for counts as %d ends", now.Runner.Restarts)
 			}
 			if tt.restarted {
 				behave("") // the next run is well
 			}
 			eventually(t, "an answer", func() bool { status, _ := prompt(t, y, "opus"); return status == 200 })
-			s.until("health", func(s State) bool {
-				return s.Runner.State == Running && len(s.Warnings) == 0 && s.Runner.Since.After(second) == tt.restarted
+			s.until("health", func(s state.State) bool {
+				return s.Runner.State == state.Running && len(s.Warnings) == 0 && s.Runner.Since.After(second) == tt.restarted
 			})
 		})
 	}
@@ -236,13 +243,13 @@ func TestADeadEngineIsCured(t *testing.T) {
 		s.local()
 		behave("nothing helps")
 		prompt(t, y, "opus")
-		state := s.until("the truth", func(s State) bool { return s.Runner.State == Broken })
-		if want := "it lists its models, but ai/tiny does not answer: inference backend terminated unexpectedly"; state.Runner.Reason != want {
-			t.Errorf("it says %q", state.Runner.Reason)
+		now := s.until("the truth", func(s state.State) bool { return s.Runner.State == state.Broken })
+		if want := "it lists its models, but ai/tiny does not answer: inference backend terminated unexpectedly"; now.Runner.Reason != want {
+			t.Errorf("it says %q", now.Runner.Reason)
 		}
 		behave("")
 		eventually(t, "an answer", func() bool { status, _ := prompt(t, y, "opus"); return status == 200 })
-		s.until("health", func(s State) bool { return s.Runner.State == Running && len(s.Warnings) == 0 })
+		s.until("health", func(s state.State) bool { return s.Runner.State == state.Running && len(s.Warnings) == 0 })
 	})
 }
 
@@ -253,7 +260,7 @@ func TestACrashLoopIsToldOnce(t *testing.T) {
 	behave("ends at once")
 	var told atomic.Int32
 	go func() { // ends with the supervisor
-		var before State
+		var before state.State
 		for after := range s.Subscribe() {
 			for _, w := range after.Warnings {
 				if w.Code == "runner_failed" && !hasWarning(before.Warnings, w) {
@@ -265,9 +272,9 @@ func TestACrashLoopIsToldOnce(t *testing.T) {
 	}()
 	killGroup(t, filepath.Join(y.Paths.State, "runner", "lock"))
 	limit := time.Now()
-	state := s.until("the end of the loop", func(s State) bool { return s.Runner.State == Broken })
-	t.Logf("given up after %s: %s", time.Since(limit).Round(time.Millisecond), state.Runner.Reason)
-	if r := state.Runner.Reason; !strings.Contains(r, "unable to open the store") || strings.Contains(r, "secret") || strings.Contains(r, "all is well") {
+	now := s.until("the end of the loop", func(s state.State) bool { return s.Runner.State == state.Broken })
+	t.Logf("given up after %s: %s", time.Since(limit).Round(time.Millisecond), now.Runner.Reason)
+	if r := now.Runner.Reason; !strings.Contains(r, "unable to open the store") || strings.Contains(r, "secret") || strings.Contains(r, "all is well") {
 		t.Errorf("it says %q", r)
 	}
 	if status, body := prompt(t, y, "opus"); status != 503 || !strings.Contains(body, "it was started and ended at once") {
@@ -277,17 +284,17 @@ func TestACrashLoopIsToldOnce(t *testing.T) {
 		t.Errorf("told %d times", told.Load())
 	}
 	// The menu is alive, and the person decides.
-	if err := s.Switch(t.Context(), Request{Route: claude.Cloud}); err != nil {
+	if err := s.Switch(t.Context(), switching.Request{Route: claude.Cloud}); err != nil {
 		t.Error(err)
 	}
 	behave("")
-	if err := s.Control(t.Context(), StartRunner); err != nil {
+	if err := s.Control(t.Context(), localrunner.Start); err != nil {
 		t.Error(err)
 	}
-	s.until("the runner", func(s State) bool { return s.Runner.State == Running })
+	s.until("the runner", func(s state.State) bool { return s.Runner.State == state.Running })
 }
 
-func hasWarning(all []Warning, w Warning) bool {
+func hasWarning(all []state.Warning, w state.Warning) bool {
 	for _, have := range all {
 		if have == w {
 			return true
@@ -302,13 +309,13 @@ func TestStrangersAtTheAddress(t *testing.T) {
 	tests := []struct {
 		name   string
 		serve  func(net.Conn)
-		state  RunnerState
+		state  state.RunnerState
 		reason string
 	}{
-		{"accepts and never answers", func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }, Broken, "no answer in time"},
-		{"closes at once", func(c net.Conn) {}, Stopped, "nothing answers"},
-		{"garbage", func(c net.Conn) { _, _ = c.Write([]byte("SSH-2.0-OpenSSH_9.2\r\n")) }, Stopped, "nothing answers"},
-		{"a web page", page("<html>"), Broken, "not Model Runner's"},
+		{"accepts and never answers", func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }, state.Broken, "no answer in time"},
+		{"closes at once", func(c net.Conn) {}, state.Stopped, "nothing answers"},
+		{"garbage", func(c net.Conn) { _, _ = c.Write([]byte("SSH-2.0-OpenSSH_9.2\r\n")) }, state.Stopped, "nothing answers"},
+		{"a web page", page("<html>"), state.Broken, "not Model Runner's"},
 		{"a gigabyte", func(c net.Conn) {
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n")
 			chunk := make([]byte, 1<<20)
@@ -317,10 +324,10 @@ func TestStrangersAtTheAddress(t *testing.T) {
 					return
 				}
 			}
-		}, Broken, "the answer never ends"},
+		}, state.Broken, "the answer is too large"},
 		{"an error", func(c net.Conn) {
 			_, _ = io.WriteString(c, "HTTP/1.1 500 Oh\r\nContent-Length: 4\r\n\r\nno: ")
-		}, Broken, "no:"},
+		}, state.Broken, "no:"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -340,13 +347,13 @@ func TestStrangersAtTheAddress(t *testing.T) {
 			}()
 			y := open(t, "http://"+l.Addr().String())
 			s := serve(t, y)
-			mustSwitch(t, y.other(t), Request{Route: claude.Local, Model: "ai/x", Force: true})
-			state := s.until("the state", func(s State) bool { return s.Route == claude.Local && s.Runner.State == tt.state })
+			mustSwitch(t, other(y, t), switching.Request{Route: claude.Local, Model: "ai/x", Force: true})
+			state := s.until("the state", func(s state.State) bool { return s.Route == claude.Local && s.Runner.State == tt.state })
 			if !strings.Contains(state.Runner.Reason, tt.reason) || len(state.Warnings) == 0 {
 				t.Errorf("%+v %+v", state.Runner, state.Warnings)
 			}
 			begin := time.Now()
-			if err := s.Switch(t.Context(), Request{Route: claude.Cloud}); err != nil {
+			if err := s.Switch(t.Context(), switching.Request{Route: claude.Cloud}); err != nil {
 				t.Error(err)
 			}
 			if took := time.Since(begin); took > 2*time.Second {
@@ -366,18 +373,18 @@ func TestADockerThatHangs(t *testing.T) {
 	y := open(t, "")
 	y.Environ = []string{"DOCKER_HOST=unix://" + silent.Addr().String()}
 	s := serve(t, y)
-	mustSwitch(t, y.other(t), Request{Route: claude.Local, Model: "ai/x", Force: true})
-	state := s.until("the state", func(s State) bool {
+	mustSwitch(t, other(y, t), switching.Request{Route: claude.Local, Model: "ai/x", Force: true})
+	now := s.until("the state", func(s state.State) bool {
 		return s.Route == claude.Local && strings.Contains(s.Runner.Reason, "Docker does not answer")
 	})
-	if state.Runner.State != Stopped || !strings.Contains(state.Runner.Remedy, "restart docker") {
-		t.Errorf("%+v", state.Runner)
+	if now.Runner.State != state.Stopped || !strings.Contains(now.Runner.Remedy, "restart docker") {
+		t.Errorf("%+v", now.Runner)
 	}
 	begin := time.Now()
 	if status, body := prompt(t, y, "opus"); status != 503 || !strings.Contains(body, "Docker does not answer") {
 		t.Errorf("a prompt got %d %s", status, body)
 	}
-	if err := s.Switch(t.Context(), Request{Route: claude.Cloud}); err != nil {
+	if err := s.Switch(t.Context(), switching.Request{Route: claude.Cloud}); err != nil {
 		t.Error(err)
 	}
 	if took := time.Since(begin); took > 10*time.Second {
@@ -391,24 +398,11 @@ func page(text string) func(net.Conn) {
 	}
 }
 
-func TestTellingLines(t *testing.T) {
-	log := `INFO starting
-ERROR cudaMalloc failed: out of memory
-level=INFO msg="POST" status=200
-level=ERROR msg="bad" prompt="tell nobody"
-{"messages":[{"role":"user","content":"failed"}]}
-level=ERROR   msg="address already in use"
-bye`
-	if got := strings.Join(telling(log), " / "); got != `ERROR cudaMalloc failed: out of memory / level=ERROR msg="address already in use"` {
-		t.Errorf("%s", got)
-	}
-}
-
 // The command line without a tray cannot run a process that lives on.
 func TestTheCommandLineCannotRunTheProcess(t *testing.T) {
 	y, _ := double(t, "")
-	var refused *Error
-	if err := y.Control(t.Context(), StartRunner); !errors.As(err, &refused) || refused.Kind != Refused || !strings.Contains(refused.Remedy, "switchyard") {
+	var refused *fault.Error
+	if err := control.Runner(t.Context(), y, localrunner.Start); !errors.As(err, &refused) || refused.Kind != fault.Refused || !strings.Contains(refused.Remedy, "switchyard") {
 		t.Errorf("%v", err)
 	}
 }
@@ -416,19 +410,19 @@ func TestTheCommandLineCannotRunTheProcess(t *testing.T) {
 func TestTheRunnersStateOverTheSocket(t *testing.T) {
 	y, behave := double(t, "ends at once")
 	s := serve(t, y)
-	if err := s.Control(t.Context(), StartRunner); err == nil {
+	if err := s.Control(t.Context(), localrunner.Start); err == nil {
 		t.Error("it says that it was started")
 	}
-	s.until("the failure", func(s State) bool { return s.Runner.State == Broken && s.Failure.N == 1 })
-	look := y.like(t).Look(context.Background())
-	if look.Runner.State != Broken || look.Runner.Reason == "" {
+	s.until("the failure", func(s state.State) bool { return s.Runner.State == state.Broken && s.Failure.N == 1 })
+	look := status.Look(context.Background(), like(y, t))
+	if look.Runner.State != state.Broken || look.Runner.Reason == "" {
 		t.Errorf("the command line says %+v", look.Runner)
 	}
 	if _, err := json.Marshal(look); err != nil {
 		t.Error(err)
 	}
 	behave("")
-	if err := y.like(t).Control(t.Context(), RestartRunner); err != nil {
+	if err := control.Runner(t.Context(), like(y, t), localrunner.Restart); err != nil {
 		t.Error(err)
 	}
 }

@@ -4,7 +4,6 @@ package service
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -16,7 +15,11 @@ import (
 	"github.com/switchyard-app/switchyard/gpu"
 	"github.com/switchyard-app/switchyard/internal/lab/gguf"
 	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/fault"
+	"github.com/switchyard-app/switchyard/service/models"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/switching"
 )
 
 func TestAnotherContextIsReallyLoaded(t *testing.T) {
@@ -26,14 +29,14 @@ func TestAnotherContextIsReallyLoaded(t *testing.T) {
 	y := yard(t, map[string]gguf.Model{"ai/tiny": {Context: 131072}})
 	s := serve(t, y)
 	s.local()
-	tag, current, err := y.other(t).Resize(t.Context(), "tiny", 65536)
+	tag, current, err := models.Resize(t.Context(), other(y, t), "tiny", 65536)
 	if err != nil || !current || tag != "docker.io/local/tiny:64k" {
 		t.Fatalf("%s %t %v", tag, current, err)
 	}
 	if err := s.Resize(t.Context(), "docker.io/ai/tiny:latest", 65536); err != nil { // what the menu does; the tag is there already
 		t.Fatal(err)
 	}
-	state := s.until("the new model", func(s State) bool { return s.Model == tag && s.Context == 65536 && len(s.Models) == 2 })
+	state := s.until("the new model", func(s state.State) bool { return s.Model == tag && s.Context == 65536 && len(s.Models) == 2 })
 	for _, m := range state.Models {
 		want := map[string]int{"docker.io/ai/tiny:latest": 131072, tag: 65536}[m.Tag]
 		if m.Context != want || m.Trained != 131072 {
@@ -50,7 +53,7 @@ func TestAnotherContextIsReallyLoaded(t *testing.T) {
 		tokens int
 		want   string
 	}{{262144, "made for at most 128K"}, {4096, "cannot work in less than 32K"}} {
-		if _, _, err := y.other(t).Resize(t.Context(), "tiny", tt.tokens); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, _, err := models.Resize(t.Context(), other(y, t), "tiny", tt.tokens); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%d: %v", tt.tokens, err)
 		}
 	}
@@ -80,7 +83,7 @@ func engineArguments(t *testing.T, flag string) string {
 func TestAQuantisedCache(t *testing.T) {
 	y := yard(t, map[string]gguf.Model{"ai/tiny": {Context: 131072}})
 	const tag = "docker.io/ai/tiny:latest"
-	address := y.getenv("MODEL_RUNNER_HOST") + "/engines/_configure"
+	address := y.Getenv("MODEL_RUNNER_HOST") + "/engines/_configure"
 	resp, err := http.Post(address, "application/json", strings.NewReader(`{"model":"`+tag+`","context-size":65536,"keep_alive":"17m","runtime-flags":["--parallel","2","--cache-type-k=q4_0","-ctv","q4_0"]}`))
 	if err != nil {
 		t.Fatal(err)
@@ -100,18 +103,18 @@ func TestAQuantisedCache(t *testing.T) {
 		{"q8_0", `"runtime-flags":["--parallel","2","--cache-type-k","q8_0","--cache-type-v","q8_0"]`},
 		{"f16", `"runtime-flags":["--parallel","2"]`},
 	} {
-		if err := y.QuantiseCache(t.Context(), "tiny", tt.kind); err != nil {
+		if err := models.QuantiseCache(t.Context(), y, "tiny", tt.kind); err != nil {
 			t.Fatal(err)
 		}
 		if got := configuration(); !strings.Contains(got, tt.flags) || !strings.Contains(got, `"context-size":65536`) || !strings.Contains(got, `"keep_alive":"17m`) {
 			t.Errorf("%s: %s", tt.kind, got)
 		}
 	}
-	if err := y.QuantiseCache(t.Context(), "tiny", "q8_0"); err != nil {
+	if err := models.QuantiseCache(t.Context(), y, "tiny", "q8_0"); err != nil {
 		t.Fatal(err)
 	}
-	half, err := y.FitModel(t.Context(), "tiny", gpu.Setting{})
-	whole, wholeErr := y.FitModel(t.Context(), "tiny", gpu.Setting{KV: "f16"})
+	half, err := models.Fit(t.Context(), y, "tiny", gpu.Setting{})
+	whole, wholeErr := models.Fit(t.Context(), y, "tiny", gpu.Setting{KV: "f16"})
 	if err != nil || wholeErr != nil || half.KV >= whole.KV*6/10 || half.Context != 65536 {
 		t.Errorf("%+v, with f16 %+v, %v %v", half, whole, err, wholeErr)
 	}
@@ -119,45 +122,45 @@ func TestAQuantisedCache(t *testing.T) {
 
 func TestLoadUnloadAndRemove(t *testing.T) {
 	y := yard(t, map[string]gguf.Model{"ai/tiny": {Size: 30 << 20}, "ai/other": {Size: 20 << 20, Context: 65536}})
-	if _, err := y.Load(t.Context(), "tiny"); err != nil {
+	if _, err := models.Preload(t.Context(), y, "tiny"); err != nil {
 		t.Fatal(err)
 	}
-	all, err := y.ListModels(t.Context())
+	all, err := models.List(t.Context(), y)
 	if err != nil || len(all) != 2 || all[0].Loaded || !all[1].Loaded || all[1].Tools != nil {
 		t.Fatalf("%v %+v", err, all)
 	}
-	if n, err := y.Unload(t.Context(), ""); err != nil || n != 1 {
+	if n, err := models.Unload(t.Context(), y, ""); err != nil || n != 1 {
 		t.Errorf("%d %v", n, err)
 	}
-	if n, err := y.Unload(t.Context(), "tiny"); err != nil || n != 0 {
+	if n, err := models.Unload(t.Context(), y, "tiny"); err != nil || n != 0 {
 		t.Errorf("what is not loaded: %d %v", n, err)
 	}
-	mustSwitch(t, y, Request{Route: claude.Local, Model: "tiny"})
-	all, err = y.ListModels(t.Context())
+	mustSwitch(t, y, switching.Request{Route: claude.Local, Model: "tiny"})
+	all, err = models.List(t.Context(), y)
 	if err != nil || all[1].Tools == nil || !*all[1].Tools || time.Since(all[1].Used) > time.Minute {
 		t.Errorf("what the switch showed: %+v %v", all[1], err)
 	}
-	var refused *Error
-	if _, _, err := y.Remove(t.Context(), "tiny", false); !errors.As(err, &refused) || refused.Kind != Refused || !strings.Contains(refused.Why, "pointed to it") {
+	var refused *fault.Error
+	if _, _, err := models.Remove(t.Context(), y, "tiny", false); !errors.As(err, &refused) || refused.Kind != fault.Refused || !strings.Contains(refused.Why, "pointed to it") {
 		t.Errorf("the one in use: %v", err)
 	}
-	if tag, freed, err := y.Remove(t.Context(), "other", false); err != nil || tag != "docker.io/ai/other:latest" || freed < 19<<20 {
+	if tag, freed, err := models.Remove(t.Context(), y, "other", false); err != nil || tag != "docker.io/ai/other:latest" || freed < 19<<20 {
 		t.Errorf("%s %d %v", tag, freed, err)
 	}
-	if _, _, err := y.Remove(t.Context(), "other", false); !errors.As(err, &refused) || refused.Kind != Refused {
+	if _, _, err := models.Remove(t.Context(), y, "other", false); !errors.As(err, &refused) || refused.Kind != fault.Refused {
 		t.Errorf("again: %v", err)
 	}
-	if _, freed, err := y.Remove(t.Context(), "tiny", true); err != nil || freed < 29<<20 {
+	if _, freed, err := models.Remove(t.Context(), y, "tiny", true); err != nil || freed < 29<<20 {
 		t.Errorf("forced: %d %v", freed, err)
 	}
 }
 
 func TestUnusedModels(t *testing.T) {
 	y := yard(t, map[string]gguf.Model{"ai/tiny": {}, "ai/old": {Context: 65536}, "ai/new": {Context: 40960}})
-	mustSwitch(t, y, Request{Route: claude.Local, Model: "tiny"})
+	mustSwitch(t, y, switching.Request{Route: claude.Local, Model: "tiny"})
 	names := func(age time.Duration) string {
 		t.Helper()
-		unused, err := y.Unused(t.Context(), age)
+		unused, err := models.Unused(t.Context(), y, age)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -171,13 +174,13 @@ func TestUnusedModels(t *testing.T) {
 	if got := names(month); got != "" {
 		t.Errorf("seen a moment ago, and %q", got)
 	}
-	all, err := y.ListModels(t.Context())
+	all, err := models.List(t.Context(), y)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, m := range all {
 		if m.Tag == "docker.io/ai/old:latest" || m.Tag == "docker.io/ai/tiny:latest" {
-			y.learn(m.ID, func(l *learned) { l.Seen, l.Used = time.Now().Add(-2*month), time.Now().Add(-2*month) })
+			models.Learn(y, m.ID, func(l *models.Learned) { l.Seen, l.Used = time.Now().Add(-2*month), time.Now().Add(-2*month) })
 		}
 	}
 	if got := names(month); got != "ai/old" {
@@ -188,60 +191,16 @@ func TestUnusedModels(t *testing.T) {
 	}
 }
 
-func TestResizedTags(t *testing.T) {
-	for _, tt := range []struct {
-		tag    string
-		tokens int
-		want   string
-	}{
-		{"docker.io/ai/qwen3-coder:latest", 65536, "docker.io/local/qwen3-coder:64k"},
-		{"docker.io/ai/gpt-oss:20b", 131072, "docker.io/local/gpt-oss:20b-128k"},
-		{"docker.io/local/qwen3-coder:64k", 131072, "docker.io/local/qwen3-coder:128k"},
-		{"docker.io/local/gpt-oss:20b-64k", 32768, "docker.io/local/gpt-oss:20b-32k"},
-		{"huggingface.co/unsloth/x-gguf:Q4_K_M", 65536, "docker.io/local/x-gguf:Q4_K_M-64k"},
-		{"localhost:5000/ai/x:latest", 50000, "docker.io/local/x:50000"},
-	} {
-		if got := resized(tt.tag, tt.tokens); got != tt.want {
-			t.Errorf("%s, %d: %s, want %s", tt.tag, tt.tokens, got, tt.want)
-		}
-	}
-}
-
 // A model that does not fit beside the loaded one gets its place.
 func TestTheLoadedModelMakesRoom(t *testing.T) {
 	if os.Getenv("LAB_LLAMA_SERVER") != "" {
 		t.Skip("a real engine does not run out of memory on order")
 	}
 	y := yard(t, map[string]gguf.Model{"ai/first": {}, "ai/second": {Behaviour: "alone"}})
-	mustSwitch(t, y, Request{Route: claude.Local, Model: "first"})
-	mustSwitch(t, y, Request{Route: claude.Local, Model: "second"})
-	all, err := y.ListModels(t.Context())
+	mustSwitch(t, y, switching.Request{Route: claude.Local, Model: "first"})
+	mustSwitch(t, y, switching.Request{Route: claude.Local, Model: "second"})
+	all, err := models.List(t.Context(), y)
 	if err != nil || all[0].Loaded || !all[1].Loaded {
 		t.Errorf("%v %+v", err, all)
-	}
-}
-
-func TestWhatIsLearnedSurvivesABrokenFile(t *testing.T) {
-	y := &Yard{Paths: Paths{State: t.TempDir()}}
-	y.learn("sha256:a", func(l *learned) { l.Used = time.Now() })
-	if err := os.WriteFile(y.learnedFile(), []byte("{"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	y.learn("sha256:b", func(l *learned) { yes := true; l.Tools = &yes })
-	if known := y.learned(); len(known) != 1 || !*known["sha256:b"].Tools {
-		t.Errorf("%+v", known)
-	}
-}
-
-func TestAThousandModels(t *testing.T) {
-	all := make([]runner.Model, 1000)
-	for i := range all {
-		all[i] = runner.Model{ID: fmt.Sprintf("sha256:%064d", i), Tags: []string{fmt.Sprintf("docker.io/ai/m%d:latest", i)}, Size: 1 << 30, Context: 65536}
-	}
-	y := &Yard{Paths: Paths{State: t.TempDir()}}
-	y.noteSeen(all)
-	y.noteSeen(all)
-	if got := y.describeModels(models(all), nil); len(got) != 1000 || len(y.learned()) != 1000 {
-		t.Errorf("%d models, %d learned", len(got), len(y.learned()))
 	}
 }

@@ -25,7 +25,13 @@ import (
 	"github.com/switchyard-app/switchyard/internal/lab/alone"
 	"github.com/switchyard-app/switchyard/internal/lab/gguf"
 	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/fault"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/models"
+	"github.com/switchyard-app/switchyard/service/pulls"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/switching"
 )
 
 // line is a network between the runner and a registry that can be cut.
@@ -121,7 +127,7 @@ func (l *line) isDown() bool {
 }
 
 // pullYard is a machine with a runner, and a registry with models behind a line.
-func pullYard(t *testing.T, models map[string]gguf.Model) (*Yard, *line) {
+func pullYard(t *testing.T, models map[string]gguf.Model) (*machine.Machine, *line) {
 	t.Helper()
 	parts, err := lab.Build(t.Context())
 	if err != nil {
@@ -144,15 +150,15 @@ func TestAPullGoesOnAfterTheNetworkWasCut(t *testing.T) {
 	ref := l.address + "/ai/large"
 	waits := 0
 	var seen []string
-	var before Pull
-	last, err := y.other(t).Pull(t.Context(), ref, func(p Pull) {
+	var before state.Pull
+	last, err := pulls.Pull(t.Context(), other(y, t), ref, func(p state.Pull) {
 		if p.State != before.State {
 			seen = append(seen, string(p.State))
 		}
-		if p.State == Waiting && before.State != Waiting {
+		if p.State == state.Waiting && before.State != state.Waiting {
 			waits++
 		}
-		if p.State == Pulling && p.Done < before.Done-(1<<20) {
+		if p.State == state.Pulling && p.Done < before.Done-(1<<20) {
 			t.Errorf("it began again: %d after %d bytes", p.Done, before.Done)
 		}
 		before = p
@@ -160,7 +166,7 @@ func TestAPullGoesOnAfterTheNetworkWasCut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if last.State != Pulled || last.Size < large*99/100 || last.Context != 262144 || waits == 0 || len(l.cuts) > 0 {
+	if last.State != state.Pulled || last.Size < large*99/100 || last.Context != 262144 || waits == 0 || len(l.cuts) > 0 {
 		t.Errorf("%+v after %d waits: %v", last, waits, seen)
 	}
 	if sent := l.sent.Load(); sent > large+16<<20 {
@@ -168,7 +174,9 @@ func TestAPullGoesOnAfterTheNetworkWasCut(t *testing.T) {
 	} else {
 		t.Logf("%.1f MB came over the line, twice cut, for a model of %d MB", float64(sent)/(1<<20), large>>20)
 	}
-	state := s.until("the model", func(s State) bool { return len(s.Models) == 1 && len(s.Pulls) == 1 && s.Pulls[0].State == Pulled })
+	state := s.until("the model", func(s state.State) bool {
+		return len(s.Models) == 1 && len(s.Pulls) == 1 && s.Pulls[0].State == state.Pulled
+	})
 	if state.Pulls[0].Others {
 		t.Errorf("%+v", state.Pulls)
 	}
@@ -187,23 +195,25 @@ func TestAQueueOfPullsAndACancelledOne(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	states := func(s State) string {
+	states := func(s state.State) string {
 		var out []string
 		for _, p := range s.Pulls {
 			out = append(out, string(p.State))
 		}
 		return strings.Join(out, " ")
 	}
-	state := s.until("two at a time", func(s State) bool { return states(s) == "pulling pulling queued queued queued" && s.Pulls[0].Done > 0 })
+	now := s.until("two at a time", func(s state.State) bool {
+		return states(s) == "pulling pulling queued queued queued" && s.Pulls[0].Done > 0
+	})
 	// The one that is pulled and the last one are cancelled; a second wish for one joins it.
-	s.CancelPull(t.Context(), state.Pulls[0].Ref)
-	s.CancelPull(t.Context(), state.Pulls[4].Ref)
-	if _, err := s.Pull(t.Context(), state.Pulls[3].Ref); err != nil {
+	s.CancelPull(t.Context(), now.Pulls[0].Ref)
+	s.CancelPull(t.Context(), now.Pulls[4].Ref)
+	if _, err := s.Pull(t.Context(), now.Pulls[3].Ref); err != nil {
 		t.Fatal(err)
 	}
-	s.until("the third", func(s State) bool { return strings.HasPrefix(states(s), "cancelled pulling pulling") })
+	s.until("the third", func(s state.State) bool { return strings.HasPrefix(states(s), "cancelled pulling pulling") })
 	l.speed.Store(0)
-	s.until("the end", func(s State) bool { return states(s) == "cancelled done done done cancelled" })
+	s.until("the end", func(s state.State) bool { return states(s) == "cancelled done done done cancelled" })
 	if _, err := os.Stat(filepath.Join(y.Paths.State, "pulls.json")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("something is left for the next start: %v", err)
 	}
@@ -223,12 +233,12 @@ func TestAnUpdatedTag(t *testing.T) {
 	y := yard(t, nil)
 	s := serve(t, y)
 	tag := address + "/ai/moving"
-	if _, err := y.other(t).Pull(t.Context(), tag, func(Pull) {}); err != nil {
+	if _, err := pulls.Pull(t.Context(), other(y, t), tag, func(state.Pull) {}); err != nil {
 		t.Fatal(err)
 	}
 	outdated := func(want int) {
 		t.Helper()
-		if got, err := y.other(t).Outdated(t.Context(), ""); err != nil || len(got) != want {
+		if got, err := models.Outdated(t.Context(), other(y, t), ""); err != nil || len(got) != want {
 			t.Errorf("%d outdated, want %d: %v", len(got), want, err)
 		}
 	}
@@ -236,7 +246,7 @@ func TestAnUpdatedTag(t *testing.T) {
 	docker := func(args ...string) {
 		t.Helper()
 		cmd := exec.Command(parts.DockerModel, args...)
-		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + y.Home, "MODEL_RUNNER_HOST=" + y.getenv("MODEL_RUNNER_HOST"), "MODEL_RUNNER_NO_AUTO_INSTALL=1"}
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + y.Home, "MODEL_RUNNER_HOST=" + y.Getenv("MODEL_RUNNER_HOST"), "MODEL_RUNNER_NO_AUTO_INSTALL=1"}
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("docker model %s: %v\n%s", strings.Join(args, " "), err, out)
 		}
@@ -248,7 +258,9 @@ func TestAnUpdatedTag(t *testing.T) {
 	docker("package", "--gguf", file, "--push", tag)
 	outdated(1)
 	docker("pull", tag)
-	state := s.until("the update", func(s State) bool { return len(s.Pulls) == 1 && s.Pulls[0].Others && s.Pulls[0].State == Pulled })
+	state := s.until("the update", func(s state.State) bool {
+		return len(s.Pulls) == 1 && s.Pulls[0].Others && s.Pulls[0].State == state.Pulled
+	})
 	if !state.Pulls[0].Updated {
 		t.Errorf("%+v", state.Pulls[0])
 	}
@@ -261,7 +273,7 @@ func TestAnInterruptedCommandEndsThePull(t *testing.T) {
 	l.speed.Store(20 << 10)
 	s := serve(t, y)
 	ctx, interrupt := context.WithCancel(t.Context())
-	_, err := y.other(t).Pull(ctx, l.address+"/ai/large", func(p Pull) {
+	_, err := pulls.Pull(ctx, other(y, t), l.address+"/ai/large", func(p state.Pull) {
 		if p.Done > 1<<20 {
 			interrupt()
 		}
@@ -269,7 +281,7 @@ func TestAnInterruptedCommandEndsThePull(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "it was cancelled") {
 		t.Errorf("%v", err)
 	}
-	s.until("the pull's end", func(s State) bool { return len(s.Pulls) == 1 && s.Pulls[0].State == Cancelled })
+	s.until("the pull's end", func(s state.State) bool { return len(s.Pulls) == 1 && s.Pulls[0].State == state.Cancelled })
 }
 
 func TestAPullOutlivesSwitchyard(t *testing.T) {
@@ -279,11 +291,11 @@ func TestAPullOutlivesSwitchyard(t *testing.T) {
 	if _, err := s.Pull(t.Context(), l.address+"/ai/large"); err != nil {
 		t.Fatal(err)
 	}
-	s.until("some of it", func(s State) bool { return len(s.Pulls) == 1 && s.Pulls[0].Done > 20<<20 })
+	s.until("some of it", func(s state.State) bool { return len(s.Pulls) == 1 && s.Pulls[0].Done > 20<<20 })
 	s.quit()
 	l.speed.Store(0)
-	s = serve(t, y.other(t))
-	s.until("the model", func(s State) bool { return len(s.Pulls) == 1 && s.Pulls[0].State == Pulled })
+	s = serve(t, other(y, t))
+	s.until("the model", func(s state.State) bool { return len(s.Pulls) == 1 && s.Pulls[0].State == state.Pulled })
 	if sent := l.sent.Load(); sent > large+16<<20 {
 		t.Errorf("%d MB came over the line", sent>>20)
 	}
@@ -298,11 +310,11 @@ func TestPullsOfOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := serve(t, y)
-	s.until("the runner", func(s State) bool { return s.Runner.State == Running })
+	s.until("the runner", func(s state.State) bool { return s.Runner.State == state.Running })
 	docker := func(args ...string) {
 		t.Helper()
 		cmd := exec.Command(parts.DockerModel, args...)
-		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + y.Home, "MODEL_RUNNER_HOST=" + y.getenv("MODEL_RUNNER_HOST"), "MODEL_RUNNER_NO_AUTO_INSTALL=1"}
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + y.Home, "MODEL_RUNNER_HOST=" + y.Getenv("MODEL_RUNNER_HOST"), "MODEL_RUNNER_NO_AUTO_INSTALL=1"}
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("docker model %s: %v\n%s", strings.Join(args, " "), err, out)
 		}
@@ -311,18 +323,18 @@ func TestPullsOfOthers(t *testing.T) {
 	l.speed.Store(10 << 10)
 	docker("pull", ref)
 	ended := time.Now()
-	state := s.until("the notice", func(s State) bool { return len(s.Pulls) == 1 && s.Pulls[0].State == Pulled })
+	now := s.until("the notice", func(s state.State) bool { return len(s.Pulls) == 1 && s.Pulls[0].State == state.Pulled })
 	t.Logf("noticed %s after docker model pull had ended", time.Since(ended).Round(time.Millisecond))
-	if p := state.Pulls[0]; !p.Others || p.Updated || p.Size == 0 || time.Since(ended) > 5*time.Second {
+	if p := now.Pulls[0]; !p.Others || p.Updated || p.Size == 0 || time.Since(ended) > 5*time.Second {
 		t.Errorf("%+v", p)
 	}
 	// What is no new model is not told: the same one again, another tag, another context.
 	docker("pull", ref)
 	docker("tag", ref, "local/mine")
 	s.Refresh()
-	s.until("the tag", func(s State) bool { return len(s.Models) == 2 })
-	s.until("silence about it", func(s State) bool { return len(s.Pulls) == 0 || s.Pulls[0].State != Pulling })
-	if pulls := s.State().Pulls; len(pulls) > 0 && pulls[0].N != state.Pulls[0].N && pulls[0].State == Pulled {
+	s.until("the tag", func(s state.State) bool { return len(s.Models) == 2 })
+	s.until("silence about it", func(s state.State) bool { return len(s.Pulls) == 0 || s.Pulls[0].State != state.Pulling })
+	if pulls := s.State().Pulls; len(pulls) > 0 && pulls[0].N != now.Pulls[0].N && pulls[0].State == state.Pulled {
 		t.Errorf("told %+v", pulls)
 	}
 }
@@ -353,16 +365,16 @@ func TestPullsThatCannotBe(t *testing.T) {
 		{"401", host + "/ai/x", says(401, coded("UNAUTHORIZED")), "wants a login"},
 		{"403", host + "/ai/x", says(403, coded("DENIED")), "forbids it"},
 		{"404", host + "/ai/x", says(404, coded("MANIFEST_UNKNOWN")), "has no such model"},
-		{"429", host + "/ai/x", says(429, coded("TOOMANYREQUESTS")), "no more pulls for now"},
+		{"429", host + "/ai/x", says(429, coded("TOOMANYREQUESTS")), "pull limit is reached"},
 		{"no model", host + "/ai/x", says(200, `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":0},"layers":[]}`), ""},
-		{"a bad name", "UPPER//x y", nil, "that is no model's name"},
+		{"a bad name", "UPPER//x y", nil, "that is not a model's name"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.answer != nil {
 				answer.Store(&tt.answer)
 			}
-			_, err := y.other(t).Pull(t.Context(), tt.ref, func(Pull) {})
-			var failed *Error
+			_, err := pulls.Pull(t.Context(), other(y, t), tt.ref, func(state.Pull) {})
+			var failed *fault.Error
 			if !errors.As(err, &failed) || !strings.Contains(failed.Why, tt.want) || failed.Remedy == "" {
 				t.Errorf("%v", err)
 			}
@@ -374,7 +386,7 @@ func TestPullsThatCannotBe(t *testing.T) {
 // Where no log tells, the store's index does.
 func TestPullsOfOthersWithoutALog(t *testing.T) {
 	y, l := pullYard(t, map[string]gguf.Model{"ai/theirs": {Size: 20 << 20}})
-	target, err := url.Parse(y.getenv("MODEL_RUNNER_HOST"))
+	target, err := url.Parse(y.Getenv("MODEL_RUNNER_HOST"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -394,7 +406,7 @@ func TestPullsOfOthersWithoutALog(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := serve(t, y)
-	s.until("the runner", func(s State) bool { return s.Runner.State == Running })
+	s.until("the runner", func(s state.State) bool { return s.Runner.State == state.Running })
 	client := runner.NewClient(runner.Endpoint{URL: target.String()})
 	defer client.Close()
 	if err := client.Pull(t.Context(), l.address+"/ai/theirs", func(runner.Progress) {}); err != nil {
@@ -405,24 +417,8 @@ func TestPullsOfOthersWithoutALog(t *testing.T) {
 		return os.WriteFile(filepath.Join(store, "models.json"), []byte(time.Now().String()), 0o600) == nil && len(s.State().Pulls) == 1
 	}
 	eventually(t, "the notice", touch)
-	if p := s.State().Pulls[0]; p.State != Pulled || !p.Others || time.Since(ended) > 5*time.Second {
+	if p := s.State().Pulls[0]; p.State != state.Pulled || !p.Others || time.Since(ended) > 5*time.Second {
 		t.Errorf("%+v after %s", p, time.Since(ended))
-	}
-}
-
-func TestWhatArrived(t *testing.T) {
-	known := map[string]string{"docker.io/ai/a:latest": "1", "docker.io/ai/b:latest": "2"}
-	models := []runner.Model{
-		{ID: "1", Tags: []string{"docker.io/ai/a:latest", "docker.io/local/mine:latest"}}, // another tag
-		{ID: "3", Tags: []string{"docker.io/ai/b:latest"}},                                // an update
-		{ID: "4", Tags: []string{"docker.io/ai/c:latest"}, Size: 5},
-	}
-	var got []string
-	for _, p := range arrived(known, models) {
-		got = append(got, fmt.Sprint(p.Ref, " ", p.Updated))
-	}
-	if strings.Join(got, ", ") != "ai/b true, ai/c false" {
-		t.Errorf("%v", got)
 	}
 }
 
@@ -453,8 +449,8 @@ func TestADiskThatIsFull(t *testing.T) {
 	y.Config.Engine, y.Config.ModelRunner, y.Config.LlamaServer = "process", parts.ModelRunner, filepath.Join(parts.EngineDir, "llama-server")
 	y.Environ = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + y.Home, "MODELS_PATH=" + store}
 	serve(t, y)
-	_, err = y.like(t).Pull(t.Context(), registry+"/ai/large", func(Pull) {})
-	var failed *Error
+	_, err = pulls.Pull(t.Context(), like(y, t), registry+"/ai/large", func(state.Pull) {})
+	var failed *fault.Error
 	if !errors.As(err, &failed) || failed.Why != "it needs 200.0 MiB, and 100.0 MiB are free" && !strings.HasPrefix(failed.Why, "it needs 200.0 MiB, and 99.") {
 		t.Errorf("%v", err)
 	}
@@ -472,33 +468,18 @@ func TestNoPullsOffline(t *testing.T) {
 	y, l := pullYard(t, map[string]gguf.Model{"ai/large": {Size: large}, "ai/tiny": {}})
 	l.speed.Store(10 << 10)
 	s := serve(t, y)
-	if _, err := y.other(t).Pull(t.Context(), l.address+"/ai/tiny", func(Pull) {}); err != nil {
+	if _, err := pulls.Pull(t.Context(), other(y, t), l.address+"/ai/tiny", func(state.Pull) {}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Pull(t.Context(), l.address+"/ai/large"); err != nil {
 		t.Fatal(err)
 	}
-	s.until("some of it", func(s State) bool { return len(s.Pulls) == 2 && s.Pulls[1].Done > 1<<20 })
-	mustSwitch(t, y.other(t), Request{Route: claude.Offline})
-	s.until("the switch", func(s State) bool { return s.Route == claude.Offline && s.Pulls[1].State == Cancelled })
-	_, err := y.other(t).Pull(t.Context(), "ai/x", func(Pull) {})
-	var refused *Error
-	if !errors.As(err, &refused) || refused.Kind != Refused || !strings.Contains(refused.Why, "the route is offline") {
+	s.until("some of it", func(s state.State) bool { return len(s.Pulls) == 2 && s.Pulls[1].Done > 1<<20 })
+	mustSwitch(t, other(y, t), switching.Request{Route: claude.Offline})
+	s.until("the switch", func(s state.State) bool { return s.Route == claude.Offline && s.Pulls[1].State == state.Cancelled })
+	_, err := pulls.Pull(t.Context(), other(y, t), "ai/x", func(state.Pull) {})
+	var refused *fault.Error
+	if !errors.As(err, &refused) || refused.Kind != fault.Refused || !strings.Contains(refused.Why, "the route is offline") {
 		t.Errorf("%v", err)
-	}
-}
-
-func TestTheRate(t *testing.T) {
-	var r rate
-	now := time.Now()
-	for i := range 20 {
-		now = now.Add(500 * time.Millisecond)
-		r.at(now, int64(i)*5<<20)
-	}
-	if got := r.perS / (1 << 20); got < 9.5 || got > 10.5 {
-		t.Errorf("%.1f MB/s, want 10", got)
-	}
-	if text := (Pull{Ref: "ai/x", State: Pulling, Done: 43, Total: 100, Left: 240}).Text(); text != "ai/x  43 %  4 min left" {
-		t.Errorf("%q", text)
 	}
 }

@@ -9,15 +9,18 @@ import (
 
 	"github.com/switchyard-app/switchyard/internal/lab/gguf"
 	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/switching"
 )
 
 // secrets are the files of a machine on the local route that are its user's alone.
-func secrets(t *testing.T) (y *Yard, files []string) {
+func secrets(t *testing.T) (y *machine.Machine, files []string) {
 	t.Helper()
 	y = yard(t, map[string]gguf.Model{"ai/tiny": {}})
 	s := serve(t, y)
-	mustSwitch(t, y.other(t), Request{Route: claude.Local})
-	s.until("the switch", func(s State) bool { return s.gatewayInUse() })
+	mustSwitch(t, other(y, t), switching.Request{Route: claude.Local})
+	s.until("the switch", func(s state.State) bool { return s.GatewayInUse() })
 	return y, []string{filepath.Join(y.Paths.State, "token"), filepath.Join(y.Home, ".claude", "settings.json"), filepath.Join(y.Paths.Runtime, "switchyard.sock")}
 }
 

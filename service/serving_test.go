@@ -22,31 +22,39 @@ import (
 
 	"github.com/switchyard-app/switchyard/internal/lab/gguf"
 	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/control"
+	"github.com/switchyard-app/switchyard/service/door"
+	"github.com/switchyard-app/switchyard/service/fault"
 	"github.com/switchyard-app/switchyard/service/gateway"
+	"github.com/switchyard-app/switchyard/service/localrunner"
+	"github.com/switchyard-app/switchyard/service/machine"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/status"
+	"github.com/switchyard-app/switchyard/service/switching"
 )
 
 // served is a supervisor that serves the gateway until it is quit.
 type served struct {
 	t *testing.T
 	*Supervisor
-	y     *Yard
+	y     *machine.Machine
 	stop  func()
 	ended chan error
-	until func(what string, ok func(State) bool) State
+	until func(what string, ok func(state.State) bool) state.State
 }
 
-func serve(t *testing.T, y *Yard) *served {
+func serve(t *testing.T, y *machine.Machine) *served {
 	t.Helper()
 	s := &served{t: t, Supervisor: NewSupervisor(y, slog.New(slog.DiscardHandler)), y: y, ended: make(chan error, 1)}
-	s.Supervisor.Serve(Serve{})
+	s.Supervisor.Serve(door.Serve{})
 	var ctx context.Context
 	ctx, s.stop = context.WithCancel(context.Background())
 	states := s.Subscribe()
 	go func() { s.ended <- s.Run(ctx) }()
 	t.Cleanup(s.quit)
 	s.until = follow(t, states)
-	s.until("the gateway and the runner", func(s State) bool { return s.Gateway.URL != "" && len(s.Targets) > 0 })
+	s.until("the gateway and the runner", func(s state.State) bool { return s.Gateway.URL != "" && len(s.Targets) > 0 })
 	return s
 }
 
@@ -68,7 +76,7 @@ func (s *served) quit() {
 }
 
 // env is what the settings file sets.
-func env(t *testing.T, y *Yard) map[string]string {
+func env(t *testing.T, y *machine.Machine) map[string]string {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(y.Home, ".claude", "settings.json"))
 	if errors.Is(err, os.ErrNotExist) {
@@ -85,7 +93,7 @@ func env(t *testing.T, y *Yard) map[string]string {
 }
 
 // metrics reads the running Switchyard's figures, as a scraper does.
-func metrics(t *testing.T, y *Yard) string {
+func metrics(t *testing.T, y *machine.Machine) string {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(y.Paths.Runtime, "switchyard.sock"))
@@ -104,7 +112,7 @@ func metrics(t *testing.T, y *Yard) string {
 }
 
 // prompt sends what Claude Code sends, with the address and the token of the settings.
-func prompt(t *testing.T, y *Yard, model string) (int, string) {
+func prompt(t *testing.T, y *machine.Machine, model string) (int, string) {
 	t.Helper()
 	e := env(t, y)
 	return promptWith(t, e["ANTHROPIC_BASE_URL"], e["ANTHROPIC_AUTH_TOKEN"], model)
@@ -128,9 +136,9 @@ func promptWith(t *testing.T, address, token, model string) (int, string) {
 	return resp.StatusCode, string(data)
 }
 
-func mustSwitch(t *testing.T, y *Yard, r Request) Result {
+func mustSwitch(t *testing.T, y *machine.Machine, r switching.Request) switching.Result {
 	t.Helper()
-	result, err := y.Switch(t.Context(), r, Progress{})
+	result, err := switching.Switch(t.Context(), y, r, localrunner.Progress{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,9 +146,9 @@ func mustSwitch(t *testing.T, y *Yard, r Request) Result {
 }
 
 // other is the same machine, as another process of the same user sees it.
-func (y *Yard) other(t *testing.T) *Yard {
+func other(y *machine.Machine, t *testing.T) *machine.Machine {
 	t.Helper()
-	again, err := Open(y.Paths, y.Home, y.Environ)
+	again, err := machine.Open(y.Paths, y.Home, y.Environ)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,18 +157,18 @@ func (y *Yard) other(t *testing.T) *Yard {
 
 func TestAStrictModelWorksThroughTheGateway(t *testing.T) {
 	y := yard(t, map[string]gguf.Model{"ai/strict": {Strict: true, Context: 65536}})
-	_, err := y.Switch(t.Context(), Request{Route: claude.Local}, Progress{})
-	var refused *Error
+	_, err := switching.Switch(t.Context(), y, switching.Request{Route: claude.Local}, localrunner.Progress{})
+	var refused *fault.Error
 	if !errors.As(err, &refused) || !strings.Contains(refused.Remedy, "start Switchyard") {
 		t.Fatalf("without a gateway: %v", err)
 	}
 	s := serve(t, y)
-	commandLine := y.other(t)
-	result := mustSwitch(t, commandLine, Request{Route: claude.Local})
+	commandLine := other(y, t)
+	result := mustSwitch(t, commandLine, switching.Request{Route: claude.Local})
 	if result.BaseURL != s.State().Gateway.URL || env(t, y)["ANTHROPIC_BASE_URL"] != result.BaseURL || !strings.HasPrefix(env(t, y)["ANTHROPIC_AUTH_TOKEN"], "switchyard-") {
 		t.Errorf("%+v %v", result, env(t, y))
 	}
-	s.until("the switch", func(s State) bool { return s.Model != "" })
+	s.until("the switch", func(s state.State) bool { return s.Model != "" })
 	for _, model := range []string{"claude-opus-4-6", "claude-haiku-4-5-20251001", "haiku", "ai/strict", "docker.io/ai/strict:latest"} {
 		if status, body := prompt(t, y, model); status != 200 || !strings.Contains(body, gguf.Answer) || !strings.Contains(body, fmt.Sprintf("%q", model)) {
 			t.Errorf("%s: %d %s", model, status, body)
@@ -169,11 +177,11 @@ func TestAStrictModelWorksThroughTheGateway(t *testing.T) {
 	if status, body := prompt(t, y, "ai/nothing"); status != 404 || !strings.Contains(body, "switchyard pull ai/nothing") {
 		t.Errorf("%d %s", status, body)
 	}
-	state := s.until("the requests", func(s State) bool { return len(s.Gateway.Sessions) == 1 && s.Gateway.Sessions[0].Requests == 6 })
+	state := s.until("the requests", func(s state.State) bool { return len(s.Gateway.Sessions) == 1 && s.Gateway.Sessions[0].Requests == 6 })
 	if state.Gateway.Waiting+state.Gateway.Running != 0 {
 		t.Errorf("%+v", state.Gateway)
 	}
-	running, err := commandLine.Supervised(t.Context())
+	running, err := control.Find(t.Context(), commandLine)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,10 +196,10 @@ func TestAStrictModelWorksThroughTheGateway(t *testing.T) {
 	if !strings.Contains(metrics, `switchyard_requests_total{error="",model="docker.io/ai/strict:latest",status="200"}`) {
 		t.Errorf("metrics\n%s", metrics)
 	}
-	if err := commandLine.Check(t.Context(), "", 0, false, Progress{}); err != nil {
+	if err := switching.Check(t.Context(), commandLine, "", 0, false, localrunner.Progress{}); err != nil {
 		t.Errorf("the check through the gateway: %v", err)
 	}
-	if err := commandLine.Check(t.Context(), "", 0, true, Progress{}); err == nil {
+	if err := switching.Check(t.Context(), commandLine, "", 0, true, localrunner.Progress{}); err == nil {
 		t.Error("the direct check passed")
 	}
 }
@@ -203,15 +211,15 @@ func TestTheRealRunnersErrors(t *testing.T) {
 	}
 	y := yard(t, map[string]gguf.Model{"ai/oom": {Behaviour: "oom"}, "ai/tiny": {}, "ai/small": {Context: 2048}})
 	s := serve(t, y)
-	mustSwitch(t, y.other(t), Request{Route: claude.Local, Model: "ai/tiny"})
-	s.until("the switch", func(s State) bool { return s.gatewayInUse() })
+	mustSwitch(t, other(y, t), switching.Request{Route: claude.Local, Model: "ai/tiny"})
+	s.until("the switch", func(s state.State) bool { return s.GatewayInUse() })
 	e := env(t, y)
 	for _, tt := range []struct {
 		model, prompt string
 		status        int
 		want          string
 	}{
-		{"ai/oom", "hi", 400, "the GPU has not enough memory for ai/oom with a context of 262144 tokens: choose a smaller model"},
+		{"ai/oom", "hi", 400, "not enough GPU memory for ai/oom with a context of 262144 tokens: choose a smaller model"},
 		{"ai/tiny", "[[crash]]", 500, "the inference engine of ai/tiny crashed"},
 		{"ai/tiny", "alive again?", 200, gguf.Answer},
 		{"ai/small", strings.Repeat("word ", 4000), 400, `prompt is too long: 50`},
@@ -249,17 +257,17 @@ func TestQuittingLeavesAWorkingAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := serve(t, y)
-	mustSwitch(t, y.other(t), Request{Route: claude.Local})
-	s.until("the switch", func(s State) bool { return s.gatewayInUse() })
+	mustSwitch(t, other(y, t), switching.Request{Route: claude.Local})
+	s.until("the switch", func(s state.State) bool { return s.GatewayInUse() })
 	gatewayURL := s.State().Gateway.URL
 	s.quit()
-	if got := env(t, y); !strings.HasSuffix(got["ANTHROPIC_BASE_URL"], "/anthropic") || got["ANTHROPIC_AUTH_TOKEN"] != dummyToken {
+	if got := env(t, y); !strings.HasSuffix(got["ANTHROPIC_BASE_URL"], "/anthropic") || got["ANTHROPIC_AUTH_TOKEN"] != machine.DummyToken {
 		t.Errorf("after quitting: %v", got)
 	}
 	if status, body := prompt(t, y, "docker.io/ai/tiny:latest"); status != 200 {
 		t.Errorf("%d %s", status, body)
 	}
-	if look := y.other(t).Look(t.Context()); look.Route != claude.Local || len(look.Warnings) > 0 {
+	if look := status.Look(t.Context(), other(y, t)); look.Route != claude.Local || len(look.Warnings) > 0 {
 		t.Errorf("%+v", look)
 	}
 	if resp, err := http.Get(gatewayURL); err == nil {
@@ -272,17 +280,17 @@ func TestQuittingLeavesAWorkingAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	y = y.other(t)
+	y = other(y, t)
 	y.Config.GatewayPort = taken.Addr().(*net.TCPAddr).Port
 	again := serve(t, y)
-	state := again.until("the gateway", func(s State) bool { return s.gatewayInUse() })
+	state := again.until("the gateway", func(s state.State) bool { return s.GatewayInUse() })
 	if state.Gateway.URL == gatewayURL || env(t, y)["ANTHROPIC_BASE_URL"] != state.Gateway.URL {
 		t.Errorf("%s, settings %v", state.Gateway.URL, env(t, y))
 	}
 	if status, body := prompt(t, y, "claude-opus-4-6"); status != 200 {
 		t.Errorf("%d %s", status, body)
 	}
-	mustSwitch(t, y.other(t), Request{Route: claude.Cloud})
+	mustSwitch(t, other(y, t), switching.Request{Route: claude.Cloud})
 	if got, _ := os.ReadFile(file); string(got) != original {
 		t.Errorf("back in the cloud: %s", got)
 	}
@@ -291,12 +299,12 @@ func TestQuittingLeavesAWorkingAddress(t *testing.T) {
 func TestDirectStaysDirect(t *testing.T) {
 	y := yard(t, map[string]gguf.Model{"ai/tiny": {}})
 	s := serve(t, y)
-	mustSwitch(t, y.other(t), Request{Route: claude.Local, Direct: true})
-	s.until("the switch", func(s State) bool { return s.Route == claude.Local })
+	mustSwitch(t, other(y, t), switching.Request{Route: claude.Local, Direct: true})
+	s.until("the switch", func(s state.State) bool { return s.Route == claude.Local })
 	s.quit()
-	y = y.other(t)
+	y = other(y, t)
 	s = serve(t, y)
-	s.until("the switch", func(s State) bool { return s.Route == claude.Local })
+	s.until("the switch", func(s state.State) bool { return s.Route == claude.Local })
 	s.Refresh()
 	if got := env(t, y)["ANTHROPIC_BASE_URL"]; !strings.HasSuffix(got, "/anthropic") {
 		t.Errorf("it was pointed to %s", got)
@@ -307,7 +315,7 @@ func TestDirectStaysDirect(t *testing.T) {
 	if got := env(t, y)["ANTHROPIC_BASE_URL"]; !strings.HasSuffix(got, "/anthropic") {
 		t.Errorf("choosing a model led it to %s", got)
 	}
-	mustSwitch(t, y.other(t), Request{Route: claude.Offline})
+	mustSwitch(t, other(y, t), switching.Request{Route: claude.Offline})
 	if got := env(t, y)["ANTHROPIC_BASE_URL"]; got != s.State().Gateway.URL {
 		t.Errorf("a switch without --direct went to %s", got)
 	}
@@ -316,8 +324,8 @@ func TestDirectStaysDirect(t *testing.T) {
 func TestTheTokenIsSecretAndCanBeRenewed(t *testing.T) {
 	y := yard(t, map[string]gguf.Model{"ai/tiny": {}})
 	s := serve(t, y)
-	mustSwitch(t, y.other(t), Request{Route: claude.Local})
-	s.until("the switch", func(s State) bool { return s.gatewayInUse() })
+	mustSwitch(t, other(y, t), switching.Request{Route: claude.Local})
+	s.until("the switch", func(s state.State) bool { return s.GatewayInUse() })
 	for _, file := range []string{filepath.Join(y.Paths.State, "token"), filepath.Join(y.Paths.Runtime, "switchyard.sock"), filepath.Join(y.Home, ".claude", "settings.json")} {
 		info, err := os.Stat(file)
 		if err != nil {
@@ -328,7 +336,7 @@ func TestTheTokenIsSecretAndCanBeRenewed(t *testing.T) {
 		}
 	}
 	before := env(t, y)["ANTHROPIC_AUTH_TOKEN"]
-	running, err := y.other(t).Supervised(t.Context())
+	running, err := control.Find(t.Context(), other(y, t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -368,13 +376,13 @@ func TestAClosedSessionFreesTheRealRunner(t *testing.T) {
 	}
 	y := yard(t, map[string]gguf.Model{"ai/tiny": {}})
 	s := serve(t, y)
-	mustSwitch(t, y.other(t), Request{Route: claude.Local})
-	s.until("the switch", func(s State) bool { return s.gatewayInUse() })
-	found, err := y.find(t.Context())
+	mustSwitch(t, other(y, t), switching.Request{Route: claude.Local})
+	s.until("the switch", func(s state.State) bool { return s.GatewayInUse() })
+	found, err := localrunner.Find(t.Context(), y)
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := runner.NewClient(found.endpoint())
+	client := runner.NewClient(found.Endpoint())
 	defer client.Close()
 	busy := func() bool {
 		loaded, err := client.Running(t.Context())
@@ -406,7 +414,7 @@ func TestAClosedSessionFreesTheRealRunner(t *testing.T) {
 // A runner that listens on a socket only is reached through the gateway alone.
 func TestARunnerOnASocket(t *testing.T) {
 	y := yard(t, map[string]gguf.Model{"ai/tiny": {}})
-	runner, err := url.Parse(y.getenv("MODEL_RUNNER_HOST"))
+	runner, err := url.Parse(y.Getenv("MODEL_RUNNER_HOST"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -424,12 +432,12 @@ func TestARunnerOnASocket(t *testing.T) {
 	go func() { _ = server.Serve(l) }()
 	t.Cleanup(func() { _ = server.Close() })
 	y.Environ = []string{"MODEL_RUNNER_HOST=unix://" + socket}
-	if _, err := y.Switch(t.Context(), Request{Route: claude.Local}, Progress{}); err == nil || !strings.Contains(err.Error(), "whose gateway reaches it") {
+	if _, err := switching.Switch(t.Context(), y, switching.Request{Route: claude.Local}, localrunner.Progress{}); err == nil || !strings.Contains(err.Error(), "whose gateway reaches it") {
 		t.Errorf("without a gateway: %v", err)
 	}
 	s := serve(t, y)
-	mustSwitch(t, y.other(t), Request{Route: claude.Local})
-	s.until("the switch", func(s State) bool { return s.gatewayInUse() })
+	mustSwitch(t, other(y, t), switching.Request{Route: claude.Local})
+	s.until("the switch", func(s state.State) bool { return s.GatewayInUse() })
 	if status, body := prompt(t, y, "claude-sonnet-4-6"); status != 200 {
 		t.Errorf("%d %s", status, body)
 	}
@@ -486,7 +494,7 @@ func newDockerDouble(t *testing.T, port string) *dockerDouble {
 func TestARequestStartsAStoppedContainer(t *testing.T) {
 	for _, allowed := range []bool{true, false} {
 		y := yard(t, map[string]gguf.Model{"ai/tiny": {}})
-		runner, err := url.Parse(y.getenv("MODEL_RUNNER_HOST"))
+		runner, err := url.Parse(y.Getenv("MODEL_RUNNER_HOST"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -502,9 +510,9 @@ func TestARequestStartsAStoppedContainer(t *testing.T) {
 		y.Environ = []string{"DOCKER_HOST=" + docker.host}
 		y.Config.StartRunner = &allowed
 		s := serve(t, y)
-		s.until("the stopped runner", func(s State) bool { return s.Runner.State == Stopped })
-		mustSwitch(t, y, Request{Route: claude.Local, Model: "docker.io/ai/tiny:latest", Force: true})
-		s.until("the switch", func(s State) bool { return s.gatewayInUse() })
+		s.until("the stopped runner", func(s state.State) bool { return s.Runner.State == state.Stopped })
+		mustSwitch(t, y, switching.Request{Route: claude.Local, Model: "docker.io/ai/tiny:latest", Force: true})
+		s.until("the switch", func(s state.State) bool { return s.GatewayInUse() })
 		go func() {
 			select {
 			case <-t.Context().Done():
@@ -534,7 +542,7 @@ func TestTheLogHoldsNoTokenAndNoWords(t *testing.T) {
 	y := yard(t, map[string]gguf.Model{"ai/tiny": {}})
 	var log bytes.Buffer
 	s := &served{t: t, Supervisor: NewSupervisor(y, slog.New(slog.NewTextHandler(&log, nil))), y: y, ended: make(chan error, 1)}
-	s.Supervisor.Serve(Serve{})
+	s.Supervisor.Serve(door.Serve{})
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	states := s.Subscribe()
@@ -544,7 +552,7 @@ func TestTheLogHoldsNoTokenAndNoWords(t *testing.T) {
 			break
 		}
 	}
-	if err := s.Switch(t.Context(), Request{Route: claude.Local}); err != nil {
+	if err := s.Switch(t.Context(), switching.Request{Route: claude.Local}); err != nil {
 		t.Fatal(err)
 	}
 	token := env(t, y)["ANTHROPIC_AUTH_TOKEN"]

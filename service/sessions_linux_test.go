@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/doctor"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/status"
 )
 
 // Every change of a session shows: its record, a project's settings, and a kill, of which no
@@ -18,7 +21,7 @@ import (
 func TestTheSupervisorSeesSessions(t *testing.T) {
 	y := open(t, "http://127.0.0.1:1")
 	_, until := supervise(t, y)
-	until("the first look", func(s State) bool { return len(s.Targets) == 1 })
+	until("the first look", func(s state.State) bool { return len(s.Targets) == 1 })
 
 	project := filepath.Join(y.Home, "shop")
 	if err := os.MkdirAll(filepath.Join(project, ".claude"), 0o700); err != nil {
@@ -42,22 +45,22 @@ func TestTheSupervisorSeesSessions(t *testing.T) {
 		}
 	}
 	record("idle")
-	until("the session, in the cloud", func(s State) bool { return len(s.Sessions) == 1 && s.Sessions[0].Route == claude.Cloud })
-	if found := y.Departure(t.Context(), &DepartureRequest{}); !slices.ContainsFunc(found, func(f Finding) bool { return f.Code == "sessions_before" }) {
+	until("the session, in the cloud", func(s state.State) bool { return len(s.Sessions) == 1 && s.Sessions[0].Route == claude.Cloud })
+	if found := doctor.Depart(t.Context(), y, &doctor.Departure{}); !slices.ContainsFunc(found, func(f state.Finding) bool { return f.Code == "sessions_before" }) {
 		t.Errorf("before a departure it is not named: %+v", found)
 	}
 	record("busy")
-	until("its status", func(s State) bool { return len(s.Sessions) == 1 && s.Sessions[0].Status == "busy" })
+	until("its status", func(s state.State) bool { return len(s.Sessions) == 1 && s.Sessions[0].Status == "busy" })
 	if err := os.WriteFile(filepath.Join(project, ".claude", "settings.json"), []byte(`{"env":{"ANTHROPIC_BASE_URL":"http://127.0.0.1:4000"}}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := until("its project's word", func(s State) bool { return len(s.Sessions) == 1 && s.Sessions[0].Route == Unknown })
+	s := until("its project's word", func(s state.State) bool { return len(s.Sessions) == 1 && s.Sessions[0].Route == state.Unknown })
 	if s.Sessions[0].PinnedBy != filepath.Join("~", "shop", ".claude", "settings.json")+":1" {
 		t.Errorf("pinned by %q", s.Sessions[0].PinnedBy)
 	}
 	end()
-	until("its end", func(s State) bool { return len(s.Sessions) == 0 })
-	if all := y.Sessions(t.Context(), true); len(all) != 1 || !all[0].Stale {
+	until("its end", func(s state.State) bool { return len(s.Sessions) == 0 })
+	if all := status.Sessions(t.Context(), y, true); len(all) != 1 || !all[0].Stale {
 		t.Errorf("the record that is left: %+v", all)
 	}
 }

@@ -13,10 +13,17 @@ import (
 	"github.com/switchyard-app/switchyard/internal/lab"
 	"github.com/switchyard-app/switchyard/internal/lab/gguf"
 	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/config"
+	"github.com/switchyard-app/switchyard/service/fault"
+	"github.com/switchyard-app/switchyard/service/localrunner"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/status"
+	"github.com/switchyard-app/switchyard/service/switching"
 )
 
 // yard is a scratch machine with a real runner that has these models.
-func yard(t *testing.T, models map[string]gguf.Model) *Yard {
+func yard(t *testing.T, models map[string]gguf.Model) *machine.Machine {
 	t.Helper()
 	parts, err := lab.Build(t.Context())
 	if err != nil {
@@ -35,13 +42,13 @@ func yard(t *testing.T, models map[string]gguf.Model) *Yard {
 	return open(t, r.URL)
 }
 
-func open(t *testing.T, runner string) *Yard {
+func open(t *testing.T, runner string) *machine.Machine {
 	t.Helper()
 	home := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(home, ".claude"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	y, err := Open(Paths{Config: filepath.Join(home, "config.toml"), State: filepath.Join(home, "state"), Runtime: filepath.Join(home, "run"), Usual: Usual{Runner: "127.0.0.1:1"}},
+	y, err := machine.Open(config.Paths{Config: filepath.Join(home, "config.toml"), State: filepath.Join(home, "state"), Runtime: filepath.Join(home, "run"), Usual: config.Usual{Runner: "127.0.0.1:1"}},
 		home, []string{"MODEL_RUNNER_HOST=" + runner})
 	if err != nil {
 		t.Fatal(err)
@@ -50,7 +57,7 @@ func open(t *testing.T, runner string) *Yard {
 }
 
 // supervise runs a supervisor for the test and returns a way to wait for a State.
-func supervise(t *testing.T, y *Yard) (s *Supervisor, until func(what string, ok func(State) bool) State) {
+func supervise(t *testing.T, y *machine.Machine) (s *Supervisor, until func(what string, ok func(state.State) bool) state.State) {
 	t.Helper()
 	s = NewSupervisor(y, slog.New(slog.DiscardHandler))
 	ctx, stop := context.WithCancel(context.Background())
@@ -71,9 +78,9 @@ func supervise(t *testing.T, y *Yard) (s *Supervisor, until func(what string, ok
 }
 
 // follow returns a way to wait for a State.
-func follow(t *testing.T, states <-chan State) (until func(what string, ok func(State) bool) State) {
-	var last State
-	return func(what string, ok func(State) bool) State {
+func follow(t *testing.T, states <-chan state.State) (until func(what string, ok func(state.State) bool) state.State) {
+	var last state.State
+	return func(what string, ok func(state.State) bool) state.State {
 		t.Helper()
 		limit := time.After(20 * time.Second)
 		for !ok(last) {
@@ -91,21 +98,21 @@ func TestStateFollowsTheFileAndTheRunner(t *testing.T) {
 	y := yard(t, map[string]gguf.Model{"ai/tiny": {}})
 	file := filepath.Join(y.Home, ".claude", "settings.json")
 	_, until := supervise(t, y)
-	until("the runner", func(s State) bool { return s.Runner.State == Running && len(s.Models) == 1 })
+	until("the runner", func(s state.State) bool { return s.Runner.State == state.Running && len(s.Models) == 1 })
 	for _, name := range []string{"first", "second"} {
 		if err := os.WriteFile(file, []byte(`{"env":{"ANTHROPIC_BASE_URL":"https://`+name+`"}}`), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		until(name, func(s State) bool { return s.BaseURL == "https://"+name })
+		until(name, func(s state.State) bool { return s.BaseURL == "https://"+name })
 	}
 	if err := os.RemoveAll(filepath.Dir(file)); err != nil {
 		t.Fatal(err)
 	}
-	until("the folder's end", func(s State) bool { return s.BaseURL == "" })
+	until("the folder's end", func(s state.State) bool { return s.BaseURL == "" })
 	if err := errors.Join(os.Mkdir(filepath.Dir(file), 0o700), os.WriteFile(file, []byte("{"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	until("a warning about the new, broken file", func(s State) bool {
+	until("a warning about the new, broken file", func(s state.State) bool {
 		return len(s.Warnings) == 1 && s.Warnings[0].Code == "settings_broken"
 	})
 }
@@ -117,15 +124,15 @@ func TestAnotherClickEndsTheProof(t *testing.T) {
 	y := yard(t, map[string]gguf.Model{"ai/slow": {Behaviour: "load=4m"}})
 	s, until := supervise(t, y)
 	first := make(chan error, 1)
-	go func() { first <- s.Switch(t.Context(), Request{Route: claude.Local}) }()
-	until("the load", func(s State) bool { return strings.HasPrefix(s.Busy, "Loading") })
-	if err := s.Switch(t.Context(), Request{Route: claude.Cloud}); err != nil {
+	go func() { first <- s.Switch(t.Context(), switching.Request{Route: claude.Local}) }()
+	until("the load", func(s state.State) bool { return strings.HasPrefix(s.Busy, "Loading") })
+	if err := s.Switch(t.Context(), switching.Request{Route: claude.Cloud}); err != nil {
 		t.Error(err)
 	}
 	if err := <-first; !errors.Is(err, context.Canceled) {
 		t.Errorf("the first click ended with %v", err)
 	}
-	state := until("rest", func(s State) bool { return s.Busy == "" })
+	state := until("rest", func(s state.State) bool { return s.Busy == "" })
 	if state.Route != claude.Cloud || state.Failure.N != 0 {
 		t.Errorf("%+v", state)
 	}
@@ -134,11 +141,11 @@ func TestAnotherClickEndsTheProof(t *testing.T) {
 func TestAFailureIsInTheState(t *testing.T) {
 	s, until := supervise(t, open(t, "http://127.0.0.1:9"))
 	for n := 1; n <= 2; n++ {
-		var failed *Error
-		if err := s.Switch(t.Context(), Request{Route: claude.Local, Model: "x"}); !errors.As(err, &failed) || failed.Kind != Unreachable {
+		var failed *fault.Error
+		if err := s.Switch(t.Context(), switching.Request{Route: claude.Local, Model: "x"}); !errors.As(err, &failed) || failed.Kind != fault.Unreachable {
 			t.Fatalf("got %v", err)
 		}
-		state := until("the failure", func(s State) bool { return s.Failure.N == n })
+		state := until("the failure", func(s state.State) bool { return s.Failure.N == n })
 		if !strings.Contains(state.Failure.Text, "nothing answers\n→ start Model Runner") {
 			t.Errorf("it says %q", state.Failure.Text)
 		}
@@ -152,7 +159,7 @@ func TestTheConfigurationsModelCannotBeChosenAway(t *testing.T) {
 	if err := s.Choose(t.Context(), "ai/other"); err == nil {
 		t.Error("it said nothing")
 	}
-	state := until("the failure", func(s State) bool { return s.Failure.N == 1 && s.Chosen == "ai/mine" })
+	state := until("the failure", func(s state.State) bool { return s.Failure.N == 1 && s.Chosen == "ai/mine" })
 	if !strings.Contains(state.Failure.Text, "config.toml") {
 		t.Errorf("%+v", state)
 	}
@@ -161,7 +168,7 @@ func TestTheConfigurationsModelCannotBeChosenAway(t *testing.T) {
 // A transaction that a killed process left behind is ended by the next look.
 func TestALookEndsWhatWasLeftOpen(t *testing.T) {
 	y := open(t, "http://127.0.0.1:9")
-	if _, err := y.Switch(t.Context(), Request{Route: claude.Local, Model: "x", Force: true}, Progress{}); err != nil {
+	if _, err := switching.Switch(t.Context(), y, switching.Request{Route: claude.Local, Model: "x", Force: true}, localrunner.Progress{}); err != nil {
 		t.Fatal(err)
 	}
 	entries, err := filepath.Glob(filepath.Join(y.Paths.Ledger(), "*", "entry.json"))
@@ -172,7 +179,7 @@ func TestALookEndsWhatWasLeftOpen(t *testing.T) {
 	if err := os.Rename(entries[0], filepath.Join(filepath.Dir(entries[0]), "pending.json")); err != nil {
 		t.Fatal(err)
 	}
-	if state := y.Look(t.Context()); state.Route != claude.Local || state.Model != "x" {
+	if state := status.Look(t.Context(), y); state.Route != claude.Local || state.Model != "x" {
 		t.Errorf("%+v", state)
 	}
 	if _, err := os.Stat(entries[0]); err != nil {
@@ -187,9 +194,9 @@ func TestAllTargetsAreLookedAtBeforeTheFirstIsTouched(t *testing.T) {
 		t.Fatal(err)
 	}
 	y.Config.Targets = []string{"~/second"}
-	var refused *Error
-	_, err := y.Switch(t.Context(), Request{Route: claude.Local, Model: "x", Force: true}, Progress{})
-	if !errors.As(err, &refused) || refused.Kind != Refused {
+	var refused *fault.Error
+	_, err := switching.Switch(t.Context(), y, switching.Request{Route: claude.Local, Model: "x", Force: true}, localrunner.Progress{})
+	if !errors.As(err, &refused) || refused.Kind != fault.Refused {
 		t.Errorf("got %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(y.Home, ".claude", "settings.json")); !errors.Is(err, os.ErrNotExist) {

@@ -13,10 +13,16 @@ import (
 	"github.com/switchyard-app/switchyard/gpu"
 	"github.com/switchyard-app/switchyard/internal/lab/gguf"
 	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/fault"
+	"github.com/switchyard-app/switchyard/service/localrunner"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/models"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/switching"
 )
 
 // devices makes a machine's GPU a double that tells what a file says.
-func devices(t *testing.T, y *Yard) (tell func(freeMiB, totalMiB int64)) {
+func devices(t *testing.T, y *machine.Machine) (tell func(freeMiB, totalMiB int64)) {
 	t.Helper()
 	file := filepath.Join(y.Home, "devices.json")
 	y.Program = filepath.Join(y.Home, "probe")
@@ -41,15 +47,15 @@ func TestAModelThatMayNotFit(t *testing.T) {
 	}
 	y := yard(t, map[string]gguf.Model{"ai/first": {Size: 300 << 20, Context: 65536}, "ai/oom": {Size: 301 << 20, Context: 131072, Behaviour: "oom"}})
 	tell := devices(t, y)
-	load := func(model string) (warned []Warning, err error) {
-		_, err = y.Switch(t.Context(), Request{Route: claude.Local, Model: model}, Progress{Warn: func(w Warning) { warned = append(warned, w) }})
+	load := func(model string) (warned []state.Warning, err error) {
+		_, err = switching.Switch(t.Context(), y, switching.Request{Route: claude.Local, Model: model}, localrunner.Progress{Warn: func(w state.Warning) { warned = append(warned, w) }})
 		return warned, err
 	}
 	tell(20<<10, 24<<10)
 	if warned, err := load("first"); err != nil || len(warned) > 0 {
 		t.Errorf("with room: %v %v", warned, err)
 	}
-	if _, err := y.Unload(t.Context(), ""); err != nil {
+	if _, err := models.Unload(t.Context(), y, ""); err != nil {
 		t.Fatal(err)
 	}
 	tell(600, 24<<10)
@@ -60,11 +66,11 @@ func TestAModelThatMayNotFit(t *testing.T) {
 	// The loaded one would make room: that counts.
 	tell(1200, 24<<10)
 	warned, err = load("oom")
-	var failed *Error
+	var failed *fault.Error
 	if !errors.As(err, &failed) || !strings.Contains(failed.Why, "can be had)") || !strings.Contains(failed.Remedy, "switchyard context ai/oom ") && !strings.Contains(failed.Remedy, "choose a smaller model") {
 		t.Errorf("%+v %v", warned, err)
 	}
-	fit, err := y.FitModel(t.Context(), "first", gpu.Setting{Context: 40960})
+	fit, err := models.Fit(t.Context(), y, "first", gpu.Setting{Context: 40960})
 	if err != nil || fit.Free != 1200<<20 || fit.Verdict != gpu.Tight || fit.Bound != gpu.Estimate {
 		t.Errorf("%+v %v", fit, err)
 	}
@@ -73,27 +79,27 @@ func TestAModelThatMayNotFit(t *testing.T) {
 func TestWhatALoadTookIsLearnt(t *testing.T) {
 	y := yard(t, map[string]gguf.Model{"ai/first": {Size: 300 << 20, Context: 65536}})
 	tell := devices(t, y)
-	estimate, err := y.FitModel(t.Context(), "first", gpu.Setting{})
+	estimate, err := models.Fit(t.Context(), y, "first", gpu.Setting{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	tell(20<<10, 24<<10)
 	took := estimate.Total>>20 + 200
-	if _, err := y.Switch(t.Context(), Request{Route: claude.Local}, Progress{Begin: func(proof string) {
+	if _, err := switching.Switch(t.Context(), y, switching.Request{Route: claude.Local}, localrunner.Progress{Begin: func(proof string) {
 		if proof == "system_message" { // it is loaded by then
 			tell(20<<10-took, 24<<10)
 		}
 	}}); err != nil {
 		t.Fatal(err)
 	}
-	fit, err := y.FitModel(t.Context(), "first", gpu.Setting{})
+	fit, err := models.Fit(t.Context(), y, "first", gpu.Setting{})
 	if err != nil || fit.Bound != gpu.Learnt || fit.Total>>20 != took {
 		t.Errorf("%+v %v, it took %d MiB", fit, err, took)
 	}
-	if other, err := y.FitModel(t.Context(), "first", gpu.Setting{Context: 40960}); err != nil || other.Bound != gpu.Estimate {
+	if other, err := models.Fit(t.Context(), y, "first", gpu.Setting{Context: 40960}); err != nil || other.Bound != gpu.Estimate {
 		t.Errorf("another context: %+v %v", other, err)
 	}
-	all, err := y.ListModels(t.Context())
+	all, err := models.List(t.Context(), y)
 	if err != nil || all[0].Need>>20 != took || all[0].Fit != gpu.Fits {
 		t.Errorf("%+v %v", all, err)
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/godbus/dbus/v5"
 
-	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/machine"
 )
 
 // awaitNewBus returns true when the session bus has ended and another one answers: the
@@ -107,4 +107,4 @@ func connectBus(ctx context.Context) (*dbus.Conn, error) {
 }
 
 // again starts this program anew in its own place.
-func again() error { return syscall.Exec(service.Executable(), os.Args, os.Environ()) }
+func again() error { return syscall.Exec(machine.Executable(), os.Args, os.Environ()) }

@@ -4,12 +4,12 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/state"
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
 // departureLine says how the last check before a departure went.
-func departureLine(d service.Departure) string {
+func departureLine(d state.Departure) string {
 	name := words.T("Departure check")
 	switch {
 	case d.At.IsZero():
@@ -24,11 +24,11 @@ func departureLine(d service.Departure) string {
 
 // departureRows begins with the check itself; what it found follows, each with its remedy,
 // which a click does where it can be done.
-func departureRows(s service.State) []menuRow {
+func departureRows(s state.State) []menuRow {
 	d := s.Departure
 	checked := menuRow{Title: words.T("Everything is ready for working offline"), Disabled: true, Hidden: !d.Ready || len(d.Findings) > 0}
 	rows := []menuRow{{Title: words.T("Check now"), Disabled: s.Busy != "", Action: action{Do: checkDeparture}}, checked}
-	tell := func(mark, text, remedy string, cure *service.Finding) {
+	tell := func(mark, text, remedy string, cure *state.Finding) {
 		rows = append(rows, menuRow{Title: short(mark + " " + text), Disabled: true})
 		row := menuRow{Title: short("    → " + remedy), Disabled: true}
 		if cure != nil {
@@ -36,15 +36,15 @@ func departureRows(s service.State) []menuRow {
 		}
 		rows = append(rows, row)
 	}
-	if d.Failed != "" && !slices.ContainsFunc(d.Findings, func(f service.Finding) bool { return strings.HasPrefix(f.Code, "proof_") }) {
+	if d.Failed != "" && !slices.ContainsFunc(d.Findings, func(f state.Finding) bool { return strings.HasPrefix(f.Code, "proof_") }) {
 		tell("✗", d.Failed, d.Remedy, nil)
 	}
 	for _, f := range d.Findings {
 		mark := "✗"
-		if f.Severity == service.Poor {
+		if f.Severity == state.Poor {
 			mark = "!"
 		}
-		var cure *service.Finding
+		var cure *state.Finding
 		if f.Fixable {
 			cure = &f
 		}
@@ -59,11 +59,11 @@ func departureRows(s service.State) []menuRow {
 
 // departureNotice tells what a check before a departure found. A switch that failed is
 // told by itself.
-func departureNotice(s service.State) (n notice, ok bool) {
+func departureNotice(s state.State) (n notice, ok bool) {
 	d := s.Departure
 	var lines []string
 	for _, f := range d.Findings {
-		if d.Ready || f.Severity == service.Bad {
+		if d.Ready || f.Severity == state.Bad {
 			lines = append(lines, f.Text)
 		}
 	}

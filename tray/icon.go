@@ -5,14 +5,14 @@ import (
 
 	"github.com/switchyard-app/switchyard/assets"
 	"github.com/switchyard-app/switchyard/gpu"
-	"github.com/switchyard-app/switchyard/service"
 	"github.com/switchyard-app/switchyard/service/claude"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/state"
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
 // headline is route, model and context; what is being done, or a warning, takes its place.
-func headline(s service.State) string {
+func headline(s state.State) string {
 	switch {
 	case s.Busy != "":
 		return words.T(s.Busy)
@@ -30,7 +30,7 @@ func headline(s service.State) string {
 }
 
 // secondLine is the remedy of the warning above, or what is going on.
-func secondLine(s service.State) string {
+func secondLine(s state.State) string {
 	if s.Busy != "" && s.Doubt.Text != "" {
 		return short(s.Doubt.Text)
 	}
@@ -64,7 +64,7 @@ func secondLine(s service.State) string {
 }
 
 // gpuLine is how much graphics memory is taken, nothing when that is not known.
-func gpuLine(v service.VRAM) string {
+func gpuLine(v state.VRAM) string {
 	free, total := gpu.Free(v.Devices), gpu.Total(v.Devices)
 	if free < 0 || total <= 0 {
 		return ""
@@ -74,12 +74,12 @@ func gpuLine(v service.VRAM) string {
 }
 
 // iconFor is the picture for a State.
-func iconFor(s service.State) (assets.Glyph, assets.Badge) {
+func iconFor(s state.State) (assets.Glyph, assets.Badge) {
 	glyph := map[claude.Route]assets.Glyph{claude.Local: assets.Chip, claude.Offline: assets.Airport}[s.Route]
 	switch {
 	case s.Busy != "":
 		return glyph, assets.Busy
-	case s.Route != claude.Cloud && (s.Runner.State == service.Stopped || s.Runner.State == service.Absent || s.Runner.State == service.Broken):
+	case s.Route != claude.Cloud && (s.Runner.State == state.Stopped || s.Runner.State == state.Absent || s.Runner.State == state.Broken):
 		return glyph, assets.Error
 	case len(s.Warnings) > 0:
 		return glyph, assets.Warning
@@ -88,7 +88,7 @@ func iconFor(s service.State) (assets.Glyph, assets.Badge) {
 }
 
 // gaugeFor is how full the GPU's memory is, in quarters; in the cloud nobody needs it.
-func gaugeFor(s service.State) assets.Gauge {
+func gaugeFor(s state.State) assets.Gauge {
 	free, total := gpu.Free(s.VRAM.Devices), gpu.Total(s.VRAM.Devices)
 	if s.Route == claude.Cloud || s.Route == "" || free < 0 || total <= 0 {
 		return 0
@@ -98,7 +98,7 @@ func gaugeFor(s service.State) assets.Gauge {
 }
 
 // tooltip is the icon's text.
-func tooltip(s service.State) string {
+func tooltip(s state.State) string {
 	text := "Switchyard: " + strings.TrimPrefix(headline(s), "● ")
 	return strings.TrimSpace(text)
 }

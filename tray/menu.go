@@ -6,23 +6,24 @@ package tray
 import (
 	"strings"
 
-	"github.com/switchyard-app/switchyard/service"
 	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/localrunner"
+	"github.com/switchyard-app/switchyard/service/state"
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
 // action is what a click on a row asks for.
 type action struct {
 	Do      verb
-	Context int             // for resizeModel: tokens
-	Sure    bool            // for switchTo: leaving the offline route was confirmed
-	Route   claude.Route    // for switchTo
-	Model   string          // for chooseModel
-	Want    service.Control // for controlRunner
-	Lean    bool            // for toggleLean: what it shall be
-	On      bool            // for toggleAutostart and toggleNotifications: what it shall be
-	Page    string          // for openRelease
-	Cure    string          // for cureDeparture: the finding's code
+	Context int              // for resizeModel: tokens
+	Sure    bool             // for switchTo: leaving the offline route was confirmed
+	Route   claude.Route     // for switchTo
+	Model   string           // for chooseModel
+	Want    localrunner.Verb // for controlRunner
+	Lean    bool             // for toggleLean: what it shall be
+	On      bool             // for toggleAutostart and toggleNotifications: what it shall be
+	Page    string           // for openRelease
+	Cure    string           // for cureDeparture: the finding's code
 }
 
 // verb is a kind of action.
@@ -65,7 +66,7 @@ type menuRow struct {
 const maxTitle = 72
 
 // menuFor lays the whole menu out.
-func menuFor(s service.State) []menuRow {
+func menuFor(s state.State) []menuRow {
 	inCloud := s.Route == claude.Cloud
 	return []menuRow{
 		{Title: headline(s), Disabled: true},
@@ -102,10 +103,10 @@ func menuFor(s service.State) []menuRow {
 }
 
 // about names the program and its version.
-func about(s service.State) string { return strings.TrimSpace("Switchyard " + s.Version) }
+func about(s state.State) string { return strings.TrimSpace("Switchyard " + s.Version) }
 
 // stay says what quitting without a switch means.
-func stay(s service.State) string {
+func stay(s state.State) string {
 	text := words.T("Quit and stay %s", routeName(s.Route))
 	for _, t := range s.Targets {
 		if t.Way == claude.Gateway {
@@ -116,7 +117,7 @@ func stay(s service.State) string {
 }
 
 // canStay tells whether the runner can be reached when the gateway has ended.
-func canStay(s service.State) bool {
+func canStay(s state.State) bool {
 	for _, t := range s.Targets {
 		if t.Way == claude.Gateway && t.Direct == "" {
 			return false
@@ -125,12 +126,12 @@ func canStay(s service.State) bool {
 	return true
 }
 
-func routeRow(s service.State, r claude.Route) menuRow {
+func routeRow(s state.State, r claude.Route) menuRow {
 	return menuRow{Title: title(r), Checkable: true, Checked: s.Route == r, Action: action{Do: switchTo, Route: r}}
 }
 
 // cloudRow is the row of the cloud route. From offline there is another one, which asks.
-func cloudRow(s service.State) menuRow {
+func cloudRow(s state.State) menuRow {
 	row := routeRow(s, claude.Cloud)
 	row.Hidden, row.Disabled = s.Route == claude.Offline && !s.Locked, s.Locked
 	if s.Locked {
@@ -141,7 +142,7 @@ func cloudRow(s service.State) menuRow {
 
 // routeNames are the routes in the middle of a sentence, titles at its beginning.
 var (
-	routeNames = map[claude.Route]string{claude.Cloud: words.Key("cloud"), claude.Local: words.Key("local"), claude.Offline: words.Key("offline"), service.Unknown: words.Key("unknown")}
+	routeNames = map[claude.Route]string{claude.Cloud: words.Key("cloud"), claude.Local: words.Key("local"), claude.Offline: words.Key("offline"), state.Unknown: words.Key("unknown")}
 	titles     = map[claude.Route]string{claude.Cloud: words.Key("Cloud"), claude.Local: words.Key("Local"), claude.Offline: words.Key("Offline")}
 )
 

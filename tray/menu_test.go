@@ -7,20 +7,20 @@ import (
 
 	"github.com/switchyard-app/switchyard/assets"
 	"github.com/switchyard-app/switchyard/gpu"
-	"github.com/switchyard-app/switchyard/service"
 	"github.com/switchyard-app/switchyard/service/claude"
 	"github.com/switchyard-app/switchyard/service/engine"
 	"github.com/switchyard-app/switchyard/service/gateway"
+	"github.com/switchyard-app/switchyard/service/state"
 )
 
 var (
-	up     = service.Runner{State: service.Running, Engine: engine.Container, URL: "http://127.0.0.1:12434", Controlled: true}
-	down   = service.Runner{State: service.Stopped, Engine: engine.Container, URL: "http://127.0.0.1:12434", Controlled: true}
-	coder  = service.Model{Tag: "docker.io/ai/qwen3-coder:latest", Size: 17 << 30, Context: 262144}
-	shop   = service.Session{PID: 7, CWD: "/home/me/shop", Route: claude.Local, Model: coder.Tag, ContextUsedPct: 42}
-	behind = service.Session{PID: 8, CWD: "/home/me/api", Route: claude.Cloud, Behind: true, Reason: "its command line pins it (--settings)", Remedy: "end it, and start it without --settings"}
-	gptOSS = service.Model{Tag: "docker.io/ai/gpt-oss:20b", Size: 11 << 30, Context: 131072}
-	drift  = service.Warning{Code: "drift", Text: "settings.json: somebody changed X", Remedy: "switch again"}
+	up     = state.Runner{State: state.Running, Engine: engine.Container, URL: "http://127.0.0.1:12434", Controlled: true}
+	down   = state.Runner{State: state.Stopped, Engine: engine.Container, URL: "http://127.0.0.1:12434", Controlled: true}
+	coder  = state.Model{Tag: "docker.io/ai/qwen3-coder:latest", Size: 17 << 30, Context: 262144}
+	shop   = state.Session{PID: 7, CWD: "/home/me/shop", Route: claude.Local, Model: coder.Tag, ContextUsedPct: 42}
+	behind = state.Session{PID: 8, CWD: "/home/me/api", Route: claude.Cloud, Behind: true, Reason: "its command line pins it (--settings)", Remedy: "end it, and start it without --settings"}
+	gptOSS = state.Model{Tag: "docker.io/ai/gpt-oss:20b", Size: 11 << 30, Context: 131072}
+	drift  = state.Warning{Code: "drift", Text: "settings.json: somebody changed X", Remedy: "switch again"}
 )
 
 // drawn is the menu as a person sees it: marks, indent, no hidden rows. Two long
@@ -50,10 +50,10 @@ func drawn(rows []menuRow, indent string) string {
 func TestMenu(t *testing.T) {
 	tests := []struct {
 		name  string
-		state service.State
+		state state.State
 		want  string
 	}{
-		{"nothing known yet", service.State{Route: claude.Cloud}, `
+		{"nothing known yet", state.State{Route: claude.Cloud}, `
   ● Cloud
 ---
 ✓ Cloud
@@ -82,7 +82,7 @@ func TestMenu(t *testing.T) {
   Switchyard
   Quit
 `},
-		{"local", service.State{Route: claude.Local, Model: coder.Tag, Context: 65536, Runner: up, Models: []service.Model{gptOSS, coder}, Sessions: []service.Session{shop, behind}}, `
+		{"local", state.State{Route: claude.Local, Model: coder.Tag, Context: 65536, Runner: up, Models: []state.Model{gptOSS, coder}, Sessions: []state.Session{shop, behind}}, `
   ● Local · ai/qwen3-coder · 64K
   2 sessions
 ---
@@ -118,9 +118,9 @@ func TestMenu(t *testing.T) {
       Back to cloud, then quit
       Quit and stay local
 `},
-		{"through the gateway, with a queue", service.State{Route: claude.Local, Model: coder.Tag, Context: 65536, Runner: up, Models: []service.Model{coder}, Sessions: []service.Session{shop},
-			Targets: []service.Target{{Way: claude.Gateway, Direct: "http://127.0.0.1:12434/anthropic"}},
-			Gateway: service.Gateway{Snapshot: gateway.Snapshot{Running: 2, Waiting: 3, TokensPerS: 41.3}}}, `
+		{"through the gateway, with a queue", state.State{Route: claude.Local, Model: coder.Tag, Context: 65536, Runner: up, Models: []state.Model{coder}, Sessions: []state.Session{shop},
+			Targets: []state.Target{{Way: claude.Gateway, Direct: "http://127.0.0.1:12434/anthropic"}},
+			Gateway: state.Gateway{Snapshot: gateway.Snapshot{Running: 2, Waiting: 3, TokensPerS: 41.3}}}, `
   ● Local · ai/qwen3-coder · 64K
   1 session  ·  41 tok/s  ·  3 requests wait
 ---
@@ -152,7 +152,7 @@ func TestMenu(t *testing.T) {
       Back to cloud, then quit
       Quit and stay local, without the gateway
 `},
-		{"a runner that only the gateway reaches", service.State{Route: claude.Local, Runner: up, Models: []service.Model{coder}, Targets: []service.Target{{Way: claude.Gateway}}}, `
+		{"a runner that only the gateway reaches", state.State{Route: claude.Local, Runner: up, Models: []state.Model{coder}, Targets: []state.Target{{Way: claude.Gateway}}}, `
   ● Local
   no sessions
 ---
@@ -183,8 +183,8 @@ func TestMenu(t *testing.T) {
   Quit…
       Back to cloud, then quit
 `},
-		{"cloud with a chosen model, waiting", service.State{Route: claude.Cloud, Chosen: "gpt-oss:20b", Runner: up, Models: []service.Model{gptOSS, coder},
-			Targets: []service.Target{{Waiting: 1}}}, `
+		{"cloud with a chosen model, waiting", state.State{Route: claude.Cloud, Chosen: "gpt-oss:20b", Runner: up, Models: []state.Model{gptOSS, coder},
+			Targets: []state.Target{{Waiting: 1}}}, `
   ● Cloud
   settings will be restored when 1 session ends
 ---
@@ -215,7 +215,7 @@ func TestMenu(t *testing.T) {
   Switchyard
   Quit
 `},
-		{"the configuration forbids the cloud", service.State{Route: claude.Local, Locked: true, Runner: down, Sessions: []service.Session{{CWD: "/home/me/api", Route: claude.Cloud, Forbidden: true, Reason: "somebody forbids it", Remedy: "end it"}}}, `
+		{"the configuration forbids the cloud", state.State{Route: claude.Local, Locked: true, Runner: down, Sessions: []state.Session{{CWD: "/home/me/api", Route: claude.Cloud, Forbidden: true, Reason: "somebody forbids it", Remedy: "end it"}}}, `
   ● Local
   1 session
 ---
@@ -248,7 +248,7 @@ func TestMenu(t *testing.T) {
   Quit…
       Quit and stay local
 `},
-		{"busy hides the warning", service.State{Route: claude.Offline, Busy: "Loading the model…", Runner: down, Warnings: []service.Warning{drift}}, `
+		{"busy hides the warning", state.State{Route: claude.Offline, Busy: "Loading the model…", Runner: down, Warnings: []state.Warning{drift}}, `
   Loading the model…
   no sessions
 ---
@@ -281,7 +281,7 @@ func TestMenu(t *testing.T) {
       Back to cloud, then quit
       Quit and stay offline
 `},
-		{"a warning takes the line", service.State{Route: claude.Cloud, Runner: up, Warnings: []service.Warning{drift}}, `
+		{"a warning takes the line", state.State{Route: claude.Cloud, Runner: up, Warnings: []state.Warning{drift}}, `
   ⚠ settings.json: somebody changed X
   → switch again
 ---
@@ -322,11 +322,11 @@ func TestMenu(t *testing.T) {
 }
 
 func TestPullsInTheMenu(t *testing.T) {
-	s := service.State{Route: claude.Cloud, Runner: up, Models: []service.Model{coder}, Pulls: []service.Pull{
-		{Ref: "ai/old", State: service.Pulled, N: 1},
-		{Ref: "ai/gpt-oss", State: service.Pulling, Done: 43, Total: 100, Left: 240, N: 2},
-		{Ref: "ai/theirs", State: service.Pulling, Done: 3 << 30, Others: true, N: 3},
-		{Ref: "hf.co/x/y", State: service.Waiting, Why: "its registry cannot be reached", N: 4},
+	s := state.State{Route: claude.Cloud, Runner: up, Models: []state.Model{coder}, Pulls: []state.Pull{
+		{Ref: "ai/old", State: state.Pulled, N: 1},
+		{Ref: "ai/gpt-oss", State: state.Pulling, Done: 43, Total: 100, Left: 240, N: 2},
+		{Ref: "ai/theirs", State: state.Pulling, Done: 3 << 30, Others: true, N: 3},
+		{Ref: "hf.co/x/y", State: state.Waiting, Why: "its registry cannot be reached", N: 4},
 	}}
 	if got := pullsLine(s); got != "Pulling ai/gpt-oss  43 %  4 min left  and 2 more" {
 		t.Errorf("%q", got)
@@ -349,8 +349,8 @@ func TestPullsInTheMenu(t *testing.T) {
 func TestTheGPUInTheMenu(t *testing.T) {
 	big, small := coder, gptOSS
 	big.Fit, small.Fit = gpu.TooBig, gpu.Fits
-	s := service.State{Route: claude.Local, Runner: up, Models: []service.Model{big, small}, Sessions: make([]service.Session, 1),
-		VRAM: service.VRAM{Devices: []gpu.Device{{Total: 24 << 30, Free: 6 << 30}}}}
+	s := state.State{Route: claude.Local, Runner: up, Models: []state.Model{big, small}, Sessions: make([]state.Session, 1),
+		VRAM: state.VRAM{Devices: []gpu.Device{{Total: 24 << 30, Free: 6 << 30}}}}
 	if got := secondLine(s); got != "GPU 18.0 / 24 GiB  ·  1 session" {
 		t.Errorf("%q", got)
 	}
@@ -374,14 +374,14 @@ func TestGauge(t *testing.T) {
 		if free > 0 {
 			free <<= 30
 		}
-		if got := gaugeFor(service.State{Route: tt.route, VRAM: service.VRAM{Devices: []gpu.Device{{Total: 24 << 30, Free: free}}}}); got != tt.want {
+		if got := gaugeFor(state.State{Route: tt.route, VRAM: state.VRAM{Devices: []gpu.Device{{Total: 24 << 30, Free: free}}}}); got != tt.want {
 			t.Errorf("%s with %d free: %d, want %d", tt.route, tt.free, got, tt.want)
 		}
 	}
 }
 
 func TestContextsInTheMenu(t *testing.T) {
-	s := service.State{Route: claude.Local, Model: coder.Tag, Context: 65536, Contexts: []service.ContextFit{
+	s := state.State{Route: claude.Local, Model: coder.Tag, Context: 65536, Contexts: []state.ContextFit{
 		{Context: 32768, Need: 19 << 30, Fit: gpu.Fits}, {Context: 65536, Need: 23 << 30, Fit: gpu.Tight}, {Context: 98304, Need: 26 << 30, Fit: gpu.TooBig}, {Context: 131072, Fit: gpu.Unknown}}}
 	want := "Context: 64K\n  32K · 19.0 GiB · fits\n✓ 64K · 23.0 GiB · tight\n  96K · 26.0 GiB · too big\n  128K\n"
 	if got := contextLine(s) + "\n" + drawn(contextRows(s), ""); got != want {
@@ -390,7 +390,7 @@ func TestContextsInTheMenu(t *testing.T) {
 	if row := contextRows(s)[3]; row.Action != (action{Do: resizeModel, Model: coder.Tag, Context: 131072}) || row.Disabled {
 		t.Errorf("%+v", row)
 	}
-	if rows := contextRows(service.State{Route: claude.Cloud}); !rows[0].Disabled {
+	if rows := contextRows(state.State{Route: claude.Cloud}); !rows[0].Disabled {
 		t.Error("in the cloud there is nothing to resize")
 	}
 }
@@ -398,21 +398,21 @@ func TestContextsInTheMenu(t *testing.T) {
 func TestTheRunnersRow(t *testing.T) {
 	since := time.Date(2020, 5, 17, 9, 30, 0, 0, time.Local)
 	tests := []struct {
-		runner service.Runner
+		runner state.Runner
 		title  string
 		can    string // what can be clicked
 	}{
-		{service.Runner{}, "Model Runner: looking…", ""},
+		{state.Runner{}, "Model Runner: looking…", ""},
 		{up, "Model Runner: running · port 12434", "Stop Restart log"},
-		{service.Runner{State: service.Running, Since: since, URL: "http://127.0.0.1:12999", Controlled: true}, "Model Runner: running since 17 May 09:30 · port 12999", "Stop Restart log"},
-		{service.Runner{State: service.Running, URL: "/run/user/1000/switchyard/runner.sock", Controlled: true}, "Model Runner: running", "Stop Restart log"},
-		{service.Runner{State: service.Running, URL: "http://box:12434"}, "Model Runner: running · box:12434", "log"},
-		{service.Runner{State: service.Starting, Doing: "restarting…", Controlled: true}, "Model Runner: restarting…", "Stop Restart log"},
+		{state.Runner{State: state.Running, Since: since, URL: "http://127.0.0.1:12999", Controlled: true}, "Model Runner: running since 17 May 09:30 · port 12999", "Stop Restart log"},
+		{state.Runner{State: state.Running, URL: "/run/user/1000/switchyard/runner.sock", Controlled: true}, "Model Runner: running", "Stop Restart log"},
+		{state.Runner{State: state.Running, URL: "http://box:12434"}, "Model Runner: running · box:12434", "log"},
+		{state.Runner{State: state.Starting, Doing: "restarting…", Controlled: true}, "Model Runner: restarting…", "Stop Restart log"},
 		{down, "Model Runner: stopped", "Start log"},
-		{service.Runner{State: service.Stopped, ByPerson: true, Controlled: true}, "Model Runner: stopped by you", "Start log"},
-		{service.Runner{State: service.Stopped, Doing: "stopping…", Controlled: true}, "Model Runner: stopping…", "log"},
-		{service.Runner{State: service.Broken, Reason: "it ended 5 times in ten minutes", Controlled: true}, "Model Runner: not working", "Start Stop Restart log"},
-		{service.Runner{State: service.Absent, Reason: "Model Runner is not installed in Docker", Controlled: true}, "Model Runner: not found", "Start"},
+		{state.Runner{State: state.Stopped, ByPerson: true, Controlled: true}, "Model Runner: stopped by you", "Start log"},
+		{state.Runner{State: state.Stopped, Doing: "stopping…", Controlled: true}, "Model Runner: stopping…", "log"},
+		{state.Runner{State: state.Broken, Reason: "it ended 5 times in ten minutes", Controlled: true}, "Model Runner: not working", "Start Stop Restart log"},
+		{state.Runner{State: state.Absent, Reason: "Model Runner is not installed in Docker", Controlled: true}, "Model Runner: not found", "Start"},
 	}
 	for _, tt := range tests {
 		title, rows := runnerLine(tt.runner), runnerRows(tt.runner)
@@ -430,7 +430,7 @@ func TestTheRunnersRow(t *testing.T) {
 
 // The library cannot insert rows, so the places of the top level never change.
 func TestTheMenusShapeNeverChanges(t *testing.T) {
-	shape := func(s service.State) (out string) {
+	shape := func(s state.State) (out string) {
 		for _, r := range menuFor(s) {
 			switch {
 			case r.Separator:
@@ -445,11 +445,11 @@ func TestTheMenusShapeNeverChanges(t *testing.T) {
 		}
 		return out
 	}
-	first := shape(service.State{})
-	for _, s := range []service.State{
-		{Route: claude.Local, Runner: up, Models: []service.Model{coder}},
-		{Route: claude.Cloud, Busy: "x", Warnings: []service.Warning{drift}},
-		{Route: claude.Offline, Sessions: make([]service.Session, 9)},
+	first := shape(state.State{})
+	for _, s := range []state.State{
+		{Route: claude.Local, Runner: up, Models: []state.Model{coder}},
+		{Route: claude.Cloud, Busy: "x", Warnings: []state.Warning{drift}},
+		{Route: claude.Offline, Sessions: make([]state.Session, 9)},
 	} {
 		if got := shape(s); got != first {
 			t.Errorf("shape %s, was %s", got, first)
@@ -459,17 +459,17 @@ func TestTheMenusShapeNeverChanges(t *testing.T) {
 
 func TestIcon(t *testing.T) {
 	tests := []struct {
-		state service.State
+		state state.State
 		glyph assets.Glyph
 		badge assets.Badge
 	}{
-		{service.State{Route: claude.Cloud}, assets.Cloud, assets.NoBadge},
-		{service.State{Route: claude.Cloud, Runner: down}, assets.Cloud, assets.NoBadge},
-		{service.State{Route: claude.Local, Runner: up}, assets.Chip, assets.NoBadge},
-		{service.State{Route: claude.Offline, Runner: up}, assets.Airport, assets.NoBadge},
-		{service.State{Route: claude.Local, Runner: down, Warnings: []service.Warning{drift}}, assets.Chip, assets.Error},
-		{service.State{Route: claude.Local, Runner: up, Warnings: []service.Warning{drift}}, assets.Chip, assets.Warning},
-		{service.State{Route: claude.Cloud, Busy: "x", Warnings: []service.Warning{drift}}, assets.Cloud, assets.Busy},
+		{state.State{Route: claude.Cloud}, assets.Cloud, assets.NoBadge},
+		{state.State{Route: claude.Cloud, Runner: down}, assets.Cloud, assets.NoBadge},
+		{state.State{Route: claude.Local, Runner: up}, assets.Chip, assets.NoBadge},
+		{state.State{Route: claude.Offline, Runner: up}, assets.Airport, assets.NoBadge},
+		{state.State{Route: claude.Local, Runner: down, Warnings: []state.Warning{drift}}, assets.Chip, assets.Error},
+		{state.State{Route: claude.Local, Runner: up, Warnings: []state.Warning{drift}}, assets.Chip, assets.Warning},
+		{state.State{Route: claude.Cloud, Busy: "x", Warnings: []state.Warning{drift}}, assets.Cloud, assets.Busy},
 	}
 	for _, tt := range tests {
 		if glyph, badge := iconFor(tt.state); glyph != tt.glyph || badge != tt.badge {
@@ -479,43 +479,43 @@ func TestIcon(t *testing.T) {
 }
 
 func TestNotices(t *testing.T) {
-	session := func(used float64, told bool) service.State {
-		return service.State{Sessions: []service.Session{{SessionID: "s1", CWD: "/home/me/shop"}},
-			Gateway: service.Gateway{Snapshot: gateway.Snapshot{Sessions: []gateway.Session{{ID: "s1", ContextUsedPct: used, Context: 65536, NearlyFull: told}}}}}
+	session := func(used float64, told bool) state.State {
+		return state.State{Sessions: []state.Session{{SessionID: "s1", CWD: "/home/me/shop"}},
+			Gateway: state.Gateway{Snapshot: gateway.Snapshot{Sessions: []gateway.Session{{ID: "s1", ContextUsedPct: used, Context: 65536, NearlyFull: told}}}}}
 	}
-	pulled := func(current service.PullState, updated bool) service.State {
-		return service.State{Pulls: []service.Pull{{Ref: "ai/x:latest", State: current, Updated: updated, N: 7}}}
+	pulled := func(current state.PullState, updated bool) state.State {
+		return state.State{Pulls: []state.Pull{{Ref: "ai/x:latest", State: current, Updated: updated, N: 7}}}
 	}
-	left := func(text string) service.State {
-		return service.State{Warnings: []service.Warning{{Code: "sessions_behind", Text: text}}}
+	left := func(text string) state.State {
+		return state.State{Warnings: []state.Warning{{Code: "sessions_behind", Text: text}}}
 	}
-	failed := service.State{Failure: service.Failure{N: 1, Title: "Could not switch to local", Text: "why. what."}}
+	failed := state.State{Failure: state.Failure{N: 1, Title: "Could not switch to local", Text: "why. what."}}
 	tests := []struct {
 		name          string
-		before, after service.State
+		before, after state.State
 		want          string
 	}{
-		{"nothing", service.State{}, service.State{}, ""},
-		{"a failure", service.State{}, failed, "Could not switch to local"},
+		{"nothing", state.State{}, state.State{}, ""},
+		{"a failure", state.State{}, failed, "Could not switch to local"},
 		{"the same failure is told once", failed, failed, ""},
-		{"a session that did not follow", service.State{}, left("a session did not follow: api"), "Not every session followed"},
-		{"a session in the cloud where it is forbidden", service.State{}, service.State{Warnings: []service.Warning{{Code: "cloud_forbidden"}}}, "A session is in the cloud"},
+		{"a session that did not follow", state.State{}, left("a session did not follow: api"), "Not every session followed"},
+		{"a session in the cloud where it is forbidden", state.State{}, state.State{Warnings: []state.Warning{{Code: "cloud_forbidden"}}}, "A session is in the cloud"},
 		{"is told once for a switch, whatever the number", left("a session did not follow: api"), left("2 sessions did not follow"), ""},
-		{"the next one again", failed, service.State{Failure: service.Failure{N: 2, Title: "again"}}, "again"},
-		{"drift", service.State{}, service.State{Warnings: []service.Warning{drift}}, "Settings were changed"},
-		{"drift stays", service.State{Warnings: []service.Warning{drift}}, service.State{Warnings: []service.Warning{drift}}, ""},
+		{"the next one again", failed, state.State{Failure: state.Failure{N: 2, Title: "again"}}, "again"},
+		{"drift", state.State{}, state.State{Warnings: []state.Warning{drift}}, "Settings were changed"},
+		{"drift stays", state.State{Warnings: []state.Warning{drift}}, state.State{Warnings: []state.Warning{drift}}, ""},
 		{"a context that fills", session(84, false), session(86, true), "A session's context is nearly full"},
 		{"a full context is told once", session(86, true), session(97, true), ""},
 		{"also after it was compacted", session(20, true), session(90, true), ""},
-		{"a load that may fail", service.State{}, service.State{Doubt: drift}, "It may not fit"},
-		{"it is told once", service.State{Doubt: drift}, service.State{Doubt: drift}, ""},
-		{"a pull begins", service.State{}, pulled(service.Pulling, false), ""},
-		{"a pull ends", pulled(service.Pulling, false), pulled(service.Pulled, false), "Model ready"},
-		{"a pull that had ended", pulled(service.Pulled, false), pulled(service.Pulled, false), ""},
-		{"an update", pulled(service.Pulling, true), pulled(service.Pulled, true), "Model updated"},
-		{"a failed pull", pulled(service.Waiting, false), pulled(service.Failing, false), "Pull failed"},
-		{"a cancelled pull", pulled(service.Queued, false), pulled(service.Cancelled, false), "Pull cancelled"},
-		{"a warning that can wait", service.State{}, service.State{Warnings: []service.Warning{{Code: "model_pinned"}}}, ""},
+		{"a load that may fail", state.State{}, state.State{Doubt: drift}, "It may not fit"},
+		{"it is told once", state.State{Doubt: drift}, state.State{Doubt: drift}, ""},
+		{"a pull begins", state.State{}, pulled(state.Pulling, false), ""},
+		{"a pull ends", pulled(state.Pulling, false), pulled(state.Pulled, false), "Model ready"},
+		{"a pull that had ended", pulled(state.Pulled, false), pulled(state.Pulled, false), ""},
+		{"an update", pulled(state.Pulling, true), pulled(state.Pulled, true), "Model updated"},
+		{"a failed pull", pulled(state.Waiting, false), pulled(state.Failing, false), "Pull failed"},
+		{"a cancelled pull", pulled(state.Queued, false), pulled(state.Cancelled, false), "Pull cancelled"},
+		{"a warning that can wait", state.State{}, state.State{Warnings: []state.Warning{{Code: "model_pinned"}}}, ""},
 	}
 	for _, tt := range tests {
 		var got []string

@@ -5,9 +5,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/switchyard-app/switchyard/service"
 	"github.com/switchyard-app/switchyard/service/gateway"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/state"
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
@@ -55,7 +55,7 @@ func withUnseen(rows []menuRow, n notice) []menuRow {
 // noticesOf is what a person should hear of when the State changes: a switch
 // that failed, settings that somebody changed under a switch, and a session
 // whose context is nearly full.
-func noticesOf(before, after service.State) []notice {
+func noticesOf(before, after state.State) []notice {
 	var out []notice
 	if after.Failure.N > before.Failure.N {
 		out = append(out, notice{Title: words.T(after.Failure.Title), Text: after.Failure.Text, Kind: kindFailures, Key: "failure"})
@@ -82,7 +82,7 @@ func noticesOf(before, after service.State) []notice {
 	if n, ok := departureNotice(after); ok && after.Departure.N > before.Departure.N {
 		out = append(out, n)
 	}
-	if after.Doubt != (service.Warning{}) && before.Doubt != after.Doubt {
+	if after.Doubt != (state.Warning{}) && before.Doubt != after.Doubt {
 		out = append(out, notice{Title: words.T("It may not fit"), Text: words.T("%s. Trying anyway.\n→ %s", after.Doubt.Text, after.Doubt.Remedy), Kind: kindMemory, Key: "doubt"})
 	}
 	for _, p := range after.Pulls {
@@ -99,15 +99,15 @@ func noticesOf(before, after service.State) []notice {
 }
 
 // wasOver tells whether a pull had ended before.
-func wasOver(s service.State, p service.Pull) bool {
-	return slices.ContainsFunc(s.Pulls, func(b service.Pull) bool { return b.N == p.N && b.State == p.State })
+func wasOver(s state.State, p state.Pull) bool {
+	return slices.ContainsFunc(s.Pulls, func(b state.Pull) bool { return b.N == p.N && b.State == p.State })
 }
 
 // pullNotice tells how a pull ended. Others' failures are theirs.
-func pullNotice(p service.Pull) (n notice, ok bool) {
+func pullNotice(p state.Pull) (n notice, ok bool) {
 	name := runner.Short(runner.Full(p.Ref))
 	switch p.State {
-	case service.Pulled:
+	case state.Pulled:
 		title := words.T("Model ready") // its name may be long, and titles are cut
 		if p.Updated {
 			title = words.T("Model updated")
@@ -123,19 +123,19 @@ func pullNotice(p service.Pull) (n notice, ok bool) {
 			parts = append(parts, words.T(mark))
 		}
 		return notice{Title: title, Text: strings.Join(parts, " · ") + "\n" + words.T("→ choose it in the menu: Model"), Kind: kindPulls, Key: "pull " + p.Ref, Offers: []offer{{words.T("Use it"), action{Do: chooseModel, Model: runner.Full(p.Ref)}}}}, true
-	case service.Failing:
+	case state.Failing:
 		return notice{Title: words.T("Pull failed"), Text: name + ": " + p.Why + "\n→ " + p.Remedy, Kind: kindPulls, Key: "pull " + p.Ref}, true
-	case service.Cancelled:
+	case state.Cancelled:
 		return notice{Title: words.T("Pull cancelled"), Text: words.T("%s: what was downloaded is kept, and the next pull resumes.", name), Kind: kindPulls, Key: "pull " + p.Ref}, true
 	}
 	return notice{}, false
 }
 
-func wasNearlyFull(s service.State, id string) bool {
+func wasNearlyFull(s state.State, id string) bool {
 	return slices.ContainsFunc(s.Gateway.Sessions, func(g gateway.Session) bool { return g.ID == id && g.NearlyFull })
 }
 
-func nearlyFull(s service.State, g gateway.Session) notice {
+func nearlyFull(s state.State, g gateway.Session) notice {
 	who := words.T("A session")
 	for _, known := range s.Sessions {
 		if known.SessionID == g.ID && known.CWD != "" {

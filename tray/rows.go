@@ -8,9 +8,10 @@ import (
 
 	"github.com/switchyard-app/switchyard/assets"
 	"github.com/switchyard-app/switchyard/gpu"
-	"github.com/switchyard-app/switchyard/service"
 	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/localrunner"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/state"
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
@@ -18,9 +19,9 @@ import (
 var fitMarks = map[gpu.Verdict]string{gpu.Fits: words.Key("fits"), gpu.Tight: words.Key("tight"), gpu.TooBig: words.Key("too big")}
 
 // modelRows begins with the rows that are not models: a row cannot become checkable later.
-func modelRows(s service.State) []menuRow {
+func modelRows(s state.State) []menuRow {
 	none := words.T("no models yet")
-	if s.Runner.State != service.Running {
+	if s.Runner.State != state.Running {
 		none = words.T("Model Runner is not running")
 	}
 	rows := []menuRow{{Title: words.T("Pull a model"), Rows: suggestionRows(s)}, {Title: none, Disabled: true, Hidden: len(s.Models) > 0}}
@@ -52,18 +53,18 @@ func modelRows(s service.State) []menuRow {
 }
 
 // suggestionRows are models that can drive Claude Code and are not there yet.
-func suggestionRows(s service.State) []menuRow {
+func suggestionRows(s state.State) []menuRow {
 	var rows []menuRow
 	for _, one := range assets.Suggestions() {
 		tag := runner.Full(one.Ref)
-		there := slices.ContainsFunc(s.Models, func(m service.Model) bool { return m.Tag == tag }) ||
-			slices.ContainsFunc(activePulls(s), func(p service.Pull) bool { return runner.Full(p.Ref) == tag })
+		there := slices.ContainsFunc(s.Models, func(m state.Model) bool { return m.Tag == tag }) ||
+			slices.ContainsFunc(activePulls(s), func(p state.Pull) bool { return runner.Full(p.Ref) == tag })
 		rows = append(rows, menuRow{Title: short(fmt.Sprintf("%s · %s · %s", one.Ref, words.Size(one.Size), words.T(one.About))), Disabled: there, Action: action{Do: pullModel, Model: one.Ref}})
 	}
 	return append(rows, menuRow{Title: words.T("for others, run: switchyard pull MODEL"), Disabled: true})
 }
 
-func contextLine(s service.State) string {
+func contextLine(s state.State) string {
 	if s.Model == "" || s.Context == 0 {
 		return words.T("Context")
 	}
@@ -71,13 +72,13 @@ func contextLine(s service.State) string {
 }
 
 // contextRows are the sizes that the model in use bears, with what each needs.
-func contextRows(s service.State) []menuRow {
-	judged := map[int]service.ContextFit{}
+func contextRows(s state.State) []menuRow {
+	judged := map[int]state.ContextFit{}
 	for _, c := range s.Contexts {
 		judged[c.Context] = c
 	}
 	var rows []menuRow
-	for _, size := range service.ContextSizes {
+	for _, size := range state.ContextSizes {
 		c, bears := judged[size]
 		parts := []string{words.Tokens(size)}
 		if mark := fitMarks[c.Fit]; mark != "" {
@@ -90,7 +91,7 @@ func contextRows(s service.State) []menuRow {
 }
 
 // isModel tells whether a row is the chosen model; the only one there is needs no choosing.
-func isModel(m service.Model, chosen string, of int) bool {
+func isModel(m state.Model, chosen string, of int) bool {
 	if chosen == "" {
 		return of == 1
 	}
@@ -99,7 +100,7 @@ func isModel(m service.Model, chosen string, of int) bool {
 }
 
 // sessionsLine counts the sessions, by their routes where these differ.
-func sessionsLine(s service.State) string {
+func sessionsLine(s state.State) string {
 	counts := map[claude.Route]int{}
 	behind := ""
 	for _, one := range s.Sessions {
@@ -112,7 +113,7 @@ func sessionsLine(s service.State) string {
 		return words.T("Sessions")
 	}
 	var parts []string
-	for _, r := range []claude.Route{claude.Cloud, claude.Local, claude.Offline, service.Unknown} {
+	for _, r := range []claude.Route{claude.Cloud, claude.Local, claude.Offline, state.Unknown} {
 		if counts[r] > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", counts[r], routeName(r)))
 		}
@@ -122,7 +123,7 @@ func sessionsLine(s service.State) string {
 
 // sessionRows are the running Claude Codes; one that did not follow a switch is followed
 // by what to do.
-func sessionRows(s service.State) []menuRow {
+func sessionRows(s state.State) []menuRow {
 	rows := []menuRow{{Title: words.T("no Claude Code session is running"), Disabled: true, Hidden: len(s.Sessions) > 0}}
 	for _, one := range s.Sessions {
 		parts := []string{one.Place(), routeName(one.Route)}
@@ -154,14 +155,14 @@ func sessionRows(s service.State) []menuRow {
 }
 
 // activePulls are the pulls that are not over.
-func activePulls(s service.State) []service.Pull {
-	return slices.DeleteFunc(slices.Clone(s.Pulls), func(p service.Pull) bool {
-		return p.State == service.Pulled || p.State == service.Failing || p.State == service.Cancelled
+func activePulls(s state.State) []state.Pull {
+	return slices.DeleteFunc(slices.Clone(s.Pulls), func(p state.Pull) bool {
+		return p.State == state.Pulled || p.State == state.Failing || p.State == state.Cancelled
 	})
 }
 
 // pullsLine is the first of the pulls.
-func pullsLine(s service.State) string {
+func pullsLine(s state.State) string {
 	all := activePulls(s)
 	if len(all) == 0 {
 		return words.T("Pulling")
@@ -174,7 +175,7 @@ func pullsLine(s service.State) string {
 }
 
 // pullRows are the rows that cancel them.
-func pullRows(s service.State) []menuRow {
+func pullRows(s state.State) []menuRow {
 	rows := []menuRow{{Title: words.T("click to cancel; the next pull resumes"), Disabled: true}}
 	for _, p := range activePulls(s) {
 		title := "✕ " + p.Text()
@@ -188,24 +189,24 @@ func pullRows(s service.State) []menuRow {
 
 // runnerLine says how Model Runner is. The moment it started stands there, not
 // how long ago that was: nothing has to be drawn again as time goes by.
-func runnerLine(r service.Runner) string {
+func runnerLine(r state.Runner) string {
 	const name = "Model Runner: "
 	switch {
 	case r.Doing != "":
 		return name + words.T(r.Doing)
-	case r.State == service.Running && !r.Since.IsZero():
+	case r.State == state.Running && !r.Since.IsZero():
 		return short(name + words.T("running since %s", words.Since(r.Since, time.Now())) + address(r.URL))
-	case r.State == service.Running:
+	case r.State == state.Running:
 		return short(name + words.T("running") + address(r.URL))
-	case r.State == service.Starting:
+	case r.State == state.Starting:
 		return name + words.T("starting…")
 	case r.ByPerson:
 		return name + words.T("stopped by you")
-	case r.State == service.Stopped:
+	case r.State == state.Stopped:
 		return name + words.T("stopped")
-	case r.State == service.Broken:
+	case r.State == state.Broken:
 		return name + words.T("not working")
-	case r.State == service.Absent:
+	case r.State == state.Absent:
 		return name + words.T("not found")
 	}
 	return name + words.T("looking…")
@@ -225,13 +226,13 @@ func address(url string) string {
 
 // runnerRows are what can be done with Model Runner. The first row says why it does
 // not work.
-func runnerRows(r service.Runner) []menuRow {
-	up := r.State == service.Running || r.State == service.Broken || r.State == service.Starting
+func runnerRows(r state.Runner) []menuRow {
+	up := r.State == state.Running || r.State == state.Broken || r.State == state.Starting
 	return []menuRow{
 		{Title: short(r.Reason), Disabled: true, Hidden: r.Reason == ""},
-		{Title: words.T("Start"), Disabled: !r.Controlled || r.Doing != "" || r.State == service.Running || r.State == service.Starting, Action: action{Do: controlRunner, Want: service.StartRunner}},
-		{Title: words.T("Stop"), Disabled: !r.Controlled || !up, Action: action{Do: controlRunner, Want: service.StopRunner}},
-		{Title: words.T("Restart"), Disabled: !r.Controlled || !up, Action: action{Do: controlRunner, Want: service.RestartRunner}},
-		{Title: words.T("Open its log"), Disabled: r.State == service.Absent || r.State == "", Action: action{Do: openRunnerLog}},
+		{Title: words.T("Start"), Disabled: !r.Controlled || r.Doing != "" || r.State == state.Running || r.State == state.Starting, Action: action{Do: controlRunner, Want: localrunner.Start}},
+		{Title: words.T("Stop"), Disabled: !r.Controlled || !up, Action: action{Do: controlRunner, Want: localrunner.Stop}},
+		{Title: words.T("Restart"), Disabled: !r.Controlled || !up, Action: action{Do: controlRunner, Want: localrunner.Restart}},
+		{Title: words.T("Open its log"), Disabled: r.State == state.Absent || r.State == "", Action: action{Do: openRunnerLog}},
 	}
 }

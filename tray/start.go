@@ -13,7 +13,10 @@ import (
 
 	"github.com/gofrs/flock"
 
-	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/config"
+	"github.com/switchyard-app/switchyard/service/control"
+	"github.com/switchyard-app/switchyard/service/fault"
+	"github.com/switchyard-app/switchyard/service/machine"
 )
 
 // open shows a file with the desktop's own program for it.
@@ -31,15 +34,15 @@ func open(ctx context.Context, file string) error {
 }
 
 // onlyOne keeps a second tray of the same user from starting; unlock is nil when one runs.
-func onlyOne(paths service.Paths) (unlock func(), err error) {
+func onlyOne(paths config.Paths) (unlock func(), err error) {
 	dir, err := paths.RuntimeDir()
 	if err != nil {
-		return nil, &service.Error{Kind: service.Failed, What: "starting", Why: err.Error(), Remedy: "make the folder writable", Err: err}
+		return nil, &fault.Error{Kind: fault.Failed, What: "starting", Why: err.Error(), Remedy: "make the folder writable", Err: err}
 	}
 	lock := flock.New(filepath.Join(dir, "tray.lock"), flock.SetPermissions(0o600))
 	got, err := lock.TryLock()
 	if err != nil {
-		return nil, &service.Error{Kind: service.Failed, What: "starting", Why: err.Error(), Remedy: "make " + dir + " writable", Err: err}
+		return nil, &fault.Error{Kind: fault.Failed, What: "starting", Why: err.Error(), Remedy: "make " + dir + " writable", Err: err}
 	}
 	if !got {
 		return nil, nil
@@ -48,8 +51,8 @@ func onlyOne(paths service.Paths) (unlock func(), err error) {
 }
 
 // raise shows the Switchyard that runs already.
-func raise(ctx context.Context, yard *service.Yard) {
-	if running, err := yard.Supervised(ctx); err == nil {
+func raise(ctx context.Context, yard *machine.Machine) {
+	if running, err := control.Find(ctx, yard); err == nil {
 		_ = running.Raise(ctx) // its notification; what is said below is enough
 	}
 	fmt.Fprintln(os.Stderr, "switchyard: already running; look for its icon in the panel, or run: switchyard status")

@@ -14,6 +14,11 @@ import (
 	"github.com/switchyard-app/switchyard/assets"
 	"github.com/switchyard-app/switchyard/service"
 	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/config"
+	"github.com/switchyard-app/switchyard/service/door"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/switching"
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
@@ -22,7 +27,7 @@ const id = "switchyard"
 
 // Run shows the icon and supervises until the context ends or somebody quits.
 // Without a desktop it supervises all the same and says so.
-func Run(ctx context.Context, yard *service.Yard, libraries *LibraryLog) error {
+func Run(ctx context.Context, yard *machine.Machine, libraries *LibraryLog) error {
 	unlock, err := onlyOne(yard.Paths)
 	if err != nil {
 		return err
@@ -33,7 +38,7 @@ func Run(ctx context.Context, yard *service.Yard, libraries *LibraryLog) error {
 	}
 	defer unlock()
 	words.Use(words.System(os.Getenv))
-	logger, closeLog := service.OpenLog(yard.Paths)
+	logger, closeLog := config.OpenLog(yard.Paths)
 	defer closeLog()
 	for _, w := range yard.Warnings {
 		say(logger, w.Text+"; "+w.Remedy)
@@ -45,7 +50,7 @@ func Run(ctx context.Context, yard *service.Yard, libraries *LibraryLog) error {
 		notices: make(chan told, 16), missed: make(chan notice), clicked: make(chan action), seen: make(chan struct{}, 1),
 		muted: yard.Config.Quiet,
 	}
-	t.supervisor.Serve(service.Serve{Program: service.Executable()})
+	t.supervisor.Serve(door.Serve{Program: machine.Executable()})
 	beeep.AppName = "Switchyard"
 	if problem := desktop(ctx); problem != "" {
 		say(logger, problem)
@@ -67,12 +72,12 @@ func Run(ctx context.Context, yard *service.Yard, libraries *LibraryLog) error {
 func (t *tray) run(ctx context.Context, stop func()) (anew bool, result error) {
 	systray.SetTitle(id)
 	if runtime.GOOS == "linux" {
-		t.paint(service.State{Route: claude.Cloud}) // before the icon is on the bus, or it comes up empty
+		t.paint(state.State{Route: claude.Cloud}) // before the icon is on the bus, or it comes up empty
 	}
 	var owned sync.WaitGroup
 	systray.Run(func() {
 		t.menu = &applier{ctx: ctx, owned: &owned, clicks: t.clicks(ctx, stop, &owned), actions: map[*item]action{}}
-		t.show(service.State{Route: claude.Cloud})
+		t.show(state.State{Route: claude.Cloud})
 		states := t.supervisor.Subscribe() // before the first look, which may have something to tell
 		owned.Go(func() {
 			defer systray.Quit()
@@ -112,8 +117,8 @@ type tray struct {
 }
 
 // follow draws every State and tells what changed.
-func (t *tray) follow(ctx context.Context, states <-chan service.State) {
-	var before service.State
+func (t *tray) follow(ctx context.Context, states <-chan state.State) {
+	var before state.State
 	for {
 		select {
 		case <-ctx.Done():
@@ -139,7 +144,7 @@ func (t *tray) follow(ctx context.Context, states <-chan service.State) {
 	}
 }
 
-func (t *tray) show(s service.State) {
+func (t *tray) show(s state.State) {
 	if t.lost {
 		return
 	}
@@ -155,7 +160,7 @@ func (t *tray) show(s service.State) {
 	t.paint(s)
 }
 
-func (t *tray) paint(s service.State) {
+func (t *tray) paint(s state.State) {
 	glyph, badge := iconFor(s)
 	gauge := gaugeFor(s)
 	if !t.drawn || glyph != t.glyph || badge != t.badge || gauge != t.gauge {
@@ -198,7 +203,7 @@ func (t *tray) perform(ctx context.Context, stop func(), a action) {
 	// A failure reaches the person through the State.
 	switch a.Do {
 	case switchTo:
-		_ = t.supervisor.Switch(ctx, service.Request{Route: a.Route, Confirmed: a.Sure})
+		_ = t.supervisor.Switch(ctx, switching.Request{Route: a.Route, Confirmed: a.Sure})
 	case chooseModel:
 		if err := t.supervisor.Choose(ctx, a.Model); err != nil {
 			t.log.Warn("choosing a model", "error", err)
@@ -228,7 +233,7 @@ func (t *tray) perform(ctx context.Context, stop func(), a action) {
 	case openRunnerLog:
 		t.supervisor.OpenRunnerLog(ctx, open)
 	case cloudThenQuit:
-		if t.supervisor.Switch(ctx, service.Request{Route: claude.Cloud, Confirmed: true}) == nil {
+		if t.supervisor.Switch(ctx, switching.Request{Route: claude.Cloud, Confirmed: true}) == nil {
 			stop()
 		}
 	case quit:

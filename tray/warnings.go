@@ -3,8 +3,9 @@ package tray
 import (
 	"slices"
 
-	"github.com/switchyard-app/switchyard/service"
 	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/localrunner"
+	"github.com/switchyard-app/switchyard/service/state"
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
@@ -36,7 +37,7 @@ var tellings = map[string]telling{
 func offers(code string) []offer {
 	switch code {
 	case "runner_down", "runner_failed":
-		return []offer{{words.T("Start it"), action{Do: controlRunner, Want: service.StartRunner}}, {words.T("Open its log"), action{Do: openRunnerLog}}}
+		return []offer{{words.T("Start it"), action{Do: controlRunner, Want: localrunner.Start}}, {words.T("Open its log"), action{Do: openRunnerLog}}}
 	case "drift":
 		return []offer{{words.T("Back to cloud"), action{Do: switchTo, Route: claude.Cloud}}}
 	}
@@ -44,8 +45,8 @@ func offers(code string) []offer {
 }
 
 // has tells whether a warning was there before: the same text, or the same that lasts.
-func has(warnings []service.Warning, w service.Warning) bool {
-	return slices.ContainsFunc(warnings, func(have service.Warning) bool {
+func has(warnings []state.Warning, w state.Warning) bool {
+	return slices.ContainsFunc(warnings, func(have state.Warning) bool {
 		return have.Code == w.Code && (have.Text == w.Text || tellings[w.Code].lasting)
 	})
 }

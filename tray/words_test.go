@@ -15,8 +15,8 @@ import (
 	"testing"
 
 	"github.com/switchyard-app/switchyard/assets"
-	"github.com/switchyard-app/switchyard/service"
 	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/state"
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
@@ -140,8 +140,8 @@ func TestEveryTextIsTranslated(t *testing.T) {
 // The menu in German and Chinese: words, decimals, nothing too long.
 func TestTheMenuInOtherLanguages(t *testing.T) {
 	t.Cleanup(func() { words.Use("") })
-	s := service.State{Route: claude.Local, Runner: up, Model: coder.Tag, Context: 65536, Models: []service.Model{coder},
-		Sessions: []service.Session{{CWD: "/home/dev/shop", Route: claude.Local}, {CWD: "/home/dev/web", Route: claude.Local}}}
+	s := state.State{Route: claude.Local, Runner: up, Model: coder.Tag, Context: 65536, Models: []state.Model{coder},
+		Sessions: []state.Session{{CWD: "/home/dev/shop", Route: claude.Local}, {CWD: "/home/dev/web", Route: claude.Local}}}
 	for language, want := range map[string][]string{
 		"de_AT.UTF-8": {"● Lokal · ai/qwen3-coder · 64K", "2 Sitzungen", "Einstellungen", "17,0 GiB", "Beenden und lokal bleiben"},
 		"zh_CN.UTF-8": {"● 本地 · ai/qwen3-coder · 64K", "2 个会话", "设置", "17.0 GiB", "退出并保持本地"},

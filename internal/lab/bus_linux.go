@@ -121,7 +121,7 @@ func (b *Bus) TakeNames() error {
 	}
 	signals := make(chan *dbus.Signal, 1024)
 	b.conn.Signal(signals)
-	go func() {
+	go func() { // ends with the connection, which closes the channel
 		for s := range signals {
 			b.record(func() { b.sigs[s.Name[strings.LastIndexByte(s.Name, '.')+1:]]++ })
 		}
@@ -171,6 +171,7 @@ type daemon struct{ b *Bus }
 // Notify is the notification daemon's method.
 func (d *daemon) Notify(app string, replaces uint32, _, title, text string, actions []string, _ map[string]dbus.Variant, _ int32) (uint32, *dbus.Error) {
 	hang := false
+	var conn *dbus.Conn
 	n := Notification{App: app, Title: title, Text: text, ID: replaces}
 	for i := 1; i < len(actions); i += 2 {
 		n.Buttons = append(n.Buttons, actions[i])
@@ -180,10 +181,10 @@ func (d *daemon) Notify(app string, replaces uint32, _, title, text string, acti
 			n.ID = d.b.count
 		}
 		d.b.told = append(d.b.told, n)
-		hang = d.b.hang
+		hang, conn = d.b.hang, d.b.conn
 	})
 	if hang {
-		select {}
+		<-conn.Context().Done() // it never answers, and ends with the bus
 	}
 	return n.ID, nil
 }

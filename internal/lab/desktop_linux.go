@@ -47,7 +47,7 @@ func (p Panel) OnTheSecond() Panel {
 	return p
 }
 
-// Monitor is the size of one.
+// Monitor is the size of a monitor, in pixels.
 var Monitor = image.Pt(800, 480)
 
 // Desktop is a real one: an X server, a panel with a tray, a notification daemon.

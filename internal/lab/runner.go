@@ -86,7 +86,7 @@ func (r *Runner) Start(ctx context.Context) error {
 	}()
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	if err := Answers(ctx, r.URL+"/models"); err != nil {
+	if err := answers(ctx, r.URL+"/models"); err != nil {
 		return errors.Join(err, fmt.Errorf("the runner does not answer, see %s", r.Log))
 	}
 	return nil
@@ -166,8 +166,8 @@ func Registry(parts *Parts, dir string, models map[string]gguf.Model) (address s
 	return strings.TrimSpace(address), stop, nil
 }
 
-// Answers waits until a URL answers with 200.
-func Answers(ctx context.Context, url string) error {
+// answers waits until a URL answers with 200.
+func answers(ctx context.Context, url string) error {
 	for {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {

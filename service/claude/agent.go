@@ -21,7 +21,7 @@ type Agent struct {
 	Path    string    `json:"path"` // where it stands; filled by the switch
 	At      time.Time `json:"at"`   // since when sessions take it
 	MadeDir bool      `json:"made_dir,omitempty"`
-	Theirs  bool      `json:"theirs,omitempty"` // somebody else's file stands there: it is taken as it is, and stays
+	Theirs  bool      `json:"theirs,omitempty"` // another file stands there: it is taken as it is, and stays
 }
 
 // in is the agent for a target. A project's is its own, so that going back in one
@@ -96,7 +96,7 @@ func (f folder) madeBeside(path string) bool {
 	return false
 }
 
-// install puts the agent file where it belongs, unless somebody else's is there.
+// install puts the agent file where it belongs, unless another file is there.
 func (f folder) install(a *Agent) error {
 	if a == nil || a.Theirs {
 		return nil
@@ -122,7 +122,7 @@ func (f folder) install(a *Agent) error {
 	return f.disk.syncDir(dir)
 }
 
-// retire removes the agent file of the entry that was in force, when the next one has it no more.
+// retire removes the agent file of the entry that was in force, unless the next one has it too.
 func (f folder) retire(force, next *entry) error {
 	if force == nil || force.Agent == nil || next.Agent != nil && next.Agent.Path == force.Agent.Path {
 		return nil
@@ -130,7 +130,7 @@ func (f folder) retire(force, next *entry) error {
 	return f.removeAgent(force.Agent)
 }
 
-// removeAgent removes what the switch installed; a file that somebody changed stays.
+// removeAgent removes what the switch installed; a file that was changed since stays.
 func (f folder) removeAgent(a *Agent) error {
 	if err := f.disk.remove(a.temp()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -145,13 +145,13 @@ func (f folder) removeAgent(a *Agent) error {
 		}
 	}
 	if a.MadeDir {
-		_ = os.Remove(filepath.Dir(a.Path)) // stays when somebody put something into it
+		_ = os.Remove(filepath.Dir(a.Path)) // stays when there is something in it
 	}
 	return nil
 }
 
-// leftBehind is an agent file of ours that somebody changed, so that it stays when
-// the next entry has it no more; empty: there is none.
+// leftBehind is an agent file of ours that was changed since, so that it stays although
+// the next entry does not have it; empty: there is none.
 func (e *entry) leftBehind(next *entry) string {
 	if e == nil || e.Agent == nil || e.Agent.Theirs || next.Agent != nil || missing(e.Agent.Path) {
 		return ""
@@ -170,5 +170,5 @@ func (f folder) takeBack(e, force *entry) error {
 	return f.install(force.Agent)
 }
 
-// spoken is an owned name as people know it.
+// spoken is an owned name as people know it: without the mark of topLevel.
 func spoken(name string) string { return strings.TrimPrefix(name, topLevel) }

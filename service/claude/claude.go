@@ -1,6 +1,6 @@
 // Package claude reads and edits Claude Code's configuration: which layer
 // decides where requests go, and moving them to a local model and back without
-// losing a byte of anybody's settings.
+// losing a byte of the user's settings.
 package claude
 
 import (
@@ -16,7 +16,7 @@ type Route string
 const (
 	Cloud   Route = "cloud"
 	Local   Route = "local"
-	Offline Route = "offline" // local, and Claude Code itself contacts nobody
+	Offline Route = "offline" // local, and Claude Code itself makes no requests to the network
 )
 
 // Layer is one source of Claude Code settings. A stronger layer decides.

@@ -81,8 +81,8 @@ func (d disk) remove(path string) error {
 	})
 }
 
-// errOvertaken says that somebody else wrote the file in the meantime.
-var errOvertaken = errors.New("changed by somebody else in the meantime")
+// errOvertaken says that another program wrote the file in the meantime.
+var errOvertaken = errors.New("another program changed it in the meantime")
 
 // swap puts temp, whose content is ours, in path's place if path still holds
 // what is expected (nil: no file), else it returns errOvertaken. Where the

@@ -11,9 +11,9 @@ import (
 
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
-// Document is a settings file in memory. Claude Code skips a file whole when it
+// document is a settings file in memory. Claude Code skips a file whole when it
 // is not strict JSON of the right types, so such a file is not edited either.
-type Document struct {
+type document struct {
 	raw   []byte // without the byte order mark
 	bom   bool
 	blank bool // nothing but white space
@@ -21,16 +21,16 @@ type Document struct {
 	tree  hujson.Value
 }
 
-// Variable is one entry of a settings file's env object.
-type Variable struct {
+// variable is one entry of a settings file's env object.
+type variable struct {
 	Name  string
 	Value string // as Claude Code sees it: numbers and booleans as text
 	Line  int    // 1-based
 }
 
-// Parse reads a settings file. The error is a *SyntaxError.
-func Parse(raw []byte) (*Document, error) {
-	d := &Document{}
+// parse reads a settings file. The error is a *syntaxError.
+func parse(raw []byte) (*document, error) {
+	d := &document{}
 	d.raw, d.bom = bytes.CutPrefix(raw, byteOrderMark)
 	if len(bytes.TrimSpace(d.raw)) == 0 {
 		d.blank = true
@@ -44,7 +44,7 @@ func Parse(raw []byte) (*Document, error) {
 	// The parser's values point into its input, and edits must not reach ours.
 	tree, err := hujson.Parse(bytes.Clone(d.raw))
 	if err != nil {
-		return nil, syntaxError(err)
+		return nil, fromParser(err)
 	}
 	d.tree = tree
 	if err := d.onlyJSON(&d.tree); err != nil {
@@ -72,18 +72,18 @@ func Parse(raw []byte) (*Document, error) {
 	return d, nil
 }
 
-// Variables lists the env object in the order of the file; of a name that
+// variables lists the env object in the order of the file; of a name that
 // stands there twice only the last counts, as in JavaScript.
-func (d *Document) Variables() []Variable {
+func (d *document) variables() []variable {
 	env := d.env()
 	if env == nil {
 		return nil
 	}
-	var found []Variable
+	var found []variable
 	for i := range env.Members {
 		name := literal(env.Members[i].Name)
-		v := Variable{name, literal(env.Members[i].Value), d.line(env.Members[i].Name.StartOffset)}
-		if at := slices.IndexFunc(found, func(f Variable) bool { return f.Name == name }); at >= 0 {
+		v := variable{name, literal(env.Members[i].Value), d.line(env.Members[i].Name.StartOffset)}
+		if at := slices.IndexFunc(found, func(f variable) bool { return f.Name == name }); at >= 0 {
 			found[at] = v
 			continue
 		}
@@ -92,24 +92,24 @@ func (d *Document) Variables() []Variable {
 	return found
 }
 
-// Variable returns one entry of the env object.
-func (d *Document) Variable(name string) (Variable, bool) {
+// variable returns one entry of the env object.
+func (d *document) variable(name string) (variable, bool) {
 	env := d.env()
 	if env == nil {
-		return Variable{}, false
+		return variable{}, false
 	}
 	m := last(env, name)
 	if m == nil {
-		return Variable{}, false
+		return variable{}, false
 	}
-	return Variable{name, literal(m.Value), d.line(m.Name.StartOffset)}, true
+	return variable{name, literal(m.Value), d.line(m.Name.StartOffset)}, true
 }
 
 // A name that begins with topLevel is a setting beside env, not a variable in it.
 const topLevel = "/"
 
 // member finds an owned name: a variable, or a setting of the top level.
-func (d *Document) member(name string) *hujson.ObjectMember {
+func (d *document) member(name string) *hujson.ObjectMember {
 	if setting, ok := strings.CutPrefix(name, topLevel); ok {
 		return last(d.root, setting)
 	}
@@ -120,7 +120,7 @@ func (d *Document) member(name string) *hujson.ObjectMember {
 }
 
 // value returns what an owned name is set to, nil when it is not in the file.
-func (d *Document) value(name string) *string {
+func (d *document) value(name string) *string {
 	if strings.HasPrefix(name, topLevel) {
 		raw, ok := d.rawVariable(name)
 		if !ok {
@@ -132,23 +132,23 @@ func (d *Document) value(name string) *string {
 		}
 		return &text
 	}
-	if v, ok := d.Variable(name); ok {
+	if v, ok := d.variable(name); ok {
 		return &v.Value
 	}
 	return nil
 }
 
-// Text returns a top-level setting that is a string, and its line.
-func (d *Document) Text(name string) (Variable, bool) {
+// text returns a top-level setting that is a string, and its line.
+func (d *document) text(name string) (variable, bool) {
 	m := last(d.root, name)
 	if m == nil || m.Value.Value.Kind() != '"' {
-		return Variable{}, false
+		return variable{}, false
 	}
-	return Variable{name, literal(m.Value), d.line(m.Name.StartOffset)}, true
+	return variable{name, literal(m.Value), d.line(m.Name.StartOffset)}, true
 }
 
 // rawVariable returns an owned name's value as it stands in the file.
-func (d *Document) rawVariable(name string) ([]byte, bool) {
+func (d *document) rawVariable(name string) ([]byte, bool) {
 	m := d.member(name)
 	if m == nil {
 		return nil, false
@@ -161,7 +161,7 @@ func (d *Document) rawVariable(name string) ([]byte, bool) {
 }
 
 // set gives an owned name a value, in place or at the end.
-func (d *Document) set(name string, raw []byte) {
+func (d *document) set(name string, raw []byte) {
 	if m := d.member(name); m != nil {
 		m.Value.Value = hujson.Literal(raw)
 		return
@@ -179,7 +179,7 @@ func (d *Document) set(name string, raw []byte) {
 }
 
 // unset removes an owned name.
-func (d *Document) unset(name string) {
+func (d *document) unset(name string) {
 	if setting, ok := strings.CutPrefix(name, topLevel); ok {
 		remove(d.root, setting)
 		return
@@ -190,16 +190,16 @@ func (d *Document) unset(name string) {
 }
 
 // dropEmptyEnv removes the env object when nothing is left in it.
-func (d *Document) dropEmptyEnv() {
+func (d *document) dropEmptyEnv() {
 	if env := d.env(); env != nil && len(env.Members) == 0 {
 		remove(d.root, "env")
 	}
 }
 
-func (d *Document) empty() bool { return len(d.root.Members) == 0 }
+func (d *document) empty() bool { return len(d.root.Members) == 0 }
 
 // bytes returns the file: the same bytes as were read, but for what was edited.
-func (d *Document) bytes() []byte {
+func (d *document) bytes() []byte {
 	packed := d.tree.Pack()
 	if d.bom {
 		return append(bytes.Clone(byteOrderMark), packed...)
@@ -207,7 +207,7 @@ func (d *Document) bytes() []byte {
 	return packed
 }
 
-func (d *Document) env() *hujson.Object {
+func (d *document) env() *hujson.Object {
 	if m := last(d.root, "env"); m != nil {
 		return m.Value.Value.(*hujson.Object)
 	}

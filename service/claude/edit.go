@@ -26,8 +26,8 @@ func (e *entry) extra() map[string]string {
 }
 
 // base is the settings file as it would be without Switchyard: the very bytes
-// from before when nobody else touched it, else the present file with the owned
-// keys put back. kept names owned keys that somebody else changed.
+// from before when no other program touched it, else the present file with the owned
+// keys put back. kept names owned keys that were changed since.
 func (f folder) base(file string, now []byte, force *entry) (base []byte, kept []string, err error) {
 	if force == nil {
 		return now, nil, nil
@@ -37,7 +37,7 @@ func (f folder) base(file string, now []byte, force *entry) (base []byte, kept [
 		return before, nil, nil
 	}
 	if now == nil {
-		return nil, nil, nil // removed by somebody: nothing of ours is left
+		return nil, nil, nil // the file was removed: nothing of ours is left
 	}
 	doc, err := parseFile(file, now)
 	if err != nil {
@@ -69,7 +69,7 @@ func (f folder) base(file string, now []byte, force *entry) (base []byte, kept [
 // moves nothing; an agent is for new sessions only.
 func emptied(force *entry, base []byte) map[string]string {
 	values := map[string]string{}
-	doc, err := Parse(base)
+	doc, err := parse(base)
 	if err != nil {
 		return nil
 	}
@@ -89,7 +89,7 @@ func (e *entry) edit(now, base []byte, values map[string]string, force *entry) (
 	if err != nil {
 		return nil, err
 	}
-	present, err := Parse(now)
+	present, err := parse(now)
 	if err != nil {
 		return nil, err
 	}
@@ -121,9 +121,9 @@ func (e *entry) edit(now, base []byte, values map[string]string, force *entry) (
 
 func same(a, b *string) bool { return a == b || a != nil && b != nil && *a == *b }
 
-func parseFile(file string, data []byte) (*Document, error) {
-	doc, err := Parse(data)
-	var syntax *SyntaxError
+func parseFile(file string, data []byte) (*document, error) {
+	doc, err := parse(data)
+	var syntax *syntaxError
 	if errors.As(err, &syntax) {
 		return nil, &Refusal{File: file, Line: syntax.Line, Column: syntax.Column, Why: syntax.Reason,
 			Remedy: "correct the file"}

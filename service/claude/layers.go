@@ -49,12 +49,12 @@ type Files struct {
 
 type fileRead struct {
 	info fs.FileInfo // nil: there is no such file
-	doc  *Document
+	doc  *document
 	err  error
 }
 
-// load is as the function load.
-func (f *Files) load(file string) (*Document, error) {
+// load is the function load, but reads a file again only when it has changed.
+func (f *Files) load(file string) (*document, error) {
 	info, err := os.Stat(file)
 	if err != nil {
 		info = nil
@@ -76,7 +76,7 @@ func (f *Files) load(file string) (*Document, error) {
 const maxFiles = 2000
 
 // load reads a layer; nil when there is none. The error is a *Refusal for one that Claude Code skips.
-func (s Scope) load(src source) (*Document, error) {
+func (s Scope) load(src source) (*document, error) {
 	switch {
 	case src.inline != "":
 		return parseFile("--settings", []byte(src.inline))
@@ -139,13 +139,13 @@ func (s Scope) Explain() (settings []Setting, skipped []*Refusal) {
 		if doc == nil {
 			continue
 		}
-		for _, v := range doc.Variables() {
+		for _, v := range doc.variables() {
 			if relevant(v.Name) {
 				found[v.Name] = append(found[v.Name], Place{src.layer, src.file, v.Line, v.Value})
 			}
 		}
 		for _, name := range []string{"agent", "apiKeyHelper", "model"} {
-			if v, ok := doc.Text(name); ok {
+			if v, ok := doc.text(name); ok {
 				found[name] = append(found[name], Place{src.layer, src.file, v.Line, v.Value})
 			}
 		}
@@ -163,7 +163,7 @@ func (s Scope) Explain() (settings []Setting, skipped []*Refusal) {
 }
 
 // load reads a layer's file; nil when there is none. The error is a *Refusal for a file that Claude Code skips.
-func load(file string) (*Document, error) {
+func load(file string) (*document, error) {
 	data, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil

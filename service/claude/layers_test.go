@@ -156,7 +156,7 @@ func TestASecondSwitchStaysNeutral(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := map[string]string{}
-		for _, v := range doc.Variables() {
+		for _, v := range doc.variables() {
 			got[v.Name] = v.Value
 		}
 		if key, set := got["ANTHROPIC_API_KEY"]; !set || key != "" || got["NO_PROXY"] != ".corp,"+loopbacks {

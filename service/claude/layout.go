@@ -8,7 +8,7 @@ import (
 )
 
 // add appends a member, laid out as its neighbours are. depth is the object's own, 0 at the top.
-func (d *Document) add(object *hujson.Object, name string, value hujson.ValueTrimmed, depth int) {
+func (d *document) add(object *hujson.Object, name string, value hujson.ValueTrimmed, depth int) {
 	member := hujson.ObjectMember{
 		Name:  hujson.Value{Value: hujson.String(name)},
 		Value: hujson.Value{Value: value},
@@ -35,7 +35,7 @@ func (d *Document) add(object *hujson.Object, name string, value hujson.ValueTri
 }
 
 // layout tells how the file breaks and indents its lines; no line end for a file in one line.
-func (d *Document) layout() (lineEnd, unit string) {
+func (d *document) layout() (lineEnd, unit string) {
 	if len(d.root.Members) == 0 {
 		if bytes.Contains(d.raw, []byte("\r\n")) {
 			return "\r\n", "  "

@@ -145,11 +145,11 @@ func (f folder) read(name string) (*entry, error) {
 	var e entry
 	path := filepath.Join(f.path, name)
 	if err := json.Unmarshal(data, &e); err != nil {
-		return nil, &Refusal{File: path, Why: "this record of Switchyard's is damaged",
+		return nil, &Refusal{File: path, Why: "this record of Switchyard is damaged",
 			Remedy: "move it away; the file before-… beside it is the settings file as it was"}
 	}
 	if e.Version != entryVersion {
-		return nil, &Refusal{File: path, Why: fmt.Sprintf("this record has format %d, which this Switchyard does not know", e.Version),
+		return nil, &Refusal{File: path, Why: fmt.Sprintf("this record has format %d, which this version of Switchyard does not know", e.Version),
 			Remedy: "use the version that wrote it to go back to the cloud first"}
 	}
 	return &e, nil

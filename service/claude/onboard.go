@@ -35,18 +35,18 @@ func onboard(path string) error {
 			return err
 		}
 	}
-	document, err := Parse(before)
-	var syntax *SyntaxError
+	doc, err := parse(before)
+	var syntax *syntaxError
 	if errors.As(err, &syntax) {
-		return &Refusal{File: path, Line: syntax.Line, Column: syntax.Column, Why: syntax.Reason, Remedy: "correct it, or start claude once, which does"}
+		return &Refusal{File: path, Line: syntax.Line, Column: syntax.Column, Why: syntax.Reason, Remedy: "correct it, or start claude once, which repairs it"}
 	}
 	if err != nil {
 		return err
 	}
-	document.set(topLevel+"hasCompletedOnboarding", []byte("true"))
+	doc.set(topLevel+"hasCompletedOnboarding", []byte("true"))
 	temp := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.switchyard.%d", filepath.Base(path), os.Getpid()))
 	var d disk
-	after := document.bytes()
+	after := doc.bytes()
 	if err := d.write(temp, after, like); err != nil {
 		return err
 	}

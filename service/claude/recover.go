@@ -91,7 +91,7 @@ func (f folder) recover() error {
 }
 
 // recoverTemp judges a file that was left beside the settings: ours, or the
-// version that somebody else wrote while it was exchanged, which goes back.
+// version that another program wrote while it was exchanged, which goes back.
 func (f folder) recoverTemp(e *entry) error {
 	left, err := readIfExists(e.Temp)
 	if err != nil || left == nil {
@@ -121,7 +121,7 @@ func holds(now []byte, e *entry) bool {
 	if now == nil || len(e.Keys) == 0 {
 		return false
 	}
-	doc, err := Parse(now)
+	doc, err := parse(now)
 	if err != nil {
 		return false
 	}
@@ -134,6 +134,6 @@ func holds(now []byte, e *entry) bool {
 }
 
 func parses(data []byte) bool {
-	_, err := Parse(data)
+	_, err := parse(data)
 	return err == nil
 }

@@ -170,7 +170,7 @@ func TestFiles(t *testing.T) {
 		if doc == nil {
 			return "none"
 		}
-		v, _ := doc.Variable("A")
+		v, _ := doc.variable("A")
 		return v.Value
 	}
 	for i, tt := range []struct{ text, want string }{{"", "none"}, {`{"env":{"A":"one"}}`, "one"}, {`{"env":{"A":"three"}}`, "three"}, {"[]", file + ":1:1: the top level is not an object; correct the file"}, {"", "none"}} {

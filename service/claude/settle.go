@@ -95,9 +95,9 @@ func (f folder) stale(force *entry) (bool, error) {
 	if err != nil || now == nil || sum(now) == force.After {
 		return false, err
 	}
-	doc, err := Parse(now)
+	doc, err := parse(now)
 	if err != nil {
-		return false, nil // somebody is writing it, or broke it: not a stale copy
+		return false, nil // being written just now, or broken: not a stale copy
 	}
 	for _, k := range force.Keys {
 		if present := doc.value(k.Name); !same(present, k.New) && same(present, k.Was) {
@@ -108,7 +108,7 @@ func (f folder) stale(force *entry) (bool, error) {
 }
 
 // wanted are the variables that the switch in force sets, without those that
-// somebody else changed meanwhile.
+// were changed meanwhile.
 func (e *entry) wanted(now []byte) (map[string]string, error) {
 	doc, err := parseFile(e.Target.File, now)
 	if err != nil {
@@ -127,7 +127,7 @@ func (e *entry) wanted(now []byte) (map[string]string, error) {
 
 // Repoint leads a target that is local or offline another way to the same model:
 // BaseURL, Token, Way and Direct of the destination count. A target that is in the
-// cloud, or whose base URL somebody else changed, is left as it is.
+// cloud, or whose base URL was changed since, is left as it is.
 func (l *Ledger) Repoint(ctx context.Context, t Target, to Destination) (Outcome, error) {
 	f := l.folder(t)
 	if missing(f.path) {

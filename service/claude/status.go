@@ -20,7 +20,7 @@ type Status struct {
 	Since      time.Time // when Route came into force; zero when that is not known
 	Agent      string    // the agent file that new sessions take; empty: their own choice
 	AgentSince time.Time
-	Drift      []string  // owned keys that somebody changed after the switch
+	Drift      []string  // owned keys that were changed after the switch
 	Waiting    []Session // sessions that still see keys as "" after a return to cloud
 	Pinned     *Place    // a "model" setting that names one model rather than an alias
 	Broken     *Refusal  // the file cannot be read, so Claude Code skips it
@@ -42,26 +42,36 @@ func (l *Ledger) Inspect(t Target) (Status, error) {
 		return status, nil
 	}
 	if doc == nil {
-		doc, _ = Parse(nil)
+		doc, _ = parse(nil)
 	}
-	if v, ok := doc.Variable(baseURLKey); ok {
-		status.BaseURL = v.Value
-	}
-	if v, ok := doc.Variable(tokenKey); ok {
-		status.Token = v.Value
-	}
-	if v, ok := doc.Text("model"); ok && !alias(v.Value) {
-		status.Pinned = &Place{User, t.File, v.Line, v.Value}
-	}
-	if force == nil {
+	status.read(doc, t.File)
+	switch {
+	case force == nil:
 		status.Since = l.folder(t).lastEnd()
-		return status, nil
-	}
-	if force.returning() {
+	case force.returning():
 		status.Since = force.Since
 		status.Waiting = stillRunning(force.Waiting)
-		return status, nil
+	default:
+		status.compare(doc, force)
 	}
+	return status, nil
+}
+
+// read fills in what the file says without the ledger.
+func (status *Status) read(doc *document, file string) {
+	if v, ok := doc.variable(baseURLKey); ok {
+		status.BaseURL = v.Value
+	}
+	if v, ok := doc.variable(tokenKey); ok {
+		status.Token = v.Value
+	}
+	if v, ok := doc.text("model"); ok && !alias(v.Value) {
+		status.Pinned = &Place{User, file, v.Line, v.Value}
+	}
+}
+
+// compare finds what of the entry in force still stands in the file.
+func (status *Status) compare(doc *document, force *entry) {
 	if status.BaseURL == force.BaseURL {
 		status.Route, status.Model, status.Context = force.Route, force.Model, force.Context
 		status.Way, status.Direct, status.Since = force.Way, force.Direct, force.Since
@@ -84,7 +94,6 @@ func (l *Ledger) Inspect(t Target) (Status, error) {
 	if undone {
 		status.Drift = nil // put back by hand: nothing is left to say
 	}
-	return status, nil
 }
 
 // alias tells whether a model setting is one of Claude Code's names for a tier,

@@ -17,7 +17,7 @@ func (s Scope) Stronger(t Target) *Refusal {
 		if err != nil || doc == nil {
 			continue // Claude Code skips such a file as well
 		}
-		for _, v := range doc.Variables() {
+		for _, v := range doc.variables() {
 			if v.Value == "" || !slices.Contains(routing, v.Name) {
 				continue
 			}

@@ -14,11 +14,11 @@ import (
 type Outcome struct {
 	Changed bool
 	Waiting []Session // back to cloud: the sessions for whose sake keys stay "" until they end
-	Kept    []string  // owned keys that somebody else changed meanwhile, and an agent file, left as they are
+	Kept    []string  // owned keys that were changed meanwhile, and an agent file, left as they are
 	Again   int       // how often a stale copy written over the switch was repaired
 }
 
-// maxRestarts bounds how often a write starts again because somebody else wrote in between.
+// maxRestarts bounds how often a write starts again because another program wrote in between.
 const maxRestarts = 20
 
 // Look refuses a target whose settings file cannot be edited safely. It changes nothing.
@@ -127,6 +127,12 @@ func waitFor(t Target, force *entry) ([]Session, error) {
 	return slices.DeleteFunc(sessions, func(s Session) bool { return !t.Covers(s) }), err
 }
 
+// says tells whether the entry in force already says what the next one would.
+func (e *entry) says(next *entry) bool {
+	return e.Route == next.Route && e.Model == next.Model && e.Way == next.Way && e.Direct == next.Direct &&
+		e.Agent.same(next.Agent) && len(e.Waiting) == len(next.Waiting)
+}
+
 func stillRunning(sessions []Session) []Session {
 	return slices.DeleteFunc(slices.Clone(sessions), func(s Session) bool { return !running(s) })
 }
@@ -180,19 +186,13 @@ func (f folder) attempt(e entry, values map[string]string) (Outcome, error) {
 	}
 	if force != nil {
 		e.MadeDir = force.MadeDir
-		if force.Agent.same(e.Agent) && sameBytes(now, after) && force.After == sum(after) && force.Route == e.Route && force.Model == e.Model && force.Way == e.Way && force.Direct == e.Direct && len(force.Waiting) == len(e.Waiting) {
+		if sameBytes(now, after) && force.After == sum(after) && force.says(&e) {
 			return out, nil
 		}
 	}
 	if err := f.write(&e, force, real, now, base, after); err != nil {
-		if recovery := f.recover(); recovery != nil {
-			return Outcome{}, errors.Join(whyNotWritten(file, err), recovery)
-		}
-		if errors.Is(err, errOvertaken) {
+		if err := f.afterFailure(file, real, after, err); err != nil {
 			return Outcome{}, err
-		}
-		if done, readErr := readIfExists(real); readErr != nil || !sameBytes(done, after) {
-			return Outcome{}, whyNotWritten(file, err)
 		}
 	}
 	out.Changed = !sameBytes(now, after)
@@ -200,4 +200,19 @@ func (f folder) attempt(e entry, values map[string]string) (Outcome, error) {
 		out.Kept = append(out.Kept, left)
 	}
 	return out, nil
+}
+
+// afterFailure completes or takes back a write that failed. It returns nil when the
+// file holds what was to be written all the same.
+func (f folder) afterFailure(file, real string, after []byte, failure error) error {
+	if err := f.recover(); err != nil {
+		return errors.Join(whyNotWritten(file, failure), err)
+	}
+	if errors.Is(failure, errOvertaken) {
+		return failure
+	}
+	if done, err := readIfExists(real); err != nil || !sameBytes(done, after) {
+		return whyNotWritten(file, failure)
+	}
+	return nil
 }

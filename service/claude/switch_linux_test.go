@@ -54,8 +54,8 @@ func TestReturnInTwoSteps(t *testing.T) {
 		if len(out.Waiting) != 1 {
 			t.Fatalf("waiting for %d sessions, want 1", len(out.Waiting))
 		}
-		was, _ := Parse([]byte(original))
-		now, err := Parse([]byte(h.get(t)))
+		was, _ := parse([]byte(original))
+		now, err := parse([]byte(h.get(t)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -336,11 +336,11 @@ func TestStaleWriterLosesNothing(t *testing.T) {
 		if _, err := h.ledger.Tidy(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		doc, err := Parse([]byte(h.get(t)))
+		doc, err := parse([]byte(h.get(t)))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if theme, _ := doc.Text("theme"); theme.Value != "light" {
+		if theme, _ := doc.text("theme"); theme.Value != "light" {
 			t.Fatalf("%d: read %v before the switch to %s, written %v later: Claude Code's change is lost", i, reads, route, waits)
 		}
 		want := map[Route]string{Local: destination.BaseURL, Cloud: "https://gw.example"}[route]
@@ -376,8 +376,8 @@ func TestWriterInTheLastInstant(t *testing.T) {
 		if !wrote {
 			t.Fatal("nothing was exchanged")
 		}
-		doc, _ := Parse([]byte(h.get(t)))
-		if theme, _ := doc.Text("theme"); theme.Value != "light" {
+		doc, _ := parse([]byte(h.get(t)))
+		if theme, _ := doc.text("theme"); theme.Value != "light" {
 			t.Errorf("to %s: the other writer's change is lost", route)
 		}
 		if local := doc.value(baseURLKey) != nil; local != (route == Local) {

@@ -13,19 +13,19 @@ import (
 // maxDepth bounds the nesting that is edited: the parser recurses.
 const maxDepth = 10_000
 
-// SyntaxError says why a settings file cannot be edited safely. It quotes
+// syntaxError says why a settings file cannot be edited safely. It quotes
 // nothing of the file, which may hold secrets.
-type SyntaxError struct {
+type syntaxError struct {
 	Line, Column int // 1-based; the column counts bytes
 	Reason       string
 }
 
-func (e *SyntaxError) Error() string {
+func (e *syntaxError) Error() string {
 	return fmt.Sprintf("line %d, column %d: %s", e.Line, e.Column, e.Reason)
 }
 
 // onlyJSON refuses comments and trailing commas, which the parser accepts and Claude Code does not.
-func (d *Document) onlyJSON(value *hujson.Value) error {
+func (d *document) onlyJSON(value *hujson.Value) error {
 	offset := -1
 	note := func(at int, extra hujson.Extra) {
 		if i := bytes.IndexByte(extra, '/'); i >= 0 && (offset < 0 || at+i < offset) {
@@ -68,13 +68,13 @@ func (d *Document) onlyJSON(value *hujson.Value) error {
 	return nil
 }
 
-func (d *Document) line(offset int) int {
+func (d *document) line(offset int) int {
 	return 1 + bytes.Count(d.raw[:min(offset, len(d.raw))], []byte("\n"))
 }
 
-func (d *Document) errorAt(offset int, reason string) *SyntaxError {
+func (d *document) errorAt(offset int, reason string) *syntaxError {
 	before := d.raw[:min(offset, len(d.raw))]
-	return &SyntaxError{
+	return &syntaxError{
 		Line:   1 + bytes.Count(before, []byte("\n")),
 		Column: len(before) - bytes.LastIndexByte(before, '\n'),
 		Reason: reason,
@@ -83,11 +83,11 @@ func (d *Document) errorAt(offset int, reason string) *SyntaxError {
 
 var parserMessage = regexp.MustCompile(`(?s)line (\d+), column (\d+): (.*)$`)
 
-// syntaxError keeps the position of a parser's message and drops what it quotes.
-func syntaxError(err error) error {
+// fromParser keeps the position of a parser's message and drops what it quotes.
+func fromParser(err error) error {
 	m := parserMessage.FindStringSubmatch(err.Error())
 	if m == nil {
-		return &SyntaxError{1, 1, "not JSON"}
+		return &syntaxError{1, 1, "not JSON"}
 	}
 	line, _ := strconv.Atoi(m[1])
 	column, _ := strconv.Atoi(m[2])
@@ -98,7 +98,7 @@ func syntaxError(err error) error {
 	case strings.Contains(reason, "unexpected EOF"):
 		reason = "the file ends in the middle"
 	}
-	return &SyntaxError{line, column, reason}
+	return &syntaxError{line, column, reason}
 }
 
 // tooDeep returns the offset of the first bracket beyond maxDepth, or -1.

@@ -393,9 +393,9 @@ func FuzzLocalAndBack(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, file []byte) {
-		doc, err := Parse(file)
+		doc, err := parse(file)
 		if err != nil {
-			var syntax *SyntaxError
+			var syntax *syntaxError
 			if !errors.As(err, &syntax) || syntax.Line < 1 || syntax.Column < 1 {
 				t.Fatalf("no position in %v", err)
 			}
@@ -412,7 +412,7 @@ func FuzzLocalAndBack(f *testing.F) {
 			t.Fatal(err)
 		}
 		// Editing twice must say the same as editing once, and taking the keys out leaves no trace of them.
-		again, err := Parse(local)
+		again, err := parse(local)
 		if err != nil {
 			t.Fatalf("the edited file is broken: %v\n%q", err, local)
 		}
@@ -431,12 +431,12 @@ func FuzzLocalAndBack(f *testing.F) {
 		if e.MadeEnv {
 			again.dropEmptyEnv()
 		}
-		undone, err := Parse(again.bytes())
+		undone, err := parse(again.bytes())
 		if err != nil {
 			t.Fatalf("undoing key by key broke the file: %v\n%q", err, again.bytes())
 		}
-		if len(undone.Variables()) != len(doc.Variables()) {
-			t.Fatalf("undone: %v, was: %v", undone.Variables(), doc.Variables())
+		if len(undone.variables()) != len(doc.variables()) {
+			t.Fatalf("undone: %v, was: %v", undone.variables(), doc.variables())
 		}
 	})
 }

@@ -10,12 +10,12 @@ import (
 type Word struct {
 	Known    bool   // false: the system does not tell how it was started, and nothing else decides
 	BaseURL  string // where they go; empty: to Anthropic
-	Place    Place  // who says so; zero when nobody does
+	Place    Place  // what says so; zero when nothing does
 	Provider string // the variable that sends them to another vendor; empty: none
 	Model    string // the name that they are asked with; empty: Claude Code's own choice
 	ModelBy  string // --model, ANTHROPIC_MODEL or model, when that names one model and no tier; empty: none does
 	Agent    string // the agent file that replaces the system prompt
-	Silent   bool   // Claude Code itself contacts nobody
+	Silent   bool   // Claude Code itself makes no requests to the network
 }
 
 // Word asks all layers.
@@ -81,7 +81,7 @@ func (s Scope) Decided() time.Time {
 		if err != nil || doc == nil {
 			continue
 		}
-		if v, set := doc.Variable(baseURLKey); set && v.Value != "" {
+		if v, set := doc.variable(baseURLKey); set && v.Value != "" {
 			if modified := modified(src.file); modified.After(at) {
 				at = modified
 			}

@@ -90,7 +90,7 @@ func (f folder) removeFile(e *entry, now []byte) error {
 		return err
 	}
 	if e.MadeDir {
-		_ = os.Remove(filepath.Dir(e.Real)) // stays when somebody put something into it
+		_ = os.Remove(filepath.Dir(e.Real)) // stays when there is something in it
 	}
 	return f.disk.syncDir(filepath.Dir(e.Real))
 }
@@ -101,7 +101,7 @@ func sameBytes(a, b []byte) bool { return (a == nil) == (b == nil) && bytes.Equa
 func whyNotWritten(file string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
-		return &Refusal{File: file, Why: "no permission to write it with the owner and mode it has", Remedy: "check the file's and its folder's owner and mode"}
+		return &Refusal{File: file, Why: "no permission to write it and keep its owner and mode", Remedy: "check the file's and its folder's owner and mode"}
 	case errors.Is(err, syscall.ENOSPC):
 		return fmt.Errorf("%s: the disk is full; free some space and try again: %w", file, err)
 	}

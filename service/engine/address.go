@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// addressEngine is a runner that somebody named or that was met: it is watched, not controlled.
+// addressEngine is a runner that a setting names, or that answers already: it is
+// watched, not controlled.
 type addressEngine struct {
 	kind   Kind
 	seen   Seen
@@ -65,10 +66,10 @@ func fetchLogs(ctx context.Context, from Seen, path string, to io.Writer) error 
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return &Error{Code: Failed, Why: "this Model Runner does not tell its log (" + resp.Status + ")", Remedy: "see it where the runner was started; versions from 1.1.36 tell it here"}
+		return &Error{Code: Failed, Why: "this Model Runner does not serve its log (" + resp.Status + ")", Remedy: "look at it where the runner was started; versions from 1.1.36 on serve it"}
 	}
 	if _, err := io.Copy(to, resp.Body); err != nil && ctx.Err() == nil {
-		return &Error{Code: Failed, Why: "the log broke off", Remedy: "ask again", Err: err}
+		return &Error{Code: Failed, Why: "the log was cut short", Remedy: "ask again", Err: err}
 	}
 	return nil
 }

@@ -41,7 +41,7 @@ type containerEngine struct {
 	mu     sync.Mutex
 	id     string // of the container that was looked at last
 	signal string // what is about to end it
-	meant  bool   // the last end was wanted by somebody
+	meant  bool   // the last end was wanted, not a crash
 	how    string // "it was killed" …, of the last end
 	last   Seen   // when it was last there: a removed one comes back like that
 }
@@ -301,7 +301,7 @@ func (c *containerEngine) Logs(ctx context.Context, to io.Writer, lines int, fol
 		_, err = stdcopy.StdCopy(to, to, stream)
 	}
 	if err != nil && ctx.Err() == nil {
-		return c.failed("Model Runner's log broke off", err)
+		return c.failed("Model Runner's log was cut short", err)
 	}
 	return nil
 }

@@ -49,7 +49,7 @@ func (d *desktopEngine) Look(ctx context.Context) Seen {
 	if err := d.docker.ping(ctx); err != nil {
 		problem := d.docker.problem(err)
 		if problem.Code == DockerDown {
-			problem = &Error{Code: DesktopDown, Why: "Docker Desktop does not run", Remedy: "start it: docker desktop start", Err: err}
+			problem = &Error{Code: DesktopDown, Why: "Docker Desktop is not running", Remedy: "start it: docker desktop start", Err: err}
 		}
 		return Seen{State: Stopped, Controlled: true, Meant: true, URL: tcp.URL, Why: problem.Why, Problem: problem}
 	}

@@ -183,7 +183,7 @@ func (d *Docker) api() (*client.Client, error) {
 // ping tells why the daemon cannot be asked; nil when it can.
 func (d *Docker) ping(ctx context.Context) error {
 	if d.Host == "" {
-		return &Error{Code: NoDocker, Why: "there is no Docker", Remedy: "install Docker (https://docs.docker.com/engine/install/), or llama.cpp's llama-server for Switchyard's own Model Runner"}
+		return &Error{Code: NoDocker, Why: "no Docker was found", Remedy: "install Docker (https://docs.docker.com/engine/install/), or llama.cpp's llama-server for Switchyard's own Model Runner"}
 	}
 	if d.remote() {
 		return &Error{Code: DockerRemote, Why: "Docker is on another machine (" + d.Host + ")", Remedy: "name the Model Runner there: MODEL_RUNNER_HOST=http://host:12434, or runner in config.toml"}
@@ -215,14 +215,14 @@ func (d *Docker) problem(err error) *Error {
 	case errors.As(err, &ours):
 		return ours
 	case errors.Is(err, fs.ErrPermission) || strings.Contains(err.Error(), "permission denied"):
-		return &Error{Code: DockerDenied, Why: "you may not use Docker's socket " + strings.TrimPrefix(d.Host, "unix://"),
-			Remedy: "join the docker group and log in anew: sudo usermod -aG docker $USER", Err: err}
+		return &Error{Code: DockerDenied, Why: "you have no permission to use Docker's socket " + strings.TrimPrefix(d.Host, "unix://"),
+			Remedy: "join the docker group and log in again: sudo usermod -aG docker $USER", Err: err}
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return &Error{Code: DockerHangs, Why: "Docker does not answer at " + d.Host, Remedy: "restart it: " + d.restartCommand(), Err: err}
 	case d.desktop():
-		return &Error{Code: DesktopDown, Why: "Docker Desktop does not run", Remedy: "start it: docker desktop start", Err: err}
+		return &Error{Code: DesktopDown, Why: "Docker Desktop is not running", Remedy: "start it: docker desktop start", Err: err}
 	}
-	return &Error{Code: DockerDown, Why: "Docker does not run (nothing answers at " + d.Host + ")", Remedy: "start it: " + d.startCommand(), Err: err}
+	return &Error{Code: DockerDown, Why: "Docker is not running (nothing answers at " + d.Host + ")", Remedy: "start it: " + d.startCommand(), Err: err}
 }
 
 func (d *Docker) startCommand() string { return d.command("start") }

@@ -56,7 +56,7 @@ type Seen struct {
 	Store       string // the folder that its models are in, where it is on this machine
 }
 
-// Engine keeps one runner alive, or watches one that somebody else keeps.
+// Engine keeps one runner alive, or watches one that is kept by something else.
 type Engine interface {
 	Kind() Kind
 	// Place tells one engine of a kind from another.

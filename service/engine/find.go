@@ -60,7 +60,7 @@ func Find(ctx context.Context, s Search) (Engine, error) {
 		return &desktopEngine{docker: docker, getenv: s.Getenv, home: s.Home, usual: s.Usual}, dockerErr
 	case "":
 	default:
-		return nil, &Error{Code: Failed, Why: fmt.Sprintf("there is no engine %q", s.Wanted), Remedy: "choose container, desktop or process"}
+		return nil, &Error{Code: Failed, Why: fmt.Sprintf("unknown engine %q", s.Wanted), Remedy: "choose container, desktop or process"}
 	}
 	if dockerErr != nil && !own.usable() {
 		return nil, dockerErr
@@ -80,7 +80,7 @@ func Find(ctx context.Context, s Search) (Engine, error) {
 		return newContainer(docker, s), nil
 	}
 	return &addressEngine{kind: None, source: "the usual port", seen: Seen{URL: fmt.Sprintf("http://127.0.0.1:%d", Port),
-		State: Absent, Problem: &Error{Code: NoDocker, Why: "there is no Docker and no Model Runner",
+		State: Absent, Problem: &Error{Code: NoDocker, Why: "neither Docker nor Model Runner was found",
 			Remedy: "install Docker (https://docs.docker.com/engine/install/) and then switchyard runner install; or put model-runner beside switchyard and install llama.cpp's llama-server"}}}, nil
 }
 

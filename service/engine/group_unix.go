@@ -39,7 +39,7 @@ func newGroup(ctx context.Context, path string) (*group, error) {
 			switch left := time.Until(deadline); {
 			case left < 0 || ctx.Err() != nil:
 				_ = file.Close()
-				return nil, errors.New("an earlier run of it does not end")
+				return nil, errors.New("an earlier run of it has not ended")
 			case left < endGrace && pid > 1:
 				_ = syscall.Kill(-pid, syscall.SIGKILL)
 			}

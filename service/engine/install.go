@@ -41,7 +41,7 @@ func (c *containerEngine) Install(ctx context.Context, how Install, progress fun
 		return nil
 	}
 	if ctx.Err() != nil {
-		return &Error{Code: Failed, Why: "the installation was ended", Remedy: "run it again: switchyard runner install", Err: ctx.Err()}
+		return &Error{Code: Failed, Why: "the installation was interrupted", Remedy: "run it again: switchyard runner install", Err: ctx.Err()}
 	}
 	if portError.MatchString(said) {
 		c.discardFailed(ctx)
@@ -96,7 +96,7 @@ func linesAndReturns(data []byte, atEOF bool) (int, []byte, error) {
 	return 0, nil, nil
 }
 
-// plugin is Docker's model command.
+// plugin is the command line of Docker's model command, wherever Docker looks for it.
 func (c *containerEngine) plugin() ([]string, error) {
 	name := "docker-model"
 	config := cmp.Or(c.getenv("DOCKER_CONFIG"), filepath.Join(c.home, ".docker"))

@@ -63,7 +63,7 @@ var portError = regexp.MustCompile(`(?i)port is already allocated|address alread
 
 func portTaken(port int, err error) *Error {
 	return &Error{Code: PortTaken, Port: port, Why: fmt.Sprintf("port %d is taken", port),
-		Remedy: fmt.Sprintf("end what holds it, or move Model Runner: switchyard runner install --port %d", port+1), Err: err}
+		Remedy: fmt.Sprintf("stop what uses it, or move Model Runner: switchyard runner install --port %d", port+1), Err: err}
 }
 
 // PublishedBy names the container that publishes a port; empty when none does.

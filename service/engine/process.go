@@ -41,7 +41,7 @@ type processEngine struct {
 	changed func()
 }
 
-// child is one run of the runner.
+// child is the runner's process, from its start to its end.
 type child struct {
 	cmd   *exec.Cmd
 	group *group
@@ -59,7 +59,7 @@ func (p *processEngine) usable() bool { return p.program != "" && p.missing() ==
 func (p *processEngine) missing() *Error {
 	switch {
 	case p.program == "":
-		return &Error{Code: NoProgram, Why: "there is no model-runner beside switchyard or on the PATH", Remedy: "put it there (make build makes it), or name it: model_runner in config.toml"}
+		return &Error{Code: NoProgram, Why: "no model-runner was found beside switchyard or on the PATH", Remedy: "put it there (make build builds it), or name it: model_runner in config.toml"}
 	case !exists(p.program):
 		return &Error{Code: NoProgram, Why: "there is no " + p.program, Remedy: "correct model_runner in config.toml"}
 	// Elsewhere the runner downloads llama.cpp itself.
@@ -101,7 +101,7 @@ func (p *processEngine) Watch(ctx context.Context, changed func()) {
 }
 
 func (p *processEngine) elsewhere() error {
-	return &Error{Code: NotOurs, Why: "Switchyard runs Model Runner itself, and does not run just now", Remedy: "start it: switchyard"}
+	return &Error{Code: NotOurs, Why: "Switchyard runs Model Runner itself, and is not running now", Remedy: "start it: switchyard"}
 }
 
 func (p *processEngine) Start(ctx context.Context) error {
@@ -189,7 +189,7 @@ func (p *processEngine) environment() []string {
 	return env
 }
 
-// note takes down how a run ended.
+// note records how a run ended, and tells whoever watches.
 func (p *processEngine) note(err error) {
 	_ = os.Remove(p.socket)
 	p.mu.Lock()

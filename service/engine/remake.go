@@ -34,7 +34,7 @@ func (c *containerEngine) remake(ctx context.Context, old *container.InspectResp
 	config, host := *old.Config, *old.HostConfig
 	config.Hostname = "" // the old one's id
 	rebind(&host, how)
-	progress("stopping the container of before")
+	progress("stopping the old container")
 	name := strings.TrimPrefix(old.Name, "/")
 	if err := api.ContainerStop(ctx, old.ID, container.StopOptions{}); err != nil {
 		return c.failed("Model Runner's container does not stop", err)

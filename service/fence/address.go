@@ -50,7 +50,7 @@ func question(message []byte) string {
 	return strings.TrimSuffix(q.Name.String(), ".")
 }
 
-// refusal answers a question: there is nobody to ask.
+// refusal answers a question with a failure of the server.
 func refusal(message []byte) []byte {
 	var p dnsmessage.Parser
 	header, err := p.Start(message)

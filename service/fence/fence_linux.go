@@ -20,20 +20,20 @@ import (
 func Available() error {
 	action := uint32(unix.SECCOMP_RET_USER_NOTIF)
 	if _, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_GET_ACTION_AVAIL, 0, uintptr(unsafe.Pointer(&action))); errno != 0 {
-		return fmt.Errorf("this kernel lets no program's calls be watched (seccomp): %w", errno)
+		return fmt.Errorf("this kernel cannot watch a program's system calls (seccomp): %w", errno)
 	}
 	return nil
 }
 
-// theLine is the descriptor by which a fenced program's watcher is handed over.
+// theLine is the socket by which a fenced program's watcher is handed over.
 const theLine = 3
 
 // Run runs a command that begins with Become, and returns when it has ended. seen
-// hears what it connects to on this machine, with the process; it may be nil. What of
-// its processes is left when the command ends can reach nobody from then on.
+// hears what it connects to on this machine, with the process; it may be nil. Processes
+// that outlive the command can reach nothing from then on.
 //
-// A program that means harm can deceive the watcher, by changing an address while it
-// is looked at; this shows what a program does, it is no prison.
+// A malicious program can deceive the watcher, by changing an address while it is
+// looked at: this shows what a program does, it is no sandbox.
 func Run(ctx context.Context, cmd *exec.Cmd, seen func(pid int, address string)) (Report, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

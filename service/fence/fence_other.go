@@ -8,16 +8,16 @@ import (
 	"os/exec"
 )
 
-// ErrUnsupported says that this system cannot do it.
-var ErrUnsupported = errors.New("this system lets only an administrator watch what a program connects to")
+// errUnsupported says that this system cannot do it.
+var errUnsupported = errors.New("this system lets only an administrator watch what a program connects to")
 
 // Available tells whether a program can be fenced here.
-func Available() error { return ErrUnsupported }
+func Available() error { return errUnsupported }
 
 // Run is not possible here.
 func Run(context.Context, *exec.Cmd, func(pid int, address string)) (Report, error) {
-	return Report{}, ErrUnsupported
+	return Report{}, errUnsupported
 }
 
 // Become is not possible here.
-func Become(string, []string, []string) error { return ErrUnsupported }
+func Become(string, []string, []string) error { return errUnsupported }

@@ -5,6 +5,7 @@ package fence
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"unsafe"
 
 	"golang.org/x/net/bpf"
@@ -18,7 +19,8 @@ const (
 	callArgs   = 16
 )
 
-// smallest of what a resolver is asked by UDP: nothing longer is a question.
+// longestQuestion is what a resolver is asked by UDP at most, in bytes (RFC 1035):
+// nothing longer is a question.
 const longestQuestion = 512
 
 // program is the filter: calls that may reach another machine ask the watcher, those
@@ -34,29 +36,66 @@ func program() ([]bpf.RawInstruction, error) {
 		arch, foreign = unix.AUDIT_ARCH_AARCH64, 0xffff_ffff
 	}
 	arg := func(n uint32) uint32 { return callArgs + 8*n } // its lower half: both are little-endian
-	return bpf.Assemble([]bpf.Instruction{
-		bpf.LoadAbsolute{Off: callArch, Size: 4},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: arch, SkipTrue: 1},
-		bpf.RetConstant{Val: absent},
-		bpf.LoadAbsolute{Off: callNumber, Size: 4},
-		bpf.JumpIf{Cond: bpf.JumpGreaterOrEqual, Val: foreign, SkipTrue: 14},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.SYS_IO_URING_SETUP, SkipTrue: 13},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.SYS_CONNECT, SkipTrue: 11},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.SYS_SENDMSG, SkipTrue: 10},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.SYS_SENDMMSG, SkipTrue: 9},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.SYS_SENDTO, SkipTrue: 1},
-		bpf.RetConstant{Val: free},
-		// sendto: with an address, or short enough for a question.
-		bpf.LoadAbsolute{Off: arg(4), Size: 4},
-		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: 0, SkipTrue: 5},
-		bpf.LoadAbsolute{Off: arg(4) + 4, Size: 4},
-		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: 0, SkipTrue: 3},
-		bpf.LoadAbsolute{Off: arg(2), Size: 4},
-		bpf.JumpIf{Cond: bpf.JumpLessOrEqual, Val: longestQuestion, SkipTrue: 1},
-		bpf.RetConstant{Val: free},
-		bpf.RetConstant{Val: ask},
-		bpf.RetConstant{Val: absent},
-	})
+	return bpf.Assemble(link([]step{
+		load(callArch),
+		when(bpf.JumpEqual, arch, "number"),
+		ret(absent),
+		load(callNumber).named("number"),
+		when(bpf.JumpGreaterOrEqual, foreign, "absent"),
+		when(bpf.JumpEqual, unix.SYS_IO_URING_SETUP, "absent"),
+		when(bpf.JumpEqual, unix.SYS_CONNECT, "ask"),
+		when(bpf.JumpEqual, unix.SYS_SENDMSG, "ask"),
+		when(bpf.JumpEqual, unix.SYS_SENDMMSG, "ask"),
+		when(bpf.JumpEqual, unix.SYS_SENDTO, "sendto"),
+		ret(free),
+		// With an address, or short enough for a question.
+		load(arg(4)).named("sendto"),
+		when(bpf.JumpNotEqual, 0, "ask"),
+		load(arg(4) + 4),
+		when(bpf.JumpNotEqual, 0, "ask"),
+		load(arg(2)),
+		when(bpf.JumpLessOrEqual, longestQuestion, "ask"),
+		ret(free),
+		ret(ask).named("ask"),
+		ret(absent).named("absent"),
+	}))
+}
+
+// step is one instruction of a filter.
+type step struct {
+	bpf.Instruction
+	name string // where jumps can go; empty: no jump goes here
+	to   string // of a jump: where it goes when its condition holds; else the next step follows
+}
+
+func (s step) named(name string) step {
+	s.name = name
+	return s
+}
+
+func load(offset uint32) step { return step{Instruction: bpf.LoadAbsolute{Off: offset, Size: 4}} }
+
+func ret(value uint32) step { return step{Instruction: bpf.RetConstant{Val: value}} }
+
+func when(cond bpf.JumpTest, value uint32, to string) step {
+	return step{Instruction: bpf.JumpIf{Cond: cond, Val: value}, to: to}
+}
+
+// link counts the steps that each jump skips; jumps only go forward.
+func link(steps []step) []bpf.Instruction {
+	at := map[string]int{}
+	linked := make([]bpf.Instruction, len(steps))
+	for i, s := range slices.Backward(steps) {
+		if jump, ok := s.Instruction.(bpf.JumpIf); ok {
+			jump.SkipTrue = uint8(at[s.to] - i - 1)
+			s.Instruction = jump
+		}
+		if s.name != "" {
+			at[s.name] = i
+		}
+		linked[i] = s.Instruction
+	}
+	return linked
 }
 
 // install puts the filter on the calling thread, and on all that comes from it, for
@@ -72,7 +111,7 @@ func install() (int, error) {
 	filter := unix.SockFprog{Len: uint16(len(raw)), Filter: (*unix.SockFilter)(unsafe.Pointer(&raw[0]))}
 	fd, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER, uintptr(unsafe.Pointer(&filter)))
 	if errno != 0 {
-		return 0, fmt.Errorf("the kernel lets no program's calls be watched (seccomp): %w", errno)
+		return 0, fmt.Errorf("the kernel cannot watch a program's system calls (seccomp): %w", errno)
 	}
 	return int(fd), nil
 }

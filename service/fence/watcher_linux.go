@@ -14,18 +14,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// descriptor is an open file of a process.
+// descriptor names an open file, which its number does only within its process.
 type descriptor struct{ pid, fd int }
 
 type watcher struct {
 	*journal
 	seen      func(pid int, address string)
 	asking    map[descriptor]bool // sockets that were led to the resolvers below
-	resolvers []*net.UDPConn      // for IPv4 and IPv6; they answer that there is nobody to ask
+	resolvers []*net.UDPConn      // for IPv4 and IPv6; they answer every question with a failure
 	answering sync.WaitGroup
 }
 
-// watch answers the kernel until nobody is left who could ask, or end is closed.
+// watch answers the kernel until no fenced process is left, or end is closed.
 func (w *watcher) watch(listener, end int) {
 	for {
 		poll := []unix.PollFd{{Fd: int32(listener), Events: unix.POLLIN}, {Fd: int32(end), Events: unix.POLLIN}}
@@ -159,7 +159,7 @@ func (w *watcher) connect(listener int, c *call, p *process, fd int, address []b
 	return 0
 }
 
-// strange is an address that nobody here understands.
+// strange notes an address of a family that is not understood here.
 func (w *watcher) strange(p *process, family int) {
 	w.tried(Attempt{Kind: Connection, Address: "an address of family " + strconv.Itoa(family), Program: p.name()})
 }

@@ -88,7 +88,7 @@ func missing(model string) *failure {
 	return &failure{status: http.StatusNotFound, kind: "not_found_error", reason: ModelMissing, message: message}
 }
 
-// gone is for the record: nobody is there to read it.
+// gone is for the record only: its client has left.
 func gone() *failure {
 	const closedRequest = 499 // nginx's number for it
 	return &failure{status: closedRequest, kind: "api_error", reason: ClientGone, message: "the client is gone"}
@@ -101,7 +101,7 @@ func down(why string) *failure {
 
 func broken(why string) *failure {
 	return &failure{status: http.StatusBadGateway, kind: "api_error", reason: Broken,
-		message: "the local model's answer broke off: " + why + "; it may have crashed for want of memory (switchyard runner logs)"}
+		message: "the local model's answer was cut short: " + why + "; the engine may have run out of memory (switchyard runner logs)"}
 }
 
 var (
@@ -164,7 +164,7 @@ func translate(status int, body []byte, model Model) *failure {
 		return overflow(max(said.tokens, said.limit+1), said.limit)
 	case gpuMemory.MatchString(said.message):
 		// Final: every further try would load the model again.
-		return invalid(OutOfMemory, "the GPU has not enough memory for "+name+contextWords(model)+
+		return invalid(OutOfMemory, "not enough GPU memory for "+name+contextWords(model)+
 			": choose a smaller model or context, or unload another model (switchyard unload)")
 	case images.MatchString(said.message):
 		return invalid(NoImages, name+" cannot see images: take the image out, or choose a model with vision")
@@ -172,12 +172,12 @@ func translate(status int, body []byte, model Model) *failure {
 		return missing(name)
 	case status == http.StatusRequestEntityTooLarge:
 		return &failure{status: status, kind: "request_too_large", reason: TooLarge,
-			message: "the request is larger than Docker Model Runner takes (10 MB): leave large images out, or /compact"}
+			message: "the request is larger than Docker Model Runner accepts (10 MB): leave large images out, or /compact"}
 	case status == http.StatusServiceUnavailable:
 		return &failure{status: status, kind: "api_error", reason: Loading, retry: 5 * time.Second, message: name + " is being loaded: " + said.message}
 	case status >= 500 && strings.Contains(said.message, "terminated unexpectedly"):
 		return &failure{status: http.StatusInternalServerError, kind: "api_error", reason: EngineFailed,
-			message: "the inference engine of " + name + " crashed; Docker Model Runner starts it anew (switchyard runner logs says why)"}
+			message: "the inference engine of " + name + " crashed; Docker Model Runner restarts it (switchyard runner logs says why)"}
 	case status >= 500:
 		return &failure{status: http.StatusInternalServerError, kind: "api_error", reason: EngineFailed, message: "Docker Model Runner: " + said.message}
 	case template.MatchString(said.message):

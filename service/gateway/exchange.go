@@ -101,7 +101,7 @@ func name(s string) string {
 	return s[:min(len(s), longest)]
 }
 
-// run sends the request on its way; an error is what the client shall be told.
+// run sends the request on its way; an error is for the client.
 func (x *exchange) run(isTurn bool) *failure {
 	g, ctx := x.g, x.in.Context()
 	if x.model.Tag == "" || x.model.Missing {
@@ -120,7 +120,7 @@ func (x *exchange) run(isTurn bool) *failure {
 		switch {
 		case errors.Is(err, errQueueFull):
 			return &failure{status: 529, kind: "overloaded_error", reason: QueueFull, retry: 10 * time.Second,
-				message: fmt.Sprintf("%d requests wait for %s already: end a session, or use smaller subagents", maxWaiting, short(x.model.Tag))}
+				message: fmt.Sprintf("%d requests are already waiting for %s: end a session, or use smaller subagents", maxWaiting, short(x.model.Tag))}
 		case err != nil:
 			return gone()
 		}
@@ -197,54 +197,69 @@ func (x *exchange) answered(resp *http.Response) error {
 	kind := resp.Header.Get("Content-Type")
 	retry := resp.Header.Get("Retry-After")
 	resp.Header = http.Header{} // nothing of the runner's own goes through, CORS above all
-	if resp.StatusCode != http.StatusOK {
-		body, _ := io.ReadAll(io.LimitReader(resp.Body, maxError))
-		_ = resp.Body.Close()
-		f := translate(resp.StatusCode, body, x.model)
-		if f.reason == NoImages && !x.blind {
-			x.g.setBlind(x.model.Tag)
-			x.resend = true
-			return errResend
-		}
-		if seconds, err := strconv.Atoi(retry); err == nil && f.retry == 0 && f.status >= 500 {
-			f.retry = time.Duration(seconds) * time.Second
-		}
-		x.replace(resp, f)
-		return nil
+	switch {
+	case resp.StatusCode != http.StatusOK:
+		return x.refused(resp, retry)
+	case strings.HasPrefix(kind, "text/event-stream"):
+		x.stream(resp, kind)
+	default:
+		x.whole(resp)
 	}
-	if strings.HasPrefix(kind, "text/event-stream") {
-		stream := newEvents(resp.Body, x.req.model)
-		stream.first = func() { x.first = time.Now() }
-		stream.gone = func() bool { return x.in.Context().Err() != nil }
-		stream.end = func(f *failure) { x.fault, x.usage, x.record.Cut = f, stream.usage, stream.cut }
-		resp.Body = stream
-		resp.Header.Set("Content-Type", kind)
-		resp.Header.Set("Cache-Control", "no-cache")
-		resp.ContentLength = -1
-		return nil
+	return nil
+}
+
+// refused translates an error of the runner's, or has the request sent once more.
+func (x *exchange) refused(resp *http.Response, retry string) error {
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxError))
+	_ = resp.Body.Close()
+	f := translate(resp.StatusCode, body, x.model)
+	if f.reason == NoImages && !x.blind {
+		x.g.setBlind(x.model.Tag)
+		x.resend = true
+		return errResend
 	}
+	if seconds, err := strconv.Atoi(retry); err == nil && f.retry == 0 && f.status >= 500 {
+		f.retry = time.Duration(seconds) * time.Second
+	}
+	x.replace(resp, f)
+	return nil
+}
+
+// stream passes a streamed answer on through the filter.
+func (x *exchange) stream(resp *http.Response, kind string) {
+	stream := newEvents(resp.Body, x.req.model)
+	stream.first = func() { x.first = time.Now() }
+	stream.gone = func() bool { return x.in.Context().Err() != nil }
+	stream.end = func(f *failure) { x.fault, x.usage, x.record.Cut = f, stream.usage, stream.cut }
+	resp.Body = stream
+	resp.Header.Set("Content-Type", kind)
+	resp.Header.Set("Cache-Control", "no-cache")
+	resp.ContentLength = -1
+}
+
+// whole checks and repairs an answer that is not streamed.
+func (x *exchange) whole(resp *http.Response) {
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 	_ = resp.Body.Close()
 	if err != nil {
 		x.replace(resp, broken("the connection to Docker Model Runner was lost"))
-		return nil
+		return
 	}
 	if strings.HasSuffix(x.path, "count_tokens") {
 		x.replaceBody(resp, body)
-		return nil
+		return
 	}
 	if x.req.stream {
 		x.replace(resp, broken("it is not a stream; what answers may not be Docker Model Runner"))
-		return nil
+		return
 	}
 	out, said, cut, err := answerJSON(body, x.req.model)
 	if err != nil {
 		x.replace(resp, broken(err.Error()+"; what answers may not be Docker Model Runner"))
-		return nil
+		return
 	}
 	x.first, x.usage, x.record.Cut = time.Now(), said, cut
 	x.replaceBody(resp, out)
-	return nil
 }
 
 var errResend = errors.New("once more, without images")
@@ -349,7 +364,7 @@ func unreachable(err error) *failure {
 	}
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return broken("Docker Model Runner hung up")
+		return broken("Docker Model Runner closed the connection")
 	case isDial(err):
 		return down("nothing listens there")
 	}

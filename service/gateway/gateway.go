@@ -36,7 +36,7 @@ type Model struct {
 // Options are what the gateway needs from outside. Functions may be called from
 // many goroutines.
 type Options struct {
-	Tokens   func() []string // accepted bearer tokens; none: nobody is let in
+	Tokens   func() []string // accepted bearer tokens; none: no request is let in
 	Upstream func(ctx context.Context) Upstream
 	Model    func(ctx context.Context, name string) Model
 	Revive   func(ctx context.Context) error // brings a runner that does not answer up; nil: that is not allowed
@@ -107,7 +107,7 @@ func (g *Gateway) route(w http.ResponseWriter, r *http.Request) {
 		method = http.MethodGet
 	}
 	switch method + " " + r.URL.Path {
-	case "GET /", "GET /api/hello": // is anybody there?
+	case "GET /", "GET /api/hello": // asks only whether something answers
 		w.WriteHeader(http.StatusOK)
 	case "GET /v1/models":
 		g.authorized(g.listModels)(w, r)
@@ -146,7 +146,7 @@ func localOnly(next http.Handler) http.Handler {
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(slow))
 		if !loopback(r.Host) || r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "" {
 			(&failure{status: http.StatusForbidden, kind: "permission_error", reason: Unauthorized,
-				message: "Switchyard's gateway answers programs of this machine only, no web pages"}).write(w)
+				message: "Switchyard's gateway serves only programs on this machine, not web pages"}).write(w)
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -173,7 +173,7 @@ func (g *Gateway) authorized(next http.HandlerFunc) http.HandlerFunc {
 		}
 		if !slices.ContainsFunc(g.opt.Tokens(), func(token string) bool { return sameSecret(token, given) }) {
 			(&failure{status: http.StatusUnauthorized, kind: "authentication_error", reason: Unauthorized,
-				message: "the token is not the one of Switchyard's gateway: switch again (switchyard local)"}).write(w)
+				message: "this is not the token of Switchyard's gateway: switch again (switchyard local)"}).write(w)
 			return
 		}
 		next(w, r)
@@ -231,7 +231,7 @@ func (g *Gateway) tokensAtMost(model string, size int64) int {
 	return int(size / unknown)
 }
 
-// learn takes over how many bytes a token of the model was.
+// learn remembers how many bytes a token of the model took.
 func (g *Gateway) learn(model string, size int64, tokens int) {
 	const enough = 1000 // a short prompt is mostly the template
 	if tokens < enough {

@@ -161,7 +161,7 @@ func TestTheAnswerHasTheNameThatWasAskedFor(t *testing.T) {
 // What Claude Code gets for what the runner says.
 func TestErrors(t *testing.T) {
 	broken := func(message string) string {
-		return `{"error":{"message":"the local model's answer broke off: ` + message + `; it may have crashed for want of memory (switchyard runner logs)","type":"api_error"},"type":"error"}`
+		return `{"error":{"message":"the local model's answer was cut short: ` + message + `; the engine may have run out of memory (switchyard runner logs)","type":"api_error"},"type":"error"}`
 	}
 	shaped := func(kind, message string) string {
 		return `{"error":{"message":"` + message + `","type":"` + kind + `"},"type":"error"}`
@@ -183,15 +183,15 @@ func TestErrors(t *testing.T) {
 		{"no such model", 404, "application/json", `{"type":"error","error":{"type":"not_found_error","message":"Model not found: docker.io/ai/tiny:latest"}}`,
 			404, shaped("not_found_error", "Docker Model Runner has no model ai/tiny: pull it (switchyard pull ai/tiny), or choose another one (switchyard local MODEL)"), "", ModelMissing},
 		{"out of memory", 500, "text/plain", "unable to load runner: error waiting for runner to be ready: not enough GPU memory to load the model (CUDA)\n",
-			400, shaped("invalid_request_error", "the GPU has not enough memory for ai/tiny with a context of 65536 tokens: choose a smaller model or context, or unload another model (switchyard unload)"), "", OutOfMemory},
+			400, shaped("invalid_request_error", "not enough GPU memory for ai/tiny with a context of 65536 tokens: choose a smaller model or context, or unload another model (switchyard unload)"), "", OutOfMemory},
 		{"a crash", 500, "text/plain", "unable to load runner: llama.cpp terminated unexpectedly: llama.cpp failed: exit status 3\n",
-			500, shaped("api_error", "the inference engine of ai/tiny crashed; Docker Model Runner starts it anew (switchyard runner logs says why)"), "", EngineFailed},
+			500, shaped("api_error", "the inference engine of ai/tiny crashed; Docker Model Runner restarts it (switchyard runner logs says why)"), "", EngineFailed},
 		{"some failure", 500, "text/plain", "backend\n\tis odd\n",
 			500, shaped("api_error", "Docker Model Runner: backend is odd"), "", EngineFailed},
 		{"loading", 503, "application/json", `{"error":{"code":503,"message":"Loading model","type":"unavailable_error"}}`,
 			503, shaped("api_error", "ai/tiny is being loaded: Loading model"), "5", Loading},
 		{"too large for the runner", 413, "application/json", `{"type":"error","error":{"type":"request_too_large","message":"Request body too large"}}`,
-			413, shaped("request_too_large", "the request is larger than Docker Model Runner takes (10 MB): leave large images out, or /compact"), "", TooLarge},
+			413, shaped("request_too_large", "the request is larger than Docker Model Runner accepts (10 MB): leave large images out, or /compact"), "", TooLarge},
 		{"a template that refuses", 400, "application/json", `{"error":{"message":"Error: Jinja Exception: Conversation roles must alternate"}}`,
 			400, shaped("invalid_request_error", "the chat template of ai/tiny refuses the conversation (Error: Jinja Exception: Conversation roles must alternate): choose another model"), "", Refused},
 		{"a refusal", 422, "application/json", `{"error":"no such sampler"}`,

@@ -128,7 +128,7 @@ func (q *queue) forget() {
 	}
 }
 
-// load is what it holds.
+// load counts the requests that run and wait; the caller names the model.
 func (q *queue) load() Load {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -21,11 +21,11 @@ type Session struct {
 	Cut            int       `json:"cut"`         // answers that were cut off
 	Overflows      int       `json:"overflows"`   // prompts that were too long
 	Last           time.Time `json:"last"`        // when its last request came or ended
-	NearlyFull     bool      `json:"nearly_full"` // it has passed NearlyFullPct, and not been compacted since
+	NearlyFull     bool      `json:"nearly_full"` // it has passed nearlyFullPct, and not been compacted since
 }
 
-// NearlyFullPct is how much of its context a session may use before its user is told.
-const NearlyFullPct = 85
+// nearlyFullPct is how much of its context a session may use before its user is told.
+const nearlyFullPct = 85
 
 // roomAgainPct is below what a session that was nearly full has been compacted.
 const roomAgainPct = 60
@@ -86,7 +86,7 @@ func (s *sessions) end(r *Record, side bool) {
 		return
 	}
 	known.Model, known.Context, known.ContextUsedPct = r.Model, r.Context, r.ContextUsedPct
-	known.NearlyFull = r.ContextUsedPct >= NearlyFullPct || known.NearlyFull && r.ContextUsedPct >= roomAgainPct
+	known.NearlyFull = r.ContextUsedPct >= nearlyFullPct || known.NearlyFull && r.ContextUsedPct >= roomAgainPct
 }
 
 // forget makes room for one more session.
@@ -105,7 +105,7 @@ func (s *sessions) forget() {
 	}
 }
 
-// Load is what one model has to do.
+// Load counts the requests of one model.
 type Load struct {
 	Model   string    `json:"model"`
 	Running int       `json:"running"`
@@ -126,7 +126,7 @@ type Snapshot struct {
 // RateAge is how long the last answer's speed is worth showing.
 const RateAge = 2 * time.Minute
 
-// Snapshot takes one.
+// Snapshot is what the gateway does now: requests, sessions and the models' queues.
 func (g *Gateway) Snapshot() Snapshot {
 	out := Snapshot{Sessions: []Session{}, Loads: []Load{}}
 	g.mu.Lock()

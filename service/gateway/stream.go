@@ -21,7 +21,7 @@ type usage struct {
 	Output int `json:"output_tokens"`
 }
 
-// add takes over what an event says; later events say only what is new.
+// add merges an event's counts: later events leave out what has been said.
 func (u *usage) add(more usage) {
 	u.Input = max(u.Input, more.Input)
 	u.Cached = max(u.Cached, more.Cached)
@@ -241,7 +241,7 @@ func (e *events) finish(err error) {
 		if e.inLine || e.pending {
 			e.out = append(e.out, "\n\n"...)
 		}
-		why := "it ended in the midst"
+		why := "it ended in the middle"
 		if !errors.Is(err, io.EOF) {
 			why = "the connection to Docker Model Runner was lost"
 		}

@@ -28,7 +28,7 @@ func filter(t testing.TB, in io.Reader) (out string, fault *failure, used usage)
 
 func TestStreams(t *testing.T) {
 	whole := strings.Replace(stream, "tiny.gguf", "claude-opus-4-6", 1)
-	brokenOff := string(broken("it ended in the midst").event())
+	brokenOff := string(broken("it ended in the middle").event())
 	head, rest, _ := strings.Cut(whole, "event: content_block_start")
 	noContent := head + "event: message_delta" + strings.SplitN(rest, "event: message_delta", 2)[1]
 	thoughts := strings.Replace(strings.Replace(whole, `"type":"text"`, `"type":"thinking"`, 1), `{"type":"text_delta","text":"hi"}`, `{"type":"thinking_delta","thinking":"hi"}`, 1)

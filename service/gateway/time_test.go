@@ -160,7 +160,7 @@ func TestALateErrorIsAnEventOfTheStream(t *testing.T) {
 			t.Fatal(err)
 		}
 		body, err := io.ReadAll(resp.Body)
-		want := ping + `event: error` + "\n" + `data: {"error":{"message":"the GPU has not enough memory for ai/tiny with a context of 65536 tokens: choose a smaller model or context, or unload another model (switchyard unload)","type":"invalid_request_error"},"type":"error"}` + "\n\n"
+		want := ping + `event: error` + "\n" + `data: {"error":{"message":"not enough GPU memory for ai/tiny with a context of 65536 tokens: choose a smaller model or context, or unload another model (switchyard unload)","type":"invalid_request_error"},"type":"error"}` + "\n\n"
 		if err != nil || string(body) != want {
 			t.Errorf("%v %s\nwant %s", err, body, want)
 		}

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// transport dials the runner and nobody else.
+// transport dials the runner and nothing else.
 type transport struct {
 	g    *Gateway
 	base *http.Transport

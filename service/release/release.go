@@ -1,5 +1,5 @@
-// Package release asks a releases URL whether there is a newer version. Nobody is asked
-// unless a person named a URL.
+// Package release asks a releases URL whether there is a newer version. Nothing is
+// asked unless the user has named a URL.
 package release
 
 import (
@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// Release is a version that can be had.
+// Release is a published version.
 type Release struct {
 	Version string `json:"version"` // without a v
 	Page    string `json:"page"`    // about it
@@ -58,11 +58,11 @@ func Latest(ctx context.Context, address string) (Release, error) {
 		Page string `json:"html_url"`
 	}
 	if err := json.NewDecoder(io.LimitReader(resp.Body, largest)).Decode(&said); err != nil {
-		return Release{}, fmt.Errorf("it answers no JSON: %w", err)
+		return Release{}, fmt.Errorf("its answer is not JSON: %w", err)
 	}
 	found := version.FindStringSubmatch(said.Tag)
 	if found == nil {
-		return Release{}, fmt.Errorf("it names no version but %.40q", said.Tag)
+		return Release{}, fmt.Errorf("its tag %.40q is not a version", said.Tag)
 	}
 	page, err := url.Parse(said.Page)
 	if err != nil || page.Scheme != "https" && page.Scheme != "http" {
@@ -74,7 +74,7 @@ func Latest(ctx context.Context, address string) (Release, error) {
 var version = regexp.MustCompile(`^v?(\d+)\.(\d+)\.(\d+)$`)
 
 // Newer tells whether a release comes after the version that runs. A version that is no
-// release's is left in peace.
+// release, such as a development build, is never out of date.
 func (r Release) Newer(than string) bool {
 	a, b := version.FindStringSubmatch(r.Version), version.FindStringSubmatch(than)
 	if a == nil || b == nil {

@@ -12,9 +12,9 @@ func TestLatest(t *testing.T) {
 	for answer, want := range map[string]string{
 		`{"tag_name": "v1.2.3", "html_url": "https://example.com/v1.2.3"}`: "1.2.3 https://example.com/v1.2.3",
 		`{"tag_name": "1.2.3", "html_url": "file:///etc/passwd"}`:          "1.2.3 ",
-		`{"tag_name": "nightly"}`:                                          "it names no version",
-		`<html>`:                                                           "it answers no JSON",
-		``:                                                                 "it answers no JSON",
+		`{"tag_name": "nightly"}`:                                          `its tag "nightly" is not a version`,
+		`<html>`:                                                           "its answer is not JSON",
+		``:                                                                 "its answer is not JSON",
 		"404":                                                              "it answers 404",
 	} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -36,8 +36,8 @@ func OutOfMemory(err error) bool {
 	return errors.As(err, &failed) && failed.Why == noMemory
 }
 
-// noMemory is the reason of such an error.
-const noMemory = "the GPU has not enough memory for this model"
+// noMemory is the reason of an error that OutOfMemory recognises.
+const noMemory = "not enough GPU memory for this model"
 
 // Crashed tells whether an error says that a model's engine died or cannot be
 // started, as opposed to one that answers and refuses.

@@ -60,7 +60,7 @@ type modelObject struct {
 
 func (o modelObject) model() Model {
 	m := Model{
-		ID: o.ID, Tags: o.Tags, Size: ParseSize(o.Config.Size), Context: o.Config.ContextSize,
+		ID: o.ID, Tags: o.Tags, Size: parseSize(o.Config.Size), Context: o.Config.ContextSize,
 		Quantization: o.Config.Quantization, Parameters: o.Config.Parameters, Architecture: o.Config.Architecture,
 	}
 	arch := o.Config.GGUF["general.architecture"]
@@ -84,7 +84,8 @@ func ParseModel(data []byte) (Model, error) {
 	return object.model(), nil
 }
 
-// Models lists the models in the store.
+// Models lists the models in the store. Only a runner that works can:
+// /engines/status says "Running" without an engine.
 func (c *Client) Models(ctx context.Context) ([]Model, error) {
 	var objects []modelObject
 	if err := c.get(ctx, "listing the models", "/models", &objects); err != nil {
@@ -153,8 +154,8 @@ func (c *Client) Running(ctx context.Context) ([]Loaded, error) {
 	return loaded, err
 }
 
-// ParseSize reads a size as Model Runner displays it, "8.43GiB" or "256 MB", in bytes; 0 when it cannot.
-func ParseSize(text string) int64 {
+// parseSize reads a size as Model Runner displays it, "8.43GiB" or "256 MB", in bytes; 0 when it cannot.
+func parseSize(text string) int64 {
 	text = strings.TrimSpace(text)
 	end := strings.LastIndexAny(text, "0123456789.") + 1
 	value, err := strconv.ParseFloat(text[:end], 64)

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,48 +28,23 @@ const MinContext = 32_768
 
 // Prove asks everything that Claude Code will rely on, in order, and stops where
 // the rest cannot hold. model may be empty when there is only one; wish is the
-// context that Claude Code shall be told, 0 for the model's own. begin and done,
+// context that Claude Code is to be told, 0 for the model's own. begin and done,
 // when not nil, hear of every proof. It returns the model and its full tag; the
 // error is a *ProofError, about the first proof that did not hold.
 func (c *Client) Prove(ctx context.Context, model string, wish int, begin func(name string), done func(Proof)) (Model, string, error) {
 	p := &prover{c: c, begin: begin, done: done}
 	var models []Model
-	if !p.prove(ctx, "runner", func(ctx context.Context) (string, string, error) {
-		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-		defer cancel()
-		version, err := c.Version(ctx)
-		if err != nil {
-			return "", "", err
-		}
-		if models, err = c.Models(ctx); err != nil {
-			return "", "", err
-		}
-		if version == "" {
-			version = "older than 1.0.30"
-		}
-		plural := "s"
-		if len(models) == 1 {
-			plural = ""
-		}
-		return fmt.Sprintf("version %s, %d model%s", version, len(models), plural), "", nil
+	if !p.prove(ctx, "runner", func(ctx context.Context) (detail, remedy string, err error) {
+		models, detail, err = c.proveRunner(ctx)
+		return detail, "", err
 	}) {
 		return Model{}, "", p.err
 	}
 	var chosen Model
 	var tag string
-	if !p.prove(ctx, "model", func(ctx context.Context) (string, string, error) {
-		found, name, err := Pick(models, model)
-		if err != nil {
-			return "", "", err
-		}
-		if chosen, err = c.Model(ctx, name); err != nil {
-			return "", "", err
-		}
-		tag = name
-		if len(found.Tags) == 0 {
-			tag = found.ID
-		}
-		return tag, "", nil
+	if !p.prove(ctx, "model", func(ctx context.Context) (detail, remedy string, err error) {
+		chosen, tag, err = c.proveModel(ctx, models, model)
+		return tag, "", err
 	}) {
 		return Model{}, "", p.err
 	}
@@ -232,6 +208,37 @@ func (c *Client) say(ctx context.Context, doing string, request map[string]any) 
 type message struct {
 	Role    string `json:"role"`
 	Content string `json:"content"`
+}
+
+func (c *Client) proveRunner(ctx context.Context) (models []Model, detail string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	version, err := c.Version(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	if models, err = c.Models(ctx); err != nil {
+		return nil, "", err
+	}
+	plural := "s"
+	if len(models) == 1 {
+		plural = ""
+	}
+	return models, fmt.Sprintf("version %s, %d model%s", cmp.Or(version, "older than 1.0.30"), len(models), plural), nil
+}
+
+func (c *Client) proveModel(ctx context.Context, models []Model, name string) (chosen Model, tag string, err error) {
+	found, tag, err := Pick(models, name)
+	if err != nil {
+		return Model{}, "", err
+	}
+	if chosen, err = c.Model(ctx, tag); err != nil {
+		return Model{}, "", err
+	}
+	if len(found.Tags) == 0 {
+		tag = found.ID
+	}
+	return chosen, tag, nil
 }
 
 func (c *Client) proveMessage(ctx context.Context, tag string) (detail, remedy string, err error) {

@@ -61,12 +61,12 @@ func (c *Client) Pull(ctx context.Context, ref string, each func(Progress)) erro
 		return err
 	}
 	failed := func(err error) error {
-		e := &PullError{Ref: ref, Why: "Model Runner went away in the middle", Remedy: "pull it again: it goes on where it ended", Again: true, Err: err}
+		e := &PullError{Ref: ref, Why: "Model Runner went away in the middle", Remedy: "pull it again: it continues where it stopped", Again: true, Err: err}
 		switch {
 		case context.Cause(ctx) == silent:
-			e.Why, e.Remedy = "its registry says nothing", "check the network, and pull it again"
+			e.Why, e.Remedy = "its registry does not answer", "check the network, and pull it again"
 		case ctx.Err() != nil:
-			e.Why, e.Remedy, e.Again = "it was cancelled", "pull it again: it goes on where it ended", false
+			e.Why, e.Remedy, e.Again = "it was cancelled", "pull it again: it continues where it stopped", false
 		}
 		return e
 	}
@@ -98,7 +98,7 @@ func (c *Client) Lacks(ctx context.Context, ref string) bool {
 	return errors.As(err, &failed) && failed.Status == http.StatusNotFound
 }
 
-// pullLine is one line of the stream.
+// pullLine is one line of the stream that answers a pull.
 type pullLine struct {
 	Type    string
 	Message string
@@ -168,9 +168,9 @@ func pullError(ref string, status int, said string) *PullError {
 	case strings.Contains(said, "adding tags") && strings.Contains(said, "model not found"):
 		e = lost(ref)
 	case noSpace.MatchString(said):
-		e.Why, e.Remedy = "the disk is full", "make room (switchyard models prune), and pull it again: it goes on where it ended"
+		e.Why, e.Remedy = "the disk is full", "make room (switchyard models prune), and pull it again: it continues where it stopped"
 	case status == http.StatusTooManyRequests || tooMany.MatchString(said):
-		e.Why, e.Remedy = "its registry allows no more pulls for now", "wait some hours, or log in: docker login"
+		e.Why, e.Remedy = "its registry's pull limit is reached", "wait some hours, or log in: docker login"
 	case status == http.StatusForbidden || forbidden.MatchString(said):
 		e.Why, e.Remedy = "its registry forbids it", "log in (docker login), and accept the model's licence on its page"
 	case status == http.StatusUnauthorized:
@@ -179,11 +179,11 @@ func pullError(ref string, status int, said string) *PullError {
 		e.Missing = true
 		e.Why, e.Remedy = "its registry has no such model", "check the name: docker model search, or https://hub.docker.com/u/ai"
 	case status == http.StatusBadRequest:
-		e.Why, e.Remedy = "that is no model's name", "write it as ai/qwen3-coder, hf.co/ORG/MODEL or registry:port/name:tag"
+		e.Why, e.Remedy = "that is not a model's name", "write it as ai/qwen3-coder, hf.co/ORG/MODEL or registry:port/name:tag"
 	case status == http.StatusUnprocessableEntity:
 		e.Why, e.Remedy = "that is not a model that Model Runner can load ("+why+")", "choose another one"
 	case network.MatchString(said):
-		e.Why, e.Remedy, e.Again = "its registry cannot be reached", "check the network, and pull it again: it goes on where it ended", true
+		e.Why, e.Remedy, e.Again = "its registry cannot be reached", "check the network, and pull it again: it continues where it stopped", true
 	}
 	return e
 }

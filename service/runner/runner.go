@@ -86,7 +86,7 @@ func NewClient(e Endpoint) *Client {
 	}
 	return &Client{endpoint: e, http: &http.Client{
 		Transport: transport,
-		// Whatever listens there shall not send us anywhere else.
+		// Whatever listens there must not send us anywhere else.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }
@@ -118,13 +118,6 @@ func (c *Client) Version(ctx context.Context) (string, error) {
 		return "", nil
 	}
 	return answer.Version, err
-}
-
-// Health asks for something that only a working runner can give: its models.
-// /engines/status says "Running" without an engine.
-func (c *Client) Health(ctx context.Context) error {
-	_, err := c.Models(ctx)
-	return err
 }
 
 // Preload loads a model and returns when it is in memory, which may take minutes.
@@ -183,7 +176,7 @@ func (c *Client) do(req *http.Request, doing string) ([]byte, error) {
 		return nil, c.unreachable(doing, err)
 	case len(data) > maxAnswer:
 		return nil, &Error{Endpoint: c.endpoint, Doing: doing, Status: resp.StatusCode,
-			Why: "the answer never ends", Remedy: "see what listens there; it is not Model Runner"}
+			Why: "the answer is too large", Remedy: "see what listens there; it is not Model Runner"}
 	case resp.StatusCode < 200 || resp.StatusCode > 299:
 		return nil, c.refused(doing, resp.StatusCode, data)
 	}
@@ -209,7 +202,7 @@ func (c *Client) refused(doing string, status int, body []byte) *Error {
 	}
 	switch lower := strings.ToLower(e.Why); {
 	case status == http.StatusNotFound && strings.Contains(lower, "model"):
-		e.Remedy = "pull it (switchyard pull), or choose one that is there"
+		e.Remedy = "pull it (switchyard pull), or choose one that is installed"
 	case strings.Contains(lower, "not enough gpu memory"), strings.Contains(lower, "not enough memory"), strings.Contains(lower, "out of memory"):
 		e.Why = noMemory
 		e.Remedy = "choose a smaller model or context, or unload another model (switchyard unload)"

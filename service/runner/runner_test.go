@@ -60,7 +60,7 @@ func TestProofsOnARealRunner(t *testing.T) {
 		{"strict", 0, "runner model context message SYSTEM_MESSAGE tool_call", "chat template"},
 		{"mute", 0, "runner model context message system_message TOOL_CALL", "as text"},
 		{"small", 0, "runner model CONTEXT message system_message tool_call", "32768"},
-		{"oom", 0, "runner model context MESSAGE", "not enough memory"},
+		{"oom", 0, "runner model context MESSAGE", "not enough GPU memory"},
 		{"goood", 0, "runner MODEL", "the nearest are ai/good"},
 		{"", 0, "runner MODEL", "choose one: "},
 	}
@@ -108,7 +108,7 @@ func TestProofsOnARealRunner(t *testing.T) {
 	}
 	r.Stop()
 	var failed *Error
-	if err := c.Health(t.Context()); !errors.As(err, &failed) || !failed.Unreachable() || !strings.Contains(failed.Error(), r.URL) {
+	if _, err := c.Models(t.Context()); !errors.As(err, &failed) || !failed.Unreachable() || !strings.Contains(failed.Error(), r.URL) {
 		t.Errorf("stopped: %v", err)
 	}
 }
@@ -129,7 +129,7 @@ func TestStrangersOnThePort(t *testing.T) {
 					return
 				}
 			}
-		}, "never ends"},
+		}, "too large"},
 		{"silence", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "no answer in time"},
 	}
 	for _, tt := range tests {
@@ -143,7 +143,7 @@ func TestStrangersOnThePort(t *testing.T) {
 				defer cancel()
 				ctx = short
 			}
-			err := c.Health(ctx)
+			_, err := c.Models(ctx)
 			if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), server.URL) {
 				t.Errorf("got %v, want %q and the address", err, tt.want)
 			}
@@ -238,7 +238,7 @@ func TestParseSize(t *testing.T) {
 	for text, want := range map[string]int64{
 		"8.43GiB": 9051643576, "231.25KiB": 236800, "1 GB": 1e9, "256MB": 256e6, "12": 12, "": 0, "big": 0, "-1GB": 0, "1e999GB": 0, "9999999999TiB": 0,
 	} {
-		if got := ParseSize(text); got != want {
+		if got := parseSize(text); got != want {
 			t.Errorf("%q: %d, want %d", text, got, want)
 		}
 	}
@@ -247,7 +247,7 @@ func TestParseSize(t *testing.T) {
 func FuzzParseSize(f *testing.F) {
 	f.Add("8.43GiB")
 	f.Fuzz(func(t *testing.T, text string) {
-		if ParseSize(text) < 0 {
+		if parseSize(text) < 0 {
 			t.Errorf("%q is negative", text)
 		}
 	})
@@ -277,7 +277,7 @@ func TestARegistryThatHangs(t *testing.T) {
 			begin := time.Now()
 			err := c.Pull(t.Context(), "ai/x", func(Progress) {})
 			var failed *PullError
-			if !errors.As(err, &failed) || failed.Why != "its registry says nothing" || !failed.Again || time.Since(begin) != silence {
+			if !errors.As(err, &failed) || failed.Why != "its registry does not answer" || !failed.Again || time.Since(begin) != silence {
 				t.Errorf("after %s: %v", time.Since(begin), err)
 			}
 		})

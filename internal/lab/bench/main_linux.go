@@ -17,8 +17,11 @@ import (
 
 	"github.com/switchyard-app/switchyard/internal/lab"
 	"github.com/switchyard-app/switchyard/internal/lab/gguf"
-	"github.com/switchyard-app/switchyard/service"
 	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/config"
+	"github.com/switchyard-app/switchyard/service/localrunner"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/switching"
 )
 
 func main() {
@@ -121,18 +124,18 @@ func spread(times []time.Duration) string {
 func round(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }
 
 func (b *bench) switching() (string, error) {
-	yard, err := service.Open(service.Paths{Config: filepath.Join(b.home, "none.toml"), State: filepath.Join(b.home, "bench-state")}, b.home, b.environ)
+	yard, err := machine.Open(config.Paths{Config: filepath.Join(b.home, "none.toml"), State: filepath.Join(b.home, "bench-state")}, b.home, b.environ)
 	if err != nil {
 		return "", err
 	}
 	var times []time.Duration
 	for i := range 1000 {
-		r := service.Request{Route: claude.Local, Model: "ai/tiny", Force: true}
+		r := switching.Request{Route: claude.Local, Model: "ai/tiny", Force: true}
 		if i%2 == 1 {
-			r = service.Request{Route: claude.Cloud}
+			r = switching.Request{Route: claude.Cloud}
 		}
 		start := time.Now()
-		if _, err := yard.Switch(b.ctx, r, service.Progress{}); err != nil {
+		if _, err := switching.Switch(b.ctx, yard, r, localrunner.Progress{}); err != nil {
 			return "", err
 		}
 		times = append(times, time.Since(start))

@@ -18,7 +18,8 @@ import (
 
 	"github.com/switchyard-app/switchyard/internal/lab"
 	"github.com/switchyard-app/switchyard/internal/lab/gguf"
-	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/state"
 )
 
 // folder makes a project's folder that every configuration trusts.
@@ -60,7 +61,7 @@ func (u *user) window(name, dir, command string) {
 	u.tmux(append(verb, "-d", "-n", name, "-c", dir, "env DISABLE_AUTOUPDATER=1 "+command)...)
 }
 
-func (u *user) list(more ...string) (all []service.Session) {
+func (u *user) list(more ...string) (all []state.Session) {
 	u.Helper()
 	if err := json.Unmarshal([]byte(u.must(append([]string{"sessions", "--json"}, more...)...)), &all); err != nil {
 		u.Fatal(err)
@@ -400,11 +401,11 @@ func TestLean(t *testing.T) {
 	}
 	one := u.requests()
 	sizes["run --lean"] = one[len(one)-1].Bytes
-	if _, err := os.Stat(filepath.Join(agents, service.LeanAgent+".md")); err == nil {
+	if _, err := os.Stat(filepath.Join(agents, machine.LeanAgent+".md")); err == nil {
 		t.Error("run --lean installed an agent file")
 	}
 	u.until("the click", func() bool { return bus.Click("Lean profile for new local sessions") == nil }) // the first look has no submenus
-	u.until("the profile", func() bool { return strings.Contains(u.read(), service.LeanAgent) })
+	u.until("the profile", func() bool { return strings.Contains(u.read(), machine.LeanAgent) })
 	first("lean", "-p", "hello")
 	for _, what := range []string{"lean", "run --lean"} {
 		if sizes[what] > sizes["plain"]/5 {
@@ -437,7 +438,7 @@ func TestLean(t *testing.T) {
 	}
 
 	u.until("the click", func() bool { return bus.Click("Lean profile for new local sessions") == nil }) // the first look has no submenus
-	u.until("the profile's end", func() bool { return !strings.Contains(u.read(), service.LeanAgent) })
+	u.until("the profile's end", func() bool { return !strings.Contains(u.read(), machine.LeanAgent) })
 	u.must("local", "tiny", "--lean")
 	u.must("cloud")
 	if u.read() != "{\n  \"theme\": \"dark\"\n}\n" {

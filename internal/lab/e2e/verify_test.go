@@ -9,18 +9,18 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/switchyard-app/switchyard/service"
+	"github.com/switchyard-app/switchyard/service/offline"
 )
 
 // auditLines are what the audit file says.
-func (u *user) auditLines() (lines []service.AuditLine) {
+func (u *user) auditLines() (lines []offline.AuditLine) {
 	u.Helper()
 	data, err := os.ReadFile(filepath.Join(u.home, ".local", "state", "switchyard", "audit.jsonl"))
 	if err != nil {
 		return nil
 	}
 	for text := range strings.Lines(string(data)) {
-		var line service.AuditLine
+		var line offline.AuditLine
 		if err := json.Unmarshal([]byte(text), &line); err != nil {
 			u.Errorf("%v in %q", err, text)
 		}

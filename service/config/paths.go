@@ -1,0 +1,109 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/adrg/xdg"
+
+	"github.com/switchyard-app/switchyard/service/engine"
+)
+
+// Paths are Switchyard's own files.
+type Paths struct {
+	Config  string // config.toml
+	State   string // folder: ledger, log, the model last used
+	Runtime string // folder: the lock of the running tray
+
+	Usual Usual
+}
+
+// Usual is where everybody's programs are found. The zero value sees nothing of
+// its machine.
+type Usual struct {
+	Gateway int    // the port that the gateway takes when it is free; 0: any
+	Runner  string // host:port of a Model Runner
+	Docker  string // Docker's socket
+}
+
+// usualGateway is the gateway's usual one.
+const usualGateway = 12480
+
+// UserPaths are the places that the desktop's conventions give.
+func UserPaths() Paths {
+	return Paths{
+		Config:  filepath.Join(xdg.ConfigHome, "switchyard", "config.toml"),
+		State:   filepath.Join(xdg.StateHome, "switchyard"),
+		Runtime: filepath.Join(xdg.RuntimeDir, "switchyard"),
+		Usual:   Usual{Gateway: usualGateway, Runner: fmt.Sprintf("127.0.0.1:%d", engine.Port), Docker: engine.DockerSocket},
+	}
+}
+
+// Ledger is the ledger's folder.
+func (p Paths) Ledger() string { return filepath.Join(p.State, "ledger") }
+
+// Log is the tray's log file.
+func (p Paths) Log() string { return filepath.Join(p.State, "switchyard.log") }
+
+// Audit is the file of audit lines, one JSON object each.
+func (p Paths) Audit() string { return filepath.Join(p.State, "audit.jsonl") }
+
+// Stopped marks that a person stopped the runner: nobody but a person starts it again.
+func (p Paths) Stopped() string { return filepath.Join(p.State, "runner-stopped") }
+
+// Lean marks that new local sessions have the lean profile.
+func (p Paths) Lean() string { return filepath.Join(p.State, "lean") }
+
+// Quiet marks that no notifications are shown.
+func (p Paths) Quiet() string { return filepath.Join(p.State, "quiet") }
+
+func (p Paths) LastModel() string { return filepath.Join(p.State, "model") }
+
+// Runs is the folder of the places, and of the settings of their sessions.
+func (p Paths) Runs() (dir string, err error) {
+	runtime, err := p.RuntimeDir()
+	if err != nil {
+		return "", err
+	}
+	dir = filepath.Join(runtime, "run")
+	return dir, os.MkdirAll(dir, 0o700)
+}
+
+// RuntimeDir makes the folder for the lock and the socket. A login without a
+// session has no runtime folder: then it is the state folder.
+func (p Paths) RuntimeDir() (string, error) {
+	if os.MkdirAll(p.Runtime, 0o700) == nil {
+		return p.Runtime, nil
+	}
+	return p.State, os.MkdirAll(p.State, 0o700)
+}
+
+// Expand makes a folder that a person wrote absolute, with ~ for the home folder.
+func Expand(dir, home string) string {
+	if rest, ok := strings.CutPrefix(dir, "~"); ok && (rest == "" || os.IsPathSeparator(rest[0])) {
+		dir = filepath.Join(home, rest)
+	}
+	if abs, err := filepath.Abs(dir); err == nil {
+		return abs
+	}
+	return dir
+}
+
+// Missing tells whether a folder that a person named is not there.
+func Missing(dir string) bool {
+	_, err := os.Stat(dir)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// WriteWhole replaces a file of Switchyard's own.
+func WriteWhole(file string, data []byte) error {
+	temp := file + ".tmp"
+	if err := os.WriteFile(temp, data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(temp, file)
+}

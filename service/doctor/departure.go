@@ -1,0 +1,135 @@
+package doctor
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/engine"
+	"github.com/switchyard-app/switchyard/service/localrunner"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/models"
+	"github.com/switchyard-app/switchyard/service/pulls"
+	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/status"
+	"github.com/switchyard-app/switchyard/service/words"
+)
+
+const (
+	flight     = 24 * time.Hour // how long a login shall hold
+	batteryLow = 30             // per cent
+)
+
+// tracking names a runner that looks outwards by itself. One that Switchyard starts
+// does not (DO_NOT_TRACK=1).
+func (d *doctor) tracking(ctx context.Context) {
+	f, err := localrunner.Find(ctx, d.y)
+	if err != nil {
+		return
+	}
+	finding := state.Finding{Code: "runner_tracks", Severity: state.Poor}
+	switch {
+	case f.Engine.Kind() == engine.Container && f.Seen.Tracks:
+		finding.Text, finding.Remedy, finding.Command = "Model Runner's container tells Docker which models are used (no DO_NOT_TRACK=1)", "make it anew", "switchyard runner install"
+		finding.Cure = func(ctx context.Context) error {
+			return localrunner.Install(ctx, d.y, engine.Install{}, func(string) {})
+		}
+	case f.Engine.Kind() == engine.Desktop:
+		finding.Text, finding.Remedy = "Docker Desktop may tell Docker which models are used", `switch off "Send usage statistics" in its settings`
+	default:
+		return
+	}
+	d.add(finding)
+}
+
+// cures are what makes a proof hold that does not.
+func (d *doctor) cures(r *Departure) {
+	var unknown *runner.UnknownModelError
+	var proof *runner.ProofError
+	switch {
+	case errors.As(r.Failed, &unknown) && unknown.Name != "":
+		d.add(state.Finding{Code: "proof_model", Severity: state.Bad, Text: unknown.Why(), Remedy: "pull it", Command: "switchyard pull " + unknown.Name,
+			Cure: func(ctx context.Context) error {
+				_, err := pulls.Pull(ctx, d.y, unknown.Name, func(state.Pull) {})
+				return err
+			}})
+	case errors.As(r.Failed, &proof) && proof.Proof.Name == "context":
+		name, tokens := cmp.Or(r.Model, d.y.Chosen()), max(r.Context, runner.MinContext)
+		if name == "" {
+			return
+		}
+		d.add(state.Finding{Code: "proof_context", Severity: state.Bad, Text: "the context is too small: " + proof.Proof.Detail, Remedy: "repackage it", Command: "switchyard context " + name + " " + words.Tokens(tokens),
+			Cure: func(ctx context.Context) error {
+				made, _, err := models.Resize(ctx, d.y, name, tokens)
+				if err == nil && r.Model == "" && d.y.Config.Model == "" {
+					err = d.y.Choose(made)
+				}
+				if err == nil {
+					r.Model = made
+				}
+				return err
+			}})
+	}
+}
+
+// older lists the sessions that did not begin in the offline route.
+func (d *doctor) older(ctx context.Context) {
+	var names []string
+	for _, one := range status.Sessions(ctx, d.y, false) {
+		if one.Route != claude.Offline {
+			names = append(names, one.Place())
+		}
+	}
+	if len(names) > 0 {
+		d.add(state.Finding{Code: "sessions_before", Severity: state.Poor, Text: words.Count(len(names), "session", "sessions") + " did not begin in the offline route and may look outwards: " + words.Some(names),
+			Remedy: "after the switch end them and start them anew (claude --continue)"})
+	}
+}
+
+// battery looks at a laptop's charge, where Linux tells it.
+func (d *doctor) battery(dir string) {
+	batteries, _ := filepath.Glob(filepath.Join(dir, "BAT*"))
+	for _, b := range batteries {
+		text := func(name string) string {
+			data, _ := os.ReadFile(filepath.Join(b, name))
+			return strings.TrimSpace(string(data))
+		}
+		charge, err := strconv.Atoi(text("capacity"))
+		if err == nil && charge < batteryLow && text("status") == "Discharging" {
+			d.add(state.Finding{Code: "battery_low", Severity: state.Poor, Text: fmt.Sprintf("the battery is at %d %%: a local model takes much of it", charge), Remedy: "charge it"})
+		}
+	}
+}
+
+// Departure asks what would go wrong without a network.
+type Departure struct {
+	Folder  string // of the Claude Code that shall work there; empty: of none in particular
+	Model   string // empty: the chosen one. A fix that makes another model puts its tag here
+	Context int    // tokens that are wished for; 0: the model's own
+	Failed  error  // what Check said; nil: the proofs hold
+}
+
+// Depart returns what would go wrong without a network, the worst first: what the
+// set-up lacks, what would want to get out, and of the proofs that do not hold those
+// that can be cured. Whether they hold is for Check to say.
+func Depart(ctx context.Context, y *machine.Machine, r *Departure) []state.Finding {
+	d := &doctor{y: y}
+	d.cures(r)
+	d.setUp(ctx)
+	d.begun()
+	d.login(time.Now())
+	d.servers(r.Folder)
+	d.helpers(r.Folder)
+	d.older(ctx)
+	d.tracking(ctx)
+	d.battery("/sys/class/power_supply")
+	return d.sorted()
+}

@@ -1,0 +1,159 @@
+// Package doctor finds what is wrong with the machine's set-up, and what would go wrong without a network, each with its remedy.
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/shirou/gopsutil/v4/disk"
+
+	"github.com/switchyard-app/switchyard/service/engine"
+	"github.com/switchyard-app/switchyard/service/fault"
+	"github.com/switchyard-app/switchyard/service/localclaude"
+	"github.com/switchyard-app/switchyard/service/localrunner"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/status"
+	"github.com/switchyard-app/switchyard/service/words"
+)
+
+const (
+	// diskLow is less than a model's download and Docker's image need.
+	diskLow = 5 << 30
+	// oldestClaude is the oldest Claude Code that Switchyard was tried with.
+	oldestClaude = "2.1.197"
+)
+
+// setUp looks at the runner, the disk, Claude Code and proxies.
+func (d *doctor) setUp(ctx context.Context) {
+	if f, err := localrunner.Find(ctx, d.y); err != nil {
+		what, remedy := fault.Parts(err)
+		d.add(state.Finding{Code: "configuration", Severity: state.Bad, Text: what, Remedy: remedy})
+	} else {
+		d.runner(ctx, f)
+	}
+	d.disk(ctx)
+	d.claude(ctx)
+	d.proxies()
+}
+
+// sorted are the findings, the worst first.
+func (d *doctor) sorted() []state.Finding {
+	slices.SortStableFunc(d.found, func(a, b state.Finding) int { return a.Rank() - b.Rank() })
+	return d.found
+}
+
+type doctor struct {
+	y     *machine.Machine
+	found []state.Finding
+}
+
+func (d *doctor) add(f state.Finding) {
+	f.Fixable = f.Cure != nil
+	f.Text, f.Remedy = d.y.Tilde(f.Text), d.y.Tilde(f.Remedy)
+	d.found = append(d.found, f)
+}
+
+// disk looks for room where models and Docker's images go.
+func (d *doctor) disk(ctx context.Context) {
+	said := map[string]bool{}
+	for _, dir := range []string{filepath.Join(d.y.Home, ".docker"), "/var/lib/docker", d.y.Home} {
+		usage, err := disk.UsageWithContext(ctx, dir)
+		if err != nil || usage.Free >= diskLow || usage.Total == 0 {
+			continue
+		}
+		if key := fmt.Sprint(usage.Total, usage.Free); !said[key] {
+			said[key] = true
+			d.add(state.Finding{Code: "disk_low", Severity: state.Poor, Text: fmt.Sprintf("only %s are free at %s: a model needs more", words.Size(int64(usage.Free)), dir),
+				Remedy: "remove models that nobody uses", Command: "switchyard models prune"})
+		}
+	}
+}
+
+var versionNumber = regexp.MustCompile(`\d+\.\d+\.\d+`)
+
+// claude looks for Claude Code.
+func (d *doctor) claude(ctx context.Context) {
+	const install = "npm install -g @anthropic-ai/claude-code"
+	path := localclaude.Program(d.y)
+	if path == "" {
+		d.add(state.Finding{Code: "claude_missing", Severity: state.Bad, Text: "Claude Code (claude) was not found", Remedy: "install it", Command: install})
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, "--version")
+	cmd.Env, cmd.Dir = d.y.Environ, d.y.Home
+	out, err := cmd.Output()
+	if version := versionNumber.FindString(string(out)); err == nil && version != "" && older(version, oldestClaude) {
+		d.add(state.Finding{Code: "claude_old", Severity: state.Poor, Text: "Claude Code " + version + " is older than " + oldestClaude + ", the oldest that Switchyard was tried with", Remedy: "update it", Command: "claude update"})
+	} else if err != nil {
+		d.add(state.Finding{Code: "claude_broken", Severity: state.Bad, Text: "Claude Code (" + path + ") does not start", Remedy: "see what it says", Command: "claude --version"})
+	}
+}
+
+// older compares two versions of three numbers.
+func older(a, b string) bool {
+	x, y := strings.Split(a, "."), strings.Split(b, ".")
+	for i := range min(len(x), len(y)) {
+		m, _ := strconv.Atoi(x[i])
+		n, _ := strconv.Atoi(y[i])
+		if m != n {
+			return m < n
+		}
+	}
+	return false
+}
+
+// proxies looks for one that would get the requests to this machine's own address.
+// A switch to local completes NO_PROXY in Claude Code's settings; a shell with
+// another proxy than Switchyard knows of is told here.
+func (d *doctor) proxies() {
+	proxy, proxied := d.y.Scope("").Proxied()
+	if !proxied {
+		return
+	}
+	finding := state.Finding{Code: "proxy_local", Severity: state.Poor, Text: "the proxy of " + proxy.Name + " gets Claude Code's requests to 127.0.0.1 too, because NO_PROXY does not name it; a switch to local corrects that in its settings",
+		Remedy: "correct it for all programs, where the proxy is set", Command: "export NO_PROXY=$NO_PROXY,localhost,127.0.0.1,::1"}
+	if runtime.GOOS == "windows" {
+		finding.Command = "setx NO_PROXY localhost,127.0.0.1,::1"
+	}
+	d.add(finding)
+}
+
+// Examine looks at everything that the local route needs, and returns what is
+// wrong, the worst first. It changes nothing and loads no model.
+func Examine(ctx context.Context, y *machine.Machine) []state.Finding {
+	d := &doctor{y: y}
+	d.setUp(ctx)
+	now := status.Look(ctx, y)
+	for _, w := range now.Warnings {
+		severity := state.Poor
+		switch w.Code {
+		case "settings_broken", "stronger_layer", "gateway_down", "ledger":
+			severity = state.Bad
+		case "runner_down", "runner_failed", "runner_stopped", "runner_exposed", "runner_open_origins", "runner_plain_http":
+			continue // found above
+		}
+		d.add(state.Finding{Code: w.Code, Severity: severity, Text: w.Text, Remedy: w.Remedy})
+	}
+	for _, w := range now.Runner.Exposure() {
+		finding := state.Finding{Code: w.Code, Severity: state.Poor, Text: w.Text, Remedy: w.Remedy}
+		if w.Code == "runner_exposed" {
+			finding.Command = "switchyard runner install --host 127.0.0.1"
+			finding.Cure = func(ctx context.Context) error {
+				return localrunner.Install(ctx, y, engine.Install{Host: "127.0.0.1"}, func(string) {})
+			}
+		}
+		d.add(finding)
+	}
+	return d.sorted()
+}

@@ -1,0 +1,129 @@
+package doctor
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/localclaude"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/words"
+)
+
+// fetchers are commands that may load what they run.
+var fetchers = []string{"npx", "bunx", "pnpx", "uvx", "pipx", "docker", "podman", "deno"}
+
+// outward says what a server wants of the network; empty: nothing that can be seen.
+func outward(s localclaude.Server) string {
+	if u, err := url.Parse(s.URL); s.URL != "" && err == nil && !loopbackHost(u.Hostname()) {
+		return "is at " + u.Hostname()
+	}
+	if name := strings.TrimSuffix(filepath.Base(s.Command), ".exe"); slices.Contains(fetchers, name) {
+		return "is started by " + name + ", which may have to load it"
+	}
+	for _, arg := range s.Args {
+		if u, err := url.Parse(arg); err == nil && u.Scheme != "" && strings.HasPrefix(u.Scheme, "http") && !loopbackHost(u.Hostname()) {
+			return "talks to " + u.Hostname()
+		}
+	}
+	return ""
+}
+
+// loopbackHost tells whether a host is this very machine, which stays when the network goes.
+func loopbackHost(name string) bool {
+	ip := net.ParseIP(name)
+	return name == "localhost" || strings.HasSuffix(name, ".localhost") || ip != nil && ip.IsLoopback()
+}
+
+// begun looks whether Claude Code's first start is over, which asks questions.
+func (d *doctor) begun() {
+	if file, known := localclaude.Own(d.y); !known.Onboarded {
+		d.add(state.Finding{Code: "claude_new", Severity: state.Bad, Text: "Claude Code was never started here (" + file + "): its first start asks questions", Remedy: "start it once and answer them (claude), or have the first start noted as over",
+			Command: "set hasCompletedOnboarding in " + d.y.Tilde(file), Cure: func(context.Context) error { return claude.Onboard(file) }})
+	}
+}
+
+// login looks whether Claude Code's own login holds: with an expired one it looks up
+// platform.claude.com at its start, in the offline route too (measured with 2.1.330).
+func (d *doctor) login(now time.Time) {
+	var c struct {
+		OAuth struct {
+			Expires int64 `json:"expiresAt"`
+		} `json:"claudeAiOauth"`
+	}
+	data, err := os.ReadFile(filepath.Join(d.y.ConfigDir(), ".credentials.json"))
+	if err != nil || json.Unmarshal(data, &c) != nil || c.OAuth.Expires == 0 {
+		return // there is none, or the system keeps it
+	}
+	at := time.UnixMilli(c.OAuth.Expires)
+	if at.After(now.Add(flight)) {
+		return
+	}
+	text := "Claude Code's login ends " + words.Since(at, now)
+	if at.Before(now) {
+		text = "Claude Code's login has expired"
+	}
+	d.add(state.Finding{Code: "login_expired", Severity: state.Poor, Text: text + ": Claude Code then looks up platform.claude.com at its start", Remedy: "renew it while there is a network: start claude in the cloud, /login"})
+}
+
+// servers lists the MCP servers that want the network.
+func (d *doctor) servers(folder string) {
+	file, known := localclaude.Own(d.y)
+	tell := func(where string, servers map[string]localclaude.Server) {
+		for name, s := range servers {
+			if why := outward(s); why != "" {
+				d.add(state.Finding{Code: "mcp_outward", Severity: state.Poor, Text: "the MCP server " + name + " (" + where + ") " + why, Remedy: "expect it to fail, or end it for the flight: /mcp in claude"})
+			}
+		}
+	}
+	tell(file, known.Servers)
+	tell(file, known.Projects[folder].Servers)
+	var shared struct {
+		Servers map[string]localclaude.Server `json:"mcpServers"`
+	}
+	for _, file := range []string{filepath.Join(folder, ".mcp.json"), filepath.Join(d.y.Scope("").ManagedDir, "managed-mcp.json")} {
+		shared.Servers = nil
+		if data, err := os.ReadFile(file); err == nil && json.Unmarshal(data, &shared) == nil {
+			tell(file, shared.Servers)
+		}
+	}
+}
+
+var networkCommand = regexp.MustCompile(`\b(curl|wget|ssh|nc|npx|uvx)\b|https?://`)
+
+// helpers lists the settings whose commands want the network: hooks, and what shows
+// the status line or fetches keys.
+func (d *doctor) helpers(folder string) {
+	for _, file := range d.y.Scope(folder).Sources() {
+		var settings map[string]any
+		data, err := os.ReadFile(file)
+		if err != nil || json.Unmarshal(data, &settings) != nil {
+			continue
+		}
+		tell := func(what string, setting any) {
+			if text := fmt.Sprint(setting); networkCommand.MatchString(text) {
+				d.add(state.Finding{Code: "hook_outward", Severity: state.Poor, Text: what + " in " + file + " wants the network (" + networkCommand.FindString(text) + ")", Remedy: "expect it to fail, or take it out for the flight"})
+			}
+		}
+		if hooks, ok := settings["hooks"].(map[string]any); ok {
+			for _, event := range slices.Sorted(maps.Keys(hooks)) {
+				tell("the hook for "+event, hooks[event])
+			}
+		}
+		for _, name := range []string{"statusLine", "apiKeyHelper", "awsAuthRefresh", "awsCredentialExport", "gcpAuthRefresh", "otelHeadersHelper"} {
+			if setting, there := settings[name]; there {
+				tell(`"`+name+`"`, setting)
+			}
+		}
+	}
+}

@@ -1,0 +1,27 @@
+package door
+
+import (
+	"context"
+	"io"
+	"net"
+	"time"
+
+	"github.com/switchyard-app/switchyard/service/control"
+	"github.com/switchyard-app/switchyard/service/localrunner"
+	"github.com/switchyard-app/switchyard/service/machine"
+)
+
+// relieve ends the guard that keeps the gateway up for a killed Switchyard, if
+// there is one, and takes its listeners over.
+func relieve(ctx context.Context, y *machine.Machine) (listeners []net.Listener, relieved bool) {
+	conn, err := control.Dial(ctx, y)
+	if err != nil {
+		return nil, false
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(localrunner.Quick))
+	if _, err := io.WriteString(conn, "POST /yield HTTP/1.1\r\nHost: switchyard\r\n\r\n"); err != nil {
+		return nil, false
+	}
+	return takeOver(conn)
+}

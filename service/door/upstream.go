@@ -1,0 +1,146 @@
+package door
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/switchyard-app/switchyard/service/control"
+	"github.com/switchyard-app/switchyard/service/fault"
+	"github.com/switchyard-app/switchyard/service/gateway"
+	"github.com/switchyard-app/switchyard/service/localrunner"
+	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/state"
+)
+
+// detail is what only the runner knows of a model.
+type detail struct {
+	context, slots int
+	asked          time.Time
+}
+
+// detailAge is how long a model's detail holds: somebody may configure it anew.
+const detailAge = 30 * time.Second
+
+func (v *Door) upstream(ctx context.Context) gateway.Upstream {
+	seen := v.Runner(ctx).Seen
+	return gateway.Upstream{URL: seen.URL, Socket: seen.Socket}
+}
+
+// model says which model a request means: every name of the cloud's is the chosen one.
+func (v *Door) model(ctx context.Context, name string) gateway.Model {
+	now := v.options.State()
+	if state.CloudName(name) {
+		if name = now.Model; name == "" {
+			name = now.Chosen
+		}
+	}
+	client := runner.NewClient(v.Runner(ctx).Endpoint())
+	defer client.Close()
+	tag := state.Resolve(now.Models, name)
+	if tag == "" {
+		// Pulled a moment ago, or not looked yet.
+		ctx, cancel := context.WithTimeout(ctx, localrunner.Quick)
+		defer cancel()
+		models, err := client.Models(ctx)
+		if err != nil { // the runner is down, and may be started
+			return now.Told(gateway.Model{Tag: runner.Full(name)})
+		}
+		if _, tag, err = runner.Pick(models, name); err != nil {
+			return gateway.Model{Tag: runner.Full(name), Missing: name != ""}
+		}
+	}
+	d := v.detail(ctx, client, tag)
+	return now.Told(gateway.Model{Tag: tag, Context: d.context, Slots: d.slots})
+}
+
+// detail asks for a model's context and slots, now and then.
+func (v *Door) detail(ctx context.Context, client *runner.Client, tag string) detail {
+	v.mu.Lock()
+	d, ok := v.details[tag]
+	v.mu.Unlock()
+	if ok && time.Since(d.asked) < detailAge {
+		return d
+	}
+	ctx, cancel := context.WithTimeout(ctx, localrunner.Quick)
+	defer cancel()
+	m, err := client.Model(ctx, tag)
+	if err != nil {
+		return d // what was known before; the next request asks again
+	}
+	d = detail{context: m.Context, slots: m.Slots, asked: time.Now()}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.details[tag] = d
+	return d
+}
+
+// revive brings the runner up for a request, where that is allowed.
+func (v *Door) revive(ctx context.Context) error {
+	err := v.options.Start(ctx)
+	var ours *fault.Error
+	if errors.As(err, &ours) {
+		return errors.New(ours.Why)
+	}
+	return err
+}
+
+// noteUse is how often a model's use is noted.
+const noteUse = 10 * time.Minute
+
+// served hears how a request ended.
+func (v *Door) served(tag string, why gateway.Reason) {
+	v.options.Ended(tag, why)
+	if why != "" {
+		return
+	}
+	v.mu.Lock()
+	due := time.Since(v.uses[tag]) > noteUse
+	if due {
+		v.uses[tag] = time.Now()
+	}
+	v.mu.Unlock()
+	if !due {
+		return
+	}
+	for _, m := range v.options.State().Models {
+		if m.Tag == tag {
+			v.options.Used(m.ID)
+		}
+	}
+}
+
+// Seen takes over where the runner is.
+func (v *Door) Seen(f localrunner.Instance) {
+	v.mu.Lock()
+	v.found = f
+	v.mu.Unlock()
+	v.once.Do(func() { close(v.known) })
+}
+
+func (v *Door) Runner(ctx context.Context) localrunner.Instance {
+	select {
+	case <-v.known:
+	case <-ctx.Done():
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.found
+}
+
+// ForSession answers it.
+func (v *Door) ForSession(ctx context.Context, name string) control.SessionAnswer {
+	now := v.options.State()
+	v.Guard.soon() // the address is about to be given to a session
+	a := control.SessionAnswer{Address: v.address(), Route: now.Route, Runner: now.Runner, Users: v.gateway.Snapshot().Sessions}
+	if name == "" {
+		name = cmp.Or(now.Model, now.Chosen)
+	}
+	if now.Runner.State != state.Running {
+		return a
+	}
+	m := v.model(ctx, name)
+	a.Model, a.Context, a.Missing = m.Tag, m.Context, m.Missing
+	return a
+}

@@ -1,0 +1,59 @@
+package keeper
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/switchyard-app/switchyard/service/localrunner"
+)
+
+// giveUp says once why the runner is not started again.
+func (k *Keeper) giveUp(ctx context.Context, reason string) {
+	k.reason = reason
+	if reason == "" {
+		k.reason = fmt.Sprintf("it ended %d times in ten minutes", len(k.care.crashes))
+		if k.last.Seen.Why != "" {
+			k.reason += ", last because " + k.last.Seen.Why
+		}
+	}
+	k.remedy = "see its log (switchyard runner logs), then start it: switchyard runner start"
+	var log bytes.Buffer
+	ctx, cancel := context.WithTimeout(ctx, localrunner.Quick)
+	defer cancel()
+	if k.watched.Logs(ctx, &log, 200, false) == nil {
+		if lines := telling(log.String()); len(lines) > 0 {
+			k.reason += ". Its log says: " + strings.Join(lines, " / ")
+		}
+	}
+	k.options.Log.Error("Model Runner is given up", "crashes", len(k.care.crashes))
+}
+
+var (
+	trouble = regexp.MustCompile(`(?i)\b(error|fatal|panic|failed|cannot|unable|out of memory|no such|denied|already in use|terminated|killed|segmentation|signal)\b`)
+	// spoken marks lines that may hold what was said to a model.
+	spoken = regexp.MustCompile(`(?i)"?(content|messages|prompt|text|system)"?\s*[:=]`)
+)
+
+// telling are the last lines of a log that say what went wrong, shortened, and
+// without any that could hold words of a prompt.
+func telling(log string) (lines []string) {
+	const few, long = 2, 160
+	all := strings.Split(log, "\n")
+	for i := len(all) - 1; i >= 0 && len(lines) < few; i-- {
+		line := strings.Join(strings.Fields(all[i]), " ")
+		if !trouble.MatchString(line) || spoken.MatchString(line) {
+			continue
+		}
+		if runes := []rune(line); len(runes) > long {
+			line = string(runes[:long]) + "…"
+		}
+		if len(lines) > 0 && lines[0] == line {
+			continue
+		}
+		lines = append([]string{line}, lines...)
+	}
+	return lines
+}

@@ -1,0 +1,21 @@
+//go:build unix
+
+package keeper
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestTellingLines(t *testing.T) {
+	log := `INFO starting
+ERROR cudaMalloc failed: out of memory
+level=INFO msg="POST" status=200
+level=ERROR msg="bad" prompt="tell nobody"
+{"messages":[{"role":"user","content":"failed"}]}
+level=ERROR   msg="address already in use"
+bye`
+	if got := strings.Join(telling(log), " / "); got != `ERROR cudaMalloc failed: out of memory / level=ERROR msg="address already in use"` {
+		t.Errorf("%s", got)
+	}
+}

@@ -1,0 +1,52 @@
+package launch
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/sessions"
+)
+
+// cloudValues are the variables that take a session to where the cloud was before
+// Switchyard, or somebody else, pointed Claude Code to this machine.
+func cloudValues(y *machine.Machine, folder string) (map[string]string, error) {
+	values := map[string]string{}
+	targets, err := y.Ledger.Switched()
+	if err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(targets, func(a, b claude.Target) int { return len(a.Project) - len(b.Project) }) // a project's word comes last, and counts
+	for _, t := range targets {
+		if t.ConfigDir != y.ConfigDir() || !t.Covers(claude.Session{CWD: folder}) {
+			continue
+		}
+		before, err := y.Ledger.Before(t)
+		if err != nil {
+			return nil, err
+		}
+		for name, value := range before {
+			switch {
+			case value != nil:
+				values[name] = *value
+			case values[name] == "":
+				values[name] = y.Getenv(name)
+			}
+		}
+	}
+	if len(values) > 0 {
+		return values, nil
+	}
+	settings, _ := y.Scope(folder).Explain()
+	i := slices.IndexFunc(settings, func(s claude.Setting) bool { return s.Name == "ANTHROPIC_BASE_URL" })
+	if i < 0 || sessions.Elsewhere(settings[i].Value) {
+		return values, nil
+	}
+	for _, s := range settings {
+		if _, ours := claude.Values(claude.Local, claude.Destination{})[s.Name]; ours || s.Name == "ANTHROPIC_MODEL" && strings.Contains(s.Value, "/") {
+			values[s.Name] = ""
+		}
+	}
+	return values, nil
+}

@@ -1,0 +1,164 @@
+package launch
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/control"
+	"github.com/switchyard-app/switchyard/service/fault"
+	"github.com/switchyard-app/switchyard/service/gateway"
+	"github.com/switchyard-app/switchyard/service/localrunner"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/sessions"
+	"github.com/switchyard-app/switchyard/service/state"
+)
+
+// localValues are the variables of a local session, whose place is taken.
+func localValues(ctx context.Context, y *machine.Machine, r Request, progress localrunner.Progress) (values map[string]string, _ func(), err error) {
+	nothing := func() {}
+	if decides := y.Scope("").Stronger(claude.UserTarget(y.ConfigDir())); decides != nil {
+		return nil, nothing, decides
+	}
+	to, route, users, err := runTo(ctx, y, r, progress)
+	if err != nil {
+		return nil, nothing, err
+	}
+	r.Company.others = func() []sessions.Slot {
+		if users == nil {
+			users = control.GatewayState(ctx, y).Sessions
+		}
+		others := othersOn(y, to.Model, users)
+		users = nil // it is asked anew the next time
+		return others
+	}
+	leave, waited, err := acquire(ctx, y, sessions.Slot{Model: to.Model, Folder: r.Folder, Gateway: to.Way == claude.Gateway}, r.Company)
+	if err != nil {
+		return nil, nothing, err
+	}
+	if waited { // much may have happened
+		r.Model = to.Model
+		if to, route, _, err = runTo(ctx, y, r, progress); err != nil {
+			leave()
+			return nil, nothing, err
+		}
+	}
+	values = y.Scope(r.Folder).Neutral()
+	for name, value := range claude.Values(route, to) {
+		values[name] = value
+	}
+	values["ANTHROPIC_MODEL"] = to.Model
+	return values, leave, nil
+}
+
+// runTo says where a session's requests go: through the running Switchyard's
+// gateway, else to the runner. Nothing is proven: a session shall start at once.
+func runTo(ctx context.Context, y *machine.Machine, r Request, progress localrunner.Progress) (to claude.Destination, route claude.Route, users []gateway.Session, err error) {
+	name := cmp.Or(r.Model, y.Config.Model)
+	running := control.Connect(y)
+	known, err := running.Session(ctx, name)
+	if errors.Is(err, control.ErrNotRunning) {
+		to, err = runDirectly(ctx, y, cmp.Or(name, y.Chosen()), progress)
+		return to, claude.Local, nil, err
+	}
+	if err != nil {
+		return to, "", nil, err
+	}
+	if known.Runner.State != state.Running && known.Runner.State != "" {
+		if known, err = raise(ctx, y, running, name, known, progress); err != nil {
+			return to, "", nil, err
+		}
+	}
+	switch {
+	case known.Missing && name != "":
+		return to, "", nil, &fault.Error{Kind: fault.Refused, Why: "Model Runner has no model " + name, Remedy: "pull it: switchyard pull " + name + "; switchyard models lists those it has"}
+	case known.Model == "" || known.Missing:
+		return to, "", nil, &fault.Error{Kind: fault.Refused, Why: "no model is chosen", Remedy: "name one: switchyard run --model MODEL (switchyard models lists them)"}
+	}
+	route = claude.Local
+	if known.Route == claude.Offline {
+		route = claude.Offline
+	}
+	return claude.Destination{BaseURL: known.Address.URL, Token: known.Address.Token, Model: known.Model, Context: known.Context, Way: claude.Gateway}, route, known.Users, nil
+}
+
+// raise starts a runner that does not run, where that is allowed.
+func raise(ctx context.Context, y *machine.Machine, running *control.Client, name string, known control.SessionAnswer, progress localrunner.Progress) (control.SessionAnswer, error) {
+	w, down := known.Runner.Warning()
+	if !down {
+		return known, nil // starting: the gateway waits for it
+	}
+	failed := &fault.Error{Kind: fault.Unreachable, Why: strings.TrimPrefix(w.Text, "Claude Code is pointed to "), Remedy: strings.TrimSuffix(w.Remedy, "; or go back: switchyard cloud")}
+	if !known.Runner.Controlled || !y.MayStart() {
+		return known, failed
+	}
+	if progress.Begin != nil {
+		progress.Begin("start_runner")
+	}
+	if err := control.Runner(ctx, y, localrunner.Start); err != nil {
+		return known, err
+	}
+	return running.Session(ctx, name)
+}
+
+// runDirectly finds the runner without a running Switchyard.
+func runDirectly(ctx context.Context, y *machine.Machine, name string, progress localrunner.Progress) (to claude.Destination, err error) {
+	f, err := localrunner.Find(ctx, y)
+	if err != nil {
+		return to, err
+	}
+	if f, err = control.BringUp(ctx, y, f, progress); err != nil {
+		return to, err
+	}
+	at := f.Endpoint()
+	if at.BaseURL() == "" && f.Asked() {
+		return to, &fault.Error{Kind: fault.Unreachable, Why: "Model Runner answers on " + at.Socket + " only, which Claude Code cannot use", Remedy: localrunner.SocketRemedy(f)}
+	}
+	client := runner.NewClient(at)
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, localrunner.Quick)
+	defer cancel()
+	models, err := client.Models(ctx)
+	if err != nil {
+		return to, err
+	}
+	model, tag, err := runner.Pick(models, name)
+	if err != nil {
+		return to, err
+	}
+	if progress.Warn != nil {
+		progress.Warn(state.Warning{Code: "no_gateway", Text: "Switchyard is not running: the session connects to Model Runner directly; some models reject that", Remedy: "start it: switchyard"})
+	}
+	return claude.Destination{BaseURL: at.BaseURL(), Token: machine.DummyToken, Model: tag, Context: model.Context, Way: claude.Direct}, nil
+}
+
+// othersOn are the sessions on a model that no "switchyard run" started, and that
+// have asked it lately.
+func othersOn(y *machine.Machine, tag string, users []gateway.Session) (others []sessions.Slot) {
+	if len(users) == 0 {
+		return nil
+	}
+	places := sessions.Slots(y)
+	for _, dir := range y.ConfigDirs() {
+		live, err := claude.Sessions(dir)
+		if err != nil {
+			continue
+		}
+		for _, s := range live {
+			if slices.ContainsFunc(places, func(p sessions.Slot) bool { return p.PID == s.PID }) {
+				continue
+			}
+			for _, g := range users {
+				if g.ID == s.SessionID && g.Model == tag && (g.Running > 0 || time.Since(g.Last) < sessions.Active) {
+					others = append(others, sessions.Slot{PID: s.PID, Start: s.ProcStart, Started: s.StartedAt, Folder: s.CWD, Since: s.Started()})
+				}
+			}
+		}
+	}
+	return others
+}

@@ -1,0 +1,51 @@
+package localrunner
+
+import (
+	"context"
+	"log/slog"
+	"runtime"
+
+	"github.com/switchyard-app/switchyard/gpu"
+	"github.com/switchyard-app/switchyard/service/engine"
+	"github.com/switchyard-app/switchyard/service/fault"
+	"github.com/switchyard-app/switchyard/service/machine"
+)
+
+// Install sets the runner up, or sets it up again with other options, and follows
+// it to another port. progress hears what is being done.
+func Install(ctx context.Context, y *machine.Machine, how engine.Install, progress func(string)) error {
+	const what = "installing Model Runner"
+	e, err := Engine(ctx, y, false)
+	if err != nil {
+		return err
+	}
+	if how.GPU == "" && runtime.GOOS == "linux" && len(gpu.Present("/")) == 0 {
+		how.GPU = "none"
+	}
+	before := Instance{e, e.Look(ctx)}
+	installer, ok := e.(engine.Installer)
+	switch {
+	case ok:
+	case before.Seen.Named != "":
+		return &fault.Error{Kind: fault.Refused, What: what, Why: "the Model Runner here is the one at " + before.Seen.URL + ", which " + before.Seen.Named + " names", Remedy: "unset that to have one in Docker"}
+	case y.Config.Engine != "":
+		return &fault.Error{Kind: fault.Refused, What: what, Why: `"engine" in config.toml says that Switchyard runs Model Runner itself, which needs no installation`, Remedy: `set it to "container" to have one in Docker`}
+	default: // nothing in Docker yet: that is where it shall be
+		asked := *y
+		asked.Config.Engine = string(engine.Container)
+		return Install(ctx, &asked, how, progress)
+	}
+	if err := installer.Install(ctx, how, progress); err != nil {
+		return Explain(y, "", err)
+	}
+	y.RememberStop(false)
+	ctx, cancel := context.WithTimeout(ctx, EffortTime)
+	defer cancel()
+	if err := UntilHealthy(ctx, e); err != nil {
+		return Explain(y, "", err)
+	}
+	if before.Seen.State != engine.Absent {
+		y.FollowRunner(ctx, slog.New(slog.DiscardHandler), before.Endpoint().BaseURL(), Instance{e, e.Look(ctx)}.Endpoint().BaseURL())
+	}
+	return nil
+}

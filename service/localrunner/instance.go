@@ -1,0 +1,84 @@
+// Package localrunner is the Model Runner of this machine: what keeps it alive, how it is, and how it is started, stopped and installed.
+package localrunner
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/switchyard-app/switchyard/service/engine"
+	"github.com/switchyard-app/switchyard/service/fault"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/runner"
+)
+
+// Quick bounds a look at a runner that should answer at once.
+const Quick = 2 * time.Second
+
+// Instance is the runner of this machine: what keeps it alive, and what that says of it.
+type Instance struct {
+	Engine engine.Engine
+	Seen   engine.Seen
+}
+
+// Engine finds what keeps the runner alive. An owner may run one itself. The error
+// is an *Error.
+func Engine(ctx context.Context, y *machine.Machine, owner bool) (engine.Engine, error) {
+	runtime := y.Paths.Runtime
+	if dir, err := y.Paths.RuntimeDir(); err == nil {
+		runtime = dir
+	}
+	e, err := engine.Find(ctx, engine.Search{
+		Getenv: y.Getenv, Home: y.Home, Environ: y.Environ, Configured: y.Config.Runner, Wanted: engine.Kind(y.Config.Engine),
+		Program: y.Path(y.Config.ModelRunner), LlamaServer: y.Path(y.Config.LlamaServer), State: y.Paths.State, Runtime: runtime, Owner: owner,
+		Usual: y.Paths.Usual.Runner, Docker: y.Paths.Usual.Docker,
+	})
+	if err != nil {
+		failed := fault.WrapEngine("finding Model Runner", err)
+		failed.Kind = fault.Refused
+		return nil, failed
+	}
+	return e, nil
+}
+
+// Find looks for the runner once.
+func Find(ctx context.Context, y *machine.Machine) (Instance, error) {
+	e, err := Engine(ctx, y, false)
+	if err != nil {
+		return Instance{}, err
+	}
+	return Instance{e, e.Look(ctx)}, nil
+}
+
+// Endpoint is where the runner's API is.
+func (f Instance) Endpoint() runner.Endpoint {
+	at := runner.Endpoint{URL: f.Seen.URL, Socket: f.Seen.Socket, Start: f.Remedy()}
+	return at
+}
+
+// Remedy says how it is brought up.
+func (f Instance) Remedy() string {
+	switch {
+	case f.Seen.Problem != nil:
+		return f.Seen.Problem.Remedy
+	case f.Seen.Controlled:
+		return "start it: switchyard runner start"
+	case f.Seen.Named != "":
+		return "start Model Runner there, or correct " + f.Seen.Named + ", which names it"
+	}
+	return "start Model Runner where it was started before"
+}
+
+// Asked tells whether the API has anything to say at all.
+func (f Instance) Asked() bool {
+	return f.Engine.Kind() != engine.None && (f.Seen.State == engine.Running || f.Seen.State == engine.Unknown)
+}
+
+// SocketRemedy says what to do about a runner that has no TCP port.
+func SocketRemedy(f Instance) string {
+	remedy := "start Switchyard (switchyard), whose gateway reaches it"
+	if f.Engine.Kind() == engine.Desktop {
+		remedy += fmt.Sprintf(", or open its TCP port: docker desktop enable model-runner --tcp %d", engine.Port)
+	}
+	return remedy
+}

@@ -1,0 +1,84 @@
+package localrunner
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	gopsnet "github.com/shirou/gopsutil/v4/net"
+	"github.com/shirou/gopsutil/v4/process"
+
+	"github.com/switchyard-app/switchyard/service/engine"
+	"github.com/switchyard-app/switchyard/service/machine"
+)
+
+// PortTaken says who holds a port, and offers a free one.
+func PortTaken(y *machine.Machine, port int) (why, remedy string) {
+	ctx, cancel := context.WithTimeout(context.Background(), Quick)
+	defer cancel()
+	why = fmt.Sprintf("port %d is taken", port)
+	if who := Holder(ctx, y, port); who != "" {
+		why += " by " + who
+	}
+	remedy = "end what holds it"
+	if free := FreePort(port + 1); free > 0 {
+		remedy += fmt.Sprintf(", or move Model Runner: switchyard runner install --port %d", free)
+	}
+	return why, remedy
+}
+
+// Holder names the program that listens on a TCP port; empty when that cannot be
+// told, as of another user's.
+func Holder(ctx context.Context, y *machine.Machine, port int) string {
+	connections, err := gopsnet.ConnectionsWithContext(ctx, "tcp")
+	if err != nil {
+		return ""
+	}
+	for _, c := range connections {
+		if c.Status != "LISTEN" || int(c.Laddr.Port) != port {
+			continue
+		}
+		if c.Pid == 0 {
+			return "a program of another user"
+		}
+		p, err := process.NewProcessWithContext(ctx, c.Pid)
+		if err != nil {
+			return fmt.Sprintf("process %d", c.Pid)
+		}
+		name, err := p.NameWithContext(ctx)
+		if err != nil {
+			return fmt.Sprintf("process %d", c.Pid)
+		}
+		if strings.HasPrefix(name, "docker-proxy") {
+			if container := engine.PublishedBy(ctx, y.Getenv, y.Home, y.Paths.Usual.Docker, port); container != "" {
+				return "the container " + container
+			}
+		}
+		return fmt.Sprintf("%s (pid %d)", name, c.Pid)
+	}
+	return ""
+}
+
+// FreePort finds a port that nothing listens on, from one on; 0 when there is none near.
+func FreePort(from int) int {
+	const tries = 50
+	for port := from; port < from+tries && port < 1<<16; port++ {
+		if !Listens(port) {
+			return port
+		}
+	}
+	return 0
+}
+
+// Listens tells whether anything listens on a loopback port.
+func Listens(port int) bool {
+	conn, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), 200*time.Millisecond)
+	if err != nil {
+		return false
+	}
+	_ = conn.Close()
+	return true
+}

@@ -1,0 +1,39 @@
+// Package login has the desktop start Switchyard at login.
+package login
+
+import (
+	"path/filepath"
+
+	"github.com/switchyard-app/switchyard/service/autostart"
+	"github.com/switchyard-app/switchyard/service/fault"
+	"github.com/switchyard-app/switchyard/service/machine"
+)
+
+const what = "starting at login"
+
+// Place is where the desktop keeps who starts at login.
+func Place(y *machine.Machine) autostart.Place {
+	return autostart.Place{Config: filepath.Dir(filepath.Dir(y.Paths.Config)), Home: y.Home}
+}
+
+// Status reads whether Switchyard starts at login.
+func Status(y *machine.Machine) (autostart.Status, error) {
+	s, err := Place(y).Status()
+	if err != nil {
+		err = &fault.Error{Kind: fault.Failed, What: what, Why: err.Error(), Remedy: "make it readable, or remove it", Err: err}
+	}
+	return s, err
+}
+
+// Set has the desktop start Switchyard at login, or not.
+func Set(y *machine.Machine, on bool) error {
+	place := Place(y)
+	act := place.Off
+	if on {
+		act = func() error { return place.On(autostart.Stable(machine.Executable())) }
+	}
+	if err := act(); err != nil {
+		return &fault.Error{Kind: fault.Failed, What: what, Why: err.Error(), Remedy: "make the folder writable", Err: err}
+	}
+	return nil
+}

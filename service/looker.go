@@ -1,0 +1,137 @@
+package service
+
+import (
+	"context"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/control"
+	"github.com/switchyard-app/switchyard/service/sessions"
+	"github.com/switchyard-app/switchyard/service/settings"
+)
+
+// debounce gathers the events of one write before the files are read.
+const debounce = 40 * time.Millisecond
+
+// debounceSessions does so for sessions, which write their records with every turn.
+const debounceSessions = 250 * time.Millisecond
+
+// fileLooker is the one goroutine that reads the settings files and the sessions' records.
+type fileLooker struct {
+	s      *Supervisor
+	watch  *settings.Watcher
+	exits  map[int]bool // processes whose end is being waited for
+	ended  chan int
+	owned  *sync.WaitGroup
+	files  settings.Files // of the last look
+	number int            // of that look
+	roster claude.Roster
+	cache  *claude.Files
+}
+
+func (l *fileLooker) run(ctx context.Context) {
+	var due, dueSessions <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.watch.Events():
+			if due == nil {
+				due = time.After(debounce)
+			}
+			continue
+		case <-l.watch.Sessions():
+			if dueSessions == nil {
+				dueSessions = time.After(debounceSessions)
+			}
+			continue
+		case <-dueSessions:
+			dueSessions = nil
+			l.lookAtSessions(ctx)
+			continue
+		case pid := <-l.ended:
+			delete(l.exits, pid)
+			if !slices.ContainsFunc(l.files.Waiting, func(s claude.Session) bool { return s.PID == pid }) {
+				l.lookAtSessions(ctx)
+				continue
+			}
+		case <-due:
+			due = nil
+		case <-l.s.lookFiles:
+		}
+		l.look(ctx)
+	}
+}
+
+// look reads every target, repairs a switch that was written over, and reports what is new.
+func (l *fileLooker) look(ctx context.Context) {
+	l.repair(ctx)
+	d := l.s.door.Load()
+	if d != nil {
+		d.Lead(ctx)
+	}
+	l.number = l.s.nextLook()
+	l.files = settings.Read(ctx, l.s.yard)
+	if d == nil {
+		g := control.GatewayState(ctx, l.s.yard)
+		l.s.fact(ctx, func(k *known) { k.gateway = g })
+	}
+	l.lookAtSessions(ctx)
+}
+
+// lookAtSessions reads their records alone, and waits for the end of each: one that
+// is killed tells nobody.
+func (l *fileLooker) lookAtSessions(ctx context.Context) {
+	f, n := l.files, l.number
+	facts := sessions.Look(l.s.yard, f.Status, &l.roster, l.cache)
+	var folders []string
+	for _, one := range facts.Sessions {
+		if one.Stale {
+			continue
+		}
+		folders = append(folders, filepath.Join(one.CWD, ".claude"))
+		l.await(ctx, one.Session)
+	}
+	for _, p := range facts.Places {
+		l.await(ctx, p.Session())
+	}
+	for _, session := range f.Waiting {
+		l.await(ctx, session)
+	}
+	l.watch.Update(folders)
+	l.s.fact(ctx, func(k *known) { k.read(n, f, facts) })
+}
+
+func (l *fileLooker) await(ctx context.Context, session claude.Session) {
+	if l.exits[session.PID] {
+		return
+	}
+	l.exits[session.PID] = true
+	l.owned.Go(func() {
+		if claude.WaitExit(ctx, session) != nil {
+			return
+		}
+		select {
+		case l.ended <- session.PID:
+		case <-ctx.Done():
+		}
+	})
+}
+
+func (l *fileLooker) repair(ctx context.Context) {
+	targets, err := l.s.yard.Ledger.Switched()
+	if err != nil {
+		return // the look says so
+	}
+	for _, t := range targets {
+		out, err := l.s.yard.Ledger.Verify(ctx, t)
+		if err != nil {
+			l.s.log.Warn("verify", "file", t.File, "error", err)
+		} else if out.Again > 0 {
+			l.s.log.Info("a stale copy was written over the switch; applied again", "file", t.File, "times", out.Again)
+		}
+	}
+}

@@ -1,0 +1,203 @@
+package service
+
+import (
+	"context"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/switchyard-app/switchyard/service/autostart"
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/memory"
+	"github.com/switchyard-app/switchyard/service/models"
+	"github.com/switchyard-app/switchyard/service/offline"
+	"github.com/switchyard-app/switchyard/service/release"
+	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/sessions"
+	"github.com/switchyard-app/switchyard/service/settings"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/status"
+	"github.com/switchyard-app/switchyard/service/switching"
+	"github.com/switchyard-app/switchyard/service/wake"
+)
+
+// known is what the loop has been told; the State follows from it.
+type known struct {
+	runner    state.Runner
+	models    []state.Model  // with the verdicts on them
+	listed    []state.Model  // as the keeper told them
+	shapes    []runner.Model // the same, with what their need is computed from
+	gateway   state.Gateway
+	pulls     []state.Pull
+	vram      state.VRAM
+	strained  []state.Warning // about it
+	files     settings.Files
+	sessions  sessions.Facts
+	look      int           // which look at the files that was
+	tasks     []task        // what is being done, the newest last
+	doubt     state.Warning // about it
+	failure   state.Failure
+	audit     *offline.Auditor
+	raised    int
+	update    release.Release
+	autostart autostart.Status
+	leaving   state.Departure
+	sense     *offline.Sense
+}
+
+// judge gives the verdicts anew.
+func (k *known) judge(y *machine.Machine) {
+	k.models = models.Fits(y, slices.Clone(k.listed), k.shapes, k.vram)
+}
+
+// state is the State before the files are merged into it.
+func (k *known) state() state.State {
+	return state.State{Runner: k.runner, Models: k.models, Gateway: k.gateway, Pulls: k.pulls, VRAM: k.vram, Warnings: k.strained, Busy: k.busy(), Doubt: k.doubt,
+		Failure: k.failure, Departure: k.leaving, Raised: k.raised, Update: k.update, Autostart: k.autostart}
+}
+
+type command struct {
+	request switching.Request
+	done    chan error
+}
+
+// loop is the one goroutine that changes the State.
+type loop struct {
+	s     *Supervisor
+	owned *sync.WaitGroup
+	now   known
+	state state.State
+	begun sessions.Episodes
+	due   *time.Timer // when time alone may change the State
+
+	audits chan []offline.AuditLine
+
+	running context.CancelFunc // ends the switch in progress; nil: there was none
+	ended   chan struct{}      // closed at its end
+}
+
+func (s *Supervisor) newLoop(ctx context.Context, owned *sync.WaitGroup) *loop {
+	l := &loop{
+		s: s, owned: owned, now: known{audit: offline.NewAuditor(), sense: offline.NewSense(s.yard.Config.Auto)}, state: s.last, begun: sessions.Episodes{},
+		due: time.NewTimer(time.Hour), audits: make(chan []offline.AuditLine, 16),
+	}
+	if d := s.door.Load(); d != nil {
+		l.now.gateway = d.State()
+	}
+	owned.Go(func() { s.writeAudit(l.audits) })
+	return l
+}
+
+func (l *loop) close() {
+	l.due.Stop()
+	close(l.audits)
+}
+
+func (l *loop) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			if l.running != nil {
+				l.running()
+			}
+			if lines := l.now.audit.Rest(l.state, time.Now()); l.s.door.Load() != nil && len(lines) > 0 {
+				l.audits <- lines
+			}
+			return
+		case fact := <-l.s.facts:
+			fact(&l.now)
+			l.follow(ctx)
+		case <-l.due.C:
+			l.follow(ctx)
+		case c := <-l.s.commands:
+			l.begin(ctx, c)
+		}
+	}
+}
+
+// begin starts a switch, and ends the one before it.
+func (l *loop) begin(ctx context.Context, c command) {
+	if l.running != nil {
+		l.running()
+	}
+	previous := l.ended
+	var one context.Context
+	one, l.running = context.WithCancel(ctx)
+	l.ended = make(chan struct{})
+	finished := l.ended
+	l.owned.Go(func() {
+		defer close(finished)
+		if previous != nil {
+			<-previous
+		}
+		c.done <- l.s.perform(ctx, one, c.request)
+	})
+}
+
+// follow makes the State that follows from what is known, and publishes it.
+func (l *loop) follow(ctx context.Context) {
+	moment := time.Now()
+	next, again := status.Merge(l.s.yard, l.now.state(), l.now.files, l.now.sessions, l.begun, moment)
+	if next.Model != "" {
+		next.Contexts = memory.Contexts(next.Model, l.now.shapes, l.now.models, l.now.vram)
+	}
+	if next.Needs() != l.state.Needs() {
+		l.s.keeper.Want(next.Needs())
+		wake.Notify(l.s.lookVRAM)
+	}
+	d := l.s.door.Load()
+	if d != nil {
+		again = soonerOf(again, l.serve(ctx, &next, moment))
+	}
+	l.due.Stop()
+	if !again.IsZero() {
+		l.due.Reset(max(again.Sub(moment), soonest))
+	}
+	if !reflect.DeepEqual(l.state, next) {
+		l.state = next
+		l.s.publish(next)
+		if d != nil {
+			d.Guard.Want(next.GatewayInUse())
+		}
+	}
+}
+
+// serve does what only a Switchyard that serves does with a new State, and returns
+// when time alone may change it.
+func (l *loop) serve(ctx context.Context, next *state.State, moment time.Time) (again time.Time) {
+	if next.Route == claude.Offline && l.state.Route != claude.Offline {
+		l.owned.Go(func() { l.s.puller.EndAll(ctx) })
+	}
+	lines, ends := l.now.audit.See(*next, moment)
+	if len(lines) > 0 {
+		l.audits <- lines
+	}
+	to, settles := l.now.sense.See(*next, moment)
+	next.Network, next.Advice = l.now.sense.Settled, l.now.sense.Advice
+	if to != "" {
+		l.owned.Go(func() { l.s.follow(ctx, to) })
+	}
+	return soonerOf(ends, settles)
+}
+
+// soonerOf is the first of two moments; a zero one is none.
+func soonerOf(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// soonest keeps a State that changes by time from being computed without a pause.
+const soonest = 50 * time.Millisecond
+
+// writeAudit writes what the loop hands over, apart from it: a disk may hesitate.
+func (s *Supervisor) writeAudit(audits <-chan []offline.AuditLine) {
+	for lines := range audits {
+		if err := offline.AppendAudit(s.yard.Paths, lines); err != nil {
+			s.log.Error("the audit file cannot be written", "error", err)
+		}
+	}
+}

@@ -1,0 +1,54 @@
+package machine
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/switchyard-app/switchyard/service/claude"
+)
+
+// Repoint repoints the switched targets for which where says so.
+func (y *Machine) Repoint(ctx context.Context, log *slog.Logger, where func(claude.Target, claude.Status) (claude.Destination, bool)) {
+	targets, err := y.Ledger.Switched()
+	if err != nil {
+		return // the look says so
+	}
+	for _, t := range targets {
+		now, err := y.Ledger.Inspect(t)
+		if err != nil || now.Route == claude.Cloud {
+			continue
+		}
+		to, wanted := where(t, now)
+		if !wanted {
+			continue
+		}
+		if _, err := y.Ledger.Repoint(ctx, t, to); err != nil && ctx.Err() == nil {
+			log.Warn("pointing Claude Code to another address", "file", t.File, "to", to.BaseURL, "error", err)
+		} else if err == nil {
+			log.Info("Claude Code was pointed to another address", "file", t.File, "to", to.BaseURL)
+		}
+	}
+}
+
+// FollowRunner points the targets to a runner's new address, those behind the gateway
+// for when it ends.
+func (y *Machine) FollowRunner(ctx context.Context, log *slog.Logger, from, to string) {
+	if from == "" || to == "" || from == to {
+		return
+	}
+	y.Repoint(ctx, log, func(_ claude.Target, now claude.Status) (claude.Destination, bool) {
+		at := claude.Destination{BaseURL: now.BaseURL, Token: now.Token, Way: now.Way, Direct: to}
+		if now.BaseURL == from {
+			at.BaseURL = to
+		}
+		return at, now.Direct == from || now.BaseURL == from
+	})
+}
+
+// DummyToken keeps Claude Code from sending its own login to the runner, which checks no token.
+const DummyToken = "switchyard"
+
+// Reload is how long a running Claude Code takes to follow its settings
+// (measured: about 1 s), with room.
+const Reload = 2 * time.Second

@@ -1,0 +1,242 @@
+package offline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/control"
+	"github.com/switchyard-app/switchyard/service/engine"
+	"github.com/switchyard-app/switchyard/service/fault"
+	"github.com/switchyard-app/switchyard/service/fence"
+	"github.com/switchyard-app/switchyard/service/localclaude"
+	"github.com/switchyard-app/switchyard/service/localrunner"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/words"
+)
+
+// VerifyRequest asks to watch one program.
+type VerifyRequest struct {
+	Folder         string
+	Command        []string // empty: claude -p with a short prompt
+	Terminal       bool     // the command has the terminal, whose Ctrl-C is its own affair
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer // of the command; claude's own answer is not written
+}
+
+// Verification is what a program, with all that it started, tried to reach.
+type Verification struct {
+	Program     string          `json:"program"`
+	Route       claude.Route    `json:"route"`
+	MS          int64           `json:"ms"`
+	ExitCode    int             `json:"exit_code"`
+	Lookups     int             `json:"lookups"`     // of names
+	Connections int             `json:"connections"` // to other machines
+	Attempts    []fence.Attempt `json:"attempts"`
+	Local       []LocalUse      `json:"local"`
+	Sessions    []AuditLine     `json:"sessions"` // Claude Codes that were seen in it
+	Said        string          `json:"-"`        // by the command that Verify chose, when it failed
+}
+
+// LocalUse is a place on this machine that the program was let through to.
+type LocalUse struct {
+	fence.Local
+	Who string `json:"who,omitempty"` // whose it is; empty: unknown
+}
+
+const (
+	whatVerify   = "verifying"
+	verifyPrompt = "Answer with one word: ready"
+)
+
+// Fenced becomes a program that can reach this machine only. It returns only when
+// that fails; Verify starts it so.
+func Fenced(args, environ []string) error {
+	err := fence.Become(args[0], args, environ)
+	return &fault.Error{Kind: fault.Failed, What: "starting " + filepath.Base(args[0]), Why: err.Error(), Remedy: "try it alone", Err: err}
+}
+
+// uses names whose the places are that a program was let through to.
+func uses(ctx context.Context, y *machine.Machine, local []fence.Local, gateway string) []LocalUse {
+	uses := []LocalUse{}
+	for _, l := range local {
+		use := LocalUse{Local: l}
+		if l.Address == gateway {
+			use.Who = "Switchyard's gateway"
+		} else if port := engine.PortOf("http://" + l.Address); port > 0 {
+			use.Who = localrunner.Holder(ctx, y, port)
+		}
+		uses = append(uses, use)
+	}
+	return uses
+}
+
+// watchedSessions are the Claude Codes that ask the gateway while they are watched.
+type watchedSessions struct {
+	y       *machine.Machine
+	ctx     context.Context // of the command that is watched
+	gateway string
+
+	mu  sync.Mutex
+	ids map[string]bool
+}
+
+// see looks which session a process is that asks the gateway, and tells the running
+// Switchyard that somebody watches it.
+func (w *watchedSessions) see(pid int, address string) {
+	if address != w.gateway {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, dir := range w.y.ConfigDirs() {
+		s, err := claude.SessionOf(dir, pid)
+		if err != nil || s.SessionID == "" || w.ids[s.SessionID] {
+			continue
+		}
+		w.ids[s.SessionID] = true
+		_ = control.Connect(w.y).Watched(w.ctx, s.SessionID) // else it writes a line too
+	}
+}
+
+// auditWatched are the lines of the sessions that were watched.
+func auditWatched(y *machine.Machine, w *watchedSessions, attempts int, now time.Time) []AuditLine {
+	lines := []AuditLine{}
+	if len(w.ids) == 0 {
+		return lines
+	}
+	ctx, cancel := context.WithTimeout(w.ctx, localrunner.Quick)
+	defer cancel()
+	state := state.State{Gateway: control.GatewayState(ctx, y)}
+	if f, err := localrunner.Find(ctx, y); err == nil {
+		state.Models = localrunner.Tagged(f.Ask(ctx, "?").Models)
+	}
+	for id := range w.ids {
+		line := AuditLine{Time: now.UTC().Truncate(time.Second), Session: id, Attempts: &attempts}
+		for _, g := range state.Gateway.Sessions {
+			if g.ID == id {
+				line.Model, line.Digest, line.Requests, line.InputTokens, line.OutputTokens = g.Model, state.Digest(g.Model), g.Requests, g.InputTokens, g.OutputTokens
+			}
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// Text says it in words.
+func (v Verification) Text() string {
+	var b strings.Builder
+	for _, a := range v.Attempts {
+		fmt.Fprintf(&b, "✗ %s\n", a)
+	}
+	fmt.Fprintf(&b, "%s, %s, in the %s route: %s, %s.\n", v.Program, (time.Duration(v.MS) * time.Millisecond).Round(100*time.Millisecond), v.Route,
+		words.Count(v.Lookups, "name looked up", "names looked up"), words.Count(v.Connections, "connection to another machine tried", "connections to other machines tried"))
+	for _, l := range v.Local {
+		who := ""
+		if l.Who != "" {
+			who = " (" + l.Who + ")"
+		}
+		fmt.Fprintf(&b, "  on this machine: %s%s, %d×\n", l.Address, who, l.Times)
+	}
+	switch {
+	case len(v.Attempts) > 0:
+		b.WriteString("All of it was refused: nothing got out.\n")
+	case v.ExitCode != 0:
+		fmt.Fprintf(&b, "Nothing tried to get out, but %s itself ended with %d.\n", v.Program, v.ExitCode)
+	}
+	if v.Said != "" {
+		fmt.Fprintf(&b, "It said: %s\n", firstLine(v.Said))
+	}
+	for _, s := range v.Sessions {
+		fmt.Fprintf(&b, "Session %s: %s, non-loopback attempts: %d\n", s.Session, words.Count(s.Requests, "request", "requests"), *s.Attempts)
+	}
+	return b.String()
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
+}
+
+// Verify runs a command that can reach this machine only, and tells what else it
+// tried. The error is an *Error; that the command failed is none.
+func Verify(ctx context.Context, y *machine.Machine, r VerifyRequest) (Verification, error) {
+	v := Verification{Route: claude.Cloud}
+	if err := fence.Available(); err != nil {
+		return v, &fault.Error{Kind: fault.Refused, What: whatVerify, Why: err.Error(),
+			Remedy: "watch it with the system's own means; the offline route's settings and the gateway are the same here, only the proof is missing", Err: err}
+	}
+	status, err := y.Ledger.Inspect(y.Targets()[0])
+	if err != nil {
+		return v, fault.Wrap(whatVerify, err)
+	}
+	v.Route = status.Route
+	var said strings.Builder
+	if len(r.Command) == 0 {
+		if v.Route != claude.Offline {
+			return v, &fault.Error{Kind: fault.Refused, What: whatVerify, Why: "the route is " + string(v.Route) + ", where Claude Code may look outwards", Remedy: "switch first: switchyard offline; or name a command: switchyard offline --verify -- claude"}
+		}
+		program := localclaude.Program(y)
+		if program == "" {
+			return v, &fault.Error{Kind: fault.Refused, What: whatVerify, Why: "Claude Code (claude) was not found", Remedy: "install Claude Code: npm install -g @anthropic-ai/claude-code"}
+		}
+		r.Command, r.Stdin, r.Stdout, r.Stderr = []string{program, "-p", verifyPrompt}, nil, &said, &said
+	}
+	program := r.Command[0]
+	if !strings.ContainsRune(program, filepath.Separator) {
+		program = engine.LookPath(program, y.Getenv("PATH"))
+	}
+	if program == "" {
+		return v, &fault.Error{Kind: fault.Refused, What: whatVerify, Why: "there is no " + r.Command[0] + " on the PATH", Remedy: "check the name"}
+	}
+	v.Program = filepath.Base(program)
+	seen := &watchedSessions{y: y, ctx: context.WithoutCancel(ctx), ids: map[string]bool{}}
+	if at, served := control.Gateway(ctx, y); served {
+		seen.gateway = strings.TrimPrefix(at.URL, "http://")
+	}
+	running := ctx
+	if r.Terminal {
+		running = context.WithoutCancel(ctx)
+	}
+	cmd := exec.CommandContext(running, machine.Executable(), append([]string{"fenced", "--", program}, r.Command[1:]...)...)
+	cmd.Args[0] = "switchyard"
+	cmd.Env, cmd.Dir = y.Environ, r.Folder
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = r.Stdin, r.Stdout, r.Stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 5 * time.Second
+	begun := time.Now()
+	report, err := fence.Run(running, cmd, seen.see)
+	v.MS = time.Since(begun).Milliseconds()
+	var ended *exec.ExitError
+	if err != nil && !errors.As(err, &ended) && ctx.Err() == nil {
+		return v, &fault.Error{Kind: fault.Failed, What: whatVerify, Why: strings.TrimSpace("the command could not be watched: " + err.Error() + " " + said.String()), Remedy: "try the command alone", Err: err}
+	}
+	v.ExitCode = cmd.ProcessState.ExitCode()
+	if v.ExitCode != 0 {
+		v.Said = strings.TrimSpace(said.String())
+	}
+	v.Attempts, v.Local = report.Attempts, uses(seen.ctx, y, report.Local, seen.gateway)
+	for _, a := range report.Attempts {
+		if a.Kind == fence.Lookup {
+			v.Lookups += a.Times
+		} else {
+			v.Connections += a.Times
+		}
+	}
+	v.Sessions = auditWatched(y, seen, v.Lookups+v.Connections, time.Now())
+	if v.Route == claude.Offline {
+		if err := AppendAudit(y.Paths, v.Sessions); err != nil {
+			return v, &fault.Error{Kind: fault.Failed, What: "writing " + y.Paths.Audit(), Why: err.Error(), Remedy: "make it writable", Err: err}
+		}
+	}
+	return v, nil
+}

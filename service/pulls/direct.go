@@ -1,0 +1,48 @@
+package pulls
+
+import (
+	"context"
+
+	"github.com/switchyard-app/switchyard/service/control"
+	"github.com/switchyard-app/switchyard/service/fault"
+	"github.com/switchyard-app/switchyard/service/localrunner"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/state"
+)
+
+// Pull pulls a model: the Switchyard that runs does it, so that it is resumed and
+// shown; without one it is done here. each hears of every step.
+func Pull(ctx context.Context, y *machine.Machine, ref string, each func(state.Pull)) (state.Pull, error) {
+	what := "pulling " + ref
+	if running, err := control.Find(ctx, y); err == nil {
+		return running.Pull(ctx, ref, each)
+	}
+	if err := y.MayPull(ref); err != nil {
+		return state.Pull{}, err
+	}
+	f, err := localrunner.Find(ctx, y)
+	if err != nil {
+		return state.Pull{}, err
+	}
+	if f, err = control.BringUp(ctx, y, f, localrunner.Progress{}); err != nil {
+		return state.Pull{}, fault.Wrap(what, err)
+	}
+	client := runner.NewClient(f.Endpoint())
+	defer client.Close()
+	if err := room(ctx, client, ref, 0, f.Seen.Store); err != nil {
+		return state.Pull{}, fault.Wrap(what, err)
+	}
+	one := &pulling{Pull: state.Pull{Ref: ref, State: state.Pulling}}
+	if err := client.Pull(ctx, ref, func(now runner.Progress) {
+		one.progress(now)
+		each(one.Pull)
+	}); err != nil {
+		return one.Pull, fault.Wrap(what, err)
+	}
+	one.State = state.Pulled
+	if m, err := client.Model(ctx, runner.Full(ref)); err == nil {
+		one.Size, one.Context = m.Size, m.Context
+	}
+	return one.Pull, nil
+}

@@ -1,0 +1,42 @@
+package sessions
+
+import (
+	"strings"
+
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/words"
+)
+
+// behind says that a session did not follow its target's last switch, why, and what to do.
+func behind(s *state.Session, f Fact, target claude.Status) {
+	old := !f.Started().IsZero() && f.Started().Before(target.Since) // than the switch
+	here := target.Route != claude.Cloud
+	say := func(reason, remedy string) { s.Behind, s.Reason, s.Remedy = true, reason, remedy }
+	switch {
+	case s.PinnedBy == "switchyard run":
+	case here && s.Route == claude.Cloud && f.pin == "--settings":
+		say(words.T("its command line pins it (--settings)"), words.T("end it, and start it without --settings"))
+	case here && s.Route == claude.Cloud && f.word.Provider != "":
+		say(words.T("%s sends it to another vendor", f.word.Provider), words.T("end it, and start it without that variable"))
+	case here && s.Route == claude.Cloud && f.pin != "":
+		say(words.T("%s decides for it", f.pin), words.T("switch its project alone: switchyard local --project %s", f.CWD))
+	case here && s.Route == claude.Cloud:
+		say(words.T("it does not read the settings that were switched"), words.T("end it, and start it anew"))
+	case !here && s.Route != claude.Cloud && s.Route != state.Unknown && f.pin != "" && old:
+		say(words.T("%s keeps it on the local model", f.pin), words.T("end it, and start it anew"))
+	case !here && s.Route == claude.Local && f.pin == "" && old:
+		say(words.T("it goes on asking the local model"), words.T("if it is trying again (for up to 3 minutes): press Esc in it, and send the prompt once more"))
+	case s.Route == state.Unknown && s.Remedy != "" && here:
+		s.Behind = true
+	case target.Route == claude.Offline && s.Route == claude.Local && f.pin == "":
+		say(words.T("it began before the switch to offline: Claude Code itself may still contact others in it"), words.T("start it anew: /exit, then claude --continue"))
+	case here && target.Way != claude.Gateway && s.Route == claude.Local && f.word.ModelBy != "" && state.CloudName(f.word.Model):
+		say(words.T("%s makes it ask for %s, which Model Runner does not have", f.word.ModelBy, f.word.Model), words.T("choose /model opus in it, which means the local model"))
+	case here && s.Route != claude.Cloud && f.word.ModelBy != "" && !state.CloudName(f.word.Model) && runner.Full(f.word.Model) != target.Model:
+		say(words.T("%s makes it ask for %s", f.word.ModelBy, f.word.Model), words.T("choose /model opus in it, which means the chosen model"))
+	case !here && s.Route == claude.Cloud && f.word.ModelBy != "" && strings.Contains(f.word.Model, "/") && old:
+		say(words.T("%s makes it ask the cloud for %s", f.word.ModelBy, f.word.Model), words.T("choose another one with /model in it"))
+	}
+}

@@ -1,0 +1,209 @@
+// Package sessions tells of every running Claude Code where its requests go, and what a person should know of them all.
+package sessions
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/gateway"
+	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/words"
+)
+
+// left are the sessions that did not follow a switch.
+func left(s state.State) condition {
+	var names []string
+	var first state.Session
+	for _, one := range s.Sessions {
+		if !one.Behind {
+			continue
+		}
+		if len(names) == 0 {
+			first = one
+		}
+		names = append(names, one.Place())
+	}
+	w := state.Warning{Code: "sessions_behind", Remedy: first.Remedy}
+	if s.Route == claude.Offline {
+		w.Code = "offline_leak"
+	}
+	switch {
+	case len(names) == 1:
+		w.Text = words.T("the session in %s did not follow: %s", names[0], first.Reason)
+	case len(names) > 1:
+		w.Text = words.T("%d sessions did not follow: %s", len(names), words.Some(names))
+		w.Remedy = words.T("switchyard sessions says of each why, and what to do")
+	}
+	return condition{episode: "behind", warning: w, reached: len(names) > 0}
+}
+
+// forbidden are sessions in the cloud where that is not allowed.
+func forbidden(s state.State) condition {
+	var names []string
+	var first state.Session
+	for _, one := range s.Sessions {
+		if one.Forbidden {
+			if len(names) == 0 {
+				first = one
+			}
+			names = append(names, one.Place())
+		}
+	}
+	w := state.Warning{Code: "cloud_forbidden", Remedy: first.Remedy}
+	switch {
+	case len(names) == 1:
+		w.Text = words.T("the session in %s is in the cloud, which is forbidden there", names[0])
+	case len(names) > 1:
+		w.Text = words.T("%d sessions are in the cloud, which is forbidden there: %s", len(names), words.Some(names))
+	}
+	return condition{episode: "forbidden", warning: w, reached: len(names) > 0}
+}
+
+// recent are the running sessions that have asked lately, with what the gateway knows of them.
+func recent(s state.State, now time.Time) (all []gateway.Session, ends time.Time) {
+	for _, g := range s.Gateway.Sessions {
+		if g.Requests == 0 || !slices.ContainsFunc(s.Sessions, func(live state.Session) bool { return live.SessionID == g.ID }) {
+			continue
+		}
+		end := g.Last.Add(Active)
+		if g.Running == 0 && !now.Before(end) {
+			continue
+		}
+		all = append(all, g)
+		if ends.IsZero() || end.Before(ends) {
+			ends = end
+		}
+	}
+	if !ends.After(now) {
+		ends = time.Time{}
+	}
+	return all, ends
+}
+
+// crowd is more sessions on a model than it serves at a time.
+func crowd(s state.State, load gateway.Load, now time.Time) condition {
+	users, ends := recent(s, now)
+	n := 0
+	for _, u := range users {
+		if u.Model == load.Model {
+			n++
+		}
+	}
+	name := runner.Short(load.Model)
+	remedy := words.T("end some, or raise parallel in the configuration")
+	if load.Model == s.Model && s.Context > 0 && s.Context/runner.MinContext <= load.Slots {
+		remedy = words.T("end some, or take a larger context: switchyard context %s %s", name, words.Tokens(n*runner.MinContext))
+	}
+	return condition{
+		episode: "crowded " + load.Model,
+		warning: state.Warning{Code: "sessions_crowded", Remedy: remedy,
+			Text: words.T("%d sessions share %s, which handles %d at a time, so they queue", n, name, load.Slots)},
+		reached: load.Slots > 0 && n > load.Slots,
+		held:    n > 1 && n >= load.Slots,
+		again:   ends,
+	}
+}
+
+// wait is a request that waits long for its turn.
+func wait(load gateway.Load, now time.Time) condition {
+	c := condition{
+		episode: "queue " + load.Model,
+		warning: state.Warning{Code: "queue_long", Remedy: words.T("end a session, or take a smaller model for the small jobs"),
+			Text: words.T("%s for %s, the first for more than %d s", words.Count(load.Waiting, "request waits", "requests wait"), runner.Short(load.Model), int(longWait.Seconds()))},
+		held: load.Waiting > 0,
+	}
+	if load.Waiting == 0 {
+		return c
+	}
+	due := load.Oldest.Add(longWait)
+	if c.reached = !now.Before(due); !c.reached {
+		c.again = due
+	}
+	return c
+}
+
+// full is a session whose context is nearly full. The gateway knows when that ends.
+func full(s state.State, one state.Session) condition {
+	i := slices.IndexFunc(s.Gateway.Sessions, func(g gateway.Session) bool { return g.ID == one.SessionID && g.NearlyFull })
+	if i < 0 || one.SessionID == "" {
+		return condition{episode: "full " + one.SessionID}
+	}
+	g := s.Gateway.Sessions[i]
+	return condition{episode: "full " + one.SessionID, reached: true, warning: state.Warning{Code: "context_full", Remedy: words.T("/compact in it, or begin a new one"),
+		Text: words.T("the session in %s uses %.0f %% of its %s tokens", one.Place(), g.ContextUsedPct, words.Tokens(g.Context))}}
+}
+
+// twoModels are sessions that need different models, which are not in memory together.
+func twoModels(s state.State, now time.Time) condition {
+	users, ends := recent(s, now)
+	var names []string
+	together := true
+	for _, u := range users {
+		if u.Model == "" || slices.Contains(names, runner.Short(u.Model)) {
+			continue
+		}
+		names = append(names, runner.Short(u.Model))
+		together = together && slices.ContainsFunc(s.Models, func(m state.Model) bool { return m.Tag == u.Model && m.Loaded })
+	}
+	return condition{
+		episode: "two models",
+		warning: state.Warning{Code: "two_models", Remedy: words.T("give them the same model (/model opus in a session means the chosen one), or choose smaller ones"),
+			Text: words.T("sessions need %s, which are not in memory together: each change loads one anew", strings.Join(names, words.T(" and ")))},
+		reached: len(names) > 1 && !together,
+		held:    len(names) > 1,
+		again:   ends,
+	}
+}
+
+// condition is something that a person is warned of while it lasts.
+type condition struct {
+	episode string // names it; the warning's text may change
+	warning state.Warning
+	reached bool      // the warning begins
+	held    bool      // a warning that has begun goes on
+	again   time.Time // when it may be reached by time alone; zero: by events only
+}
+
+// Episodes remembers which warnings have begun: each begins once, and ends only
+// when its condition has been left with some room.
+type Episodes map[string]bool
+
+// See takes the conditions of this moment. It returns the warnings that are in
+// force, and when to look again.
+func (e Episodes) See(conditions []condition) (warnings []state.Warning, again time.Time) {
+	now := map[string]bool{}
+	for _, c := range conditions {
+		if c.reached || e[c.episode] && c.held {
+			now[c.episode] = true
+			warnings = append(warnings, c.warning)
+		}
+		if !c.again.IsZero() && (again.IsZero() || c.again.Before(again)) {
+			again = c.again
+		}
+	}
+	clear(e)
+	for name := range now {
+		e[name] = true
+	}
+	return warnings, again
+}
+
+// Conditions are what the sessions' warnings depend on.
+func Conditions(s state.State, now time.Time) []condition {
+	all := []condition{forbidden(s), left(s)}
+	for _, load := range s.Gateway.Loads {
+		all = append(all, crowd(s, load, now), wait(load, now))
+	}
+	for _, session := range s.Sessions {
+		all = append(all, full(s, session))
+	}
+	return append(all, twoModels(s, now))
+}
+
+const (
+	longWait = 30 * time.Second // in the queue, before one is told
+	Active   = 10 * time.Minute // since its last request, a session counts as one that uses its model
+)

@@ -1,0 +1,193 @@
+package sessions
+
+import (
+	"cmp"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/gateway"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/words"
+)
+
+// World is what sessions are judged against.
+type World struct {
+	Targets []machine.Inspected
+	Gateway state.Gateway
+	Runner  string // the runner's own address
+	Now     time.Time
+}
+
+const (
+	// follows is how long a session may take to follow a switch before it is said to be behind.
+	follows = 3 * time.Second
+	// answers is how soon a busy session's request must have been seen at the gateway.
+	answers = 10 * time.Second
+)
+
+// judgeOne says where a session's next request goes: what the gateway saw, else what
+// its layers and arguments say. again, when not zero, is when the judgement may
+// change by itself.
+func (w World) judgeOne(f Fact) (s state.Session, again time.Time) {
+	s = state.Session{PID: f.PID, SessionID: f.SessionID, CWD: f.CWD, Kind: kind(f.Session), Version: f.Version, Started: f.Started(), Status: f.Status,
+		Route: state.Unknown, PinnedBy: f.pin, Stale: f.Stale}
+	if f.Stale {
+		s.Reason = words.T("its process ended without removing its record")
+		return s, again
+	}
+	var use gateway.Session
+	if i := slices.IndexFunc(w.Gateway.Sessions, func(g gateway.Session) bool { return g.ID == f.SessionID }); i >= 0 && f.SessionID != "" {
+		use = w.Gateway.Sessions[i]
+		s.Requests, s.InputTokens, s.OutputTokens, s.LastSeen, s.ContextUsedPct = use.Requests, use.InputTokens, use.OutputTokens, use.Last, use.ContextUsedPct
+	}
+	var target claude.Status
+	if f.target >= 0 {
+		target = w.Targets[f.target].Status
+	}
+	var since time.Time
+	if f.pin == "" {
+		since = target.Since
+	}
+	changed := since
+	if f.decided.After(changed) {
+		changed = f.decided
+	}
+	seen := !use.Last.IsZero() && (use.Last.After(changed.Add(machine.Reload)) || f.Started().After(changed))
+	s.Route, s.Reason = w.says(f.word)
+	switch {
+	case seen:
+		s.Route, s.Reason = claude.Local, ""
+	case f.Status == "busy" && s.Route == claude.Local && f.word.BaseURL == w.Gateway.URL:
+		// A busy session has asked somebody; it was not the gateway.
+		asked := f.StatusSince()
+		if asked.IsZero() || use.Last.After(asked) {
+			break
+		}
+		if limit := latest(asked, changed).Add(answers); w.Now.Before(limit) {
+			again = limit
+			break
+		}
+		s.Route, s.Reason = state.Unknown, words.T("it is busy, and no request of it has come through the gateway since the switch")
+		s.Remedy = words.T("if it is trying the address of before again (for up to 3 minutes): press Esc in it, and send the prompt once more")
+	}
+	s.Model = w.model(f, s, use, target)
+	s.Lean = strings.HasPrefix(f.word.Agent, machine.LeanAgent) && (target.Agent != f.word.Agent || !f.Started().Before(target.AgentSince))
+	if s.Route == claude.Local && f.word.Silent && (f.pin != "" || !f.Started().Before(target.Since)) {
+		s.Route = claude.Offline
+	}
+	if s.PinnedBy == "" {
+		s.PinnedBy = f.word.ModelBy
+	}
+	if s.Route == claude.Cloud && f.lock != "" {
+		s.Forbidden, s.Reason, s.Remedy = true, words.T("%s forbids the cloud, but this session uses it", f.lock), words.T("end it, and start it anew when the route is local: switchyard local")
+		return s, again
+	}
+	if limit := target.Since.Add(follows); w.Now.Before(limit) {
+		if again.IsZero() || limit.Before(again) {
+			again = limit
+		}
+		return s, again
+	}
+	behind(&s, f, target)
+	return s, again
+}
+
+// says puts the word of a session's layers into a route.
+func (w World) says(word claude.Word) (route claude.Route, reason string) {
+	switch {
+	case !word.Known:
+		return state.Unknown, words.T("the system does not tell how it was started")
+	case word.Provider != "":
+		return claude.Cloud, ""
+	case w.local(word.BaseURL):
+		return claude.Local, ""
+	case Elsewhere(word.BaseURL):
+		return claude.Cloud, ""
+	}
+	return state.Unknown, words.T("its requests go to %s, which is not Switchyard's", machine.PlainURL(word.BaseURL))
+}
+
+// local tells whether an address is the gateway, the runner, or what a switch wrote.
+func (w World) local(base string) bool {
+	if base == "" {
+		return false
+	}
+	if base == w.Gateway.URL || w.Runner != "" && strings.TrimSuffix(base, "/anthropic") == w.Runner {
+		return true
+	}
+	return slices.ContainsFunc(w.Targets, func(t machine.Inspected) bool {
+		return t.Route != claude.Cloud && (base == t.BaseURL || base == t.Direct)
+	})
+}
+
+// Elsewhere tells whether an address is on no private machine.
+func Elsewhere(base string) bool {
+	if base == "" {
+		return true
+	}
+	u, err := url.Parse(base)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback() && !ip.IsPrivate() && !ip.IsLinkLocalUnicast())
+}
+
+// model is the model that a session's requests get.
+func (w World) model(f Fact, s state.Session, use gateway.Session, target claude.Status) string {
+	switch {
+	case use.Model != "" && s.Route != claude.Cloud:
+		return use.Model
+	case s.Route == claude.Cloud, s.Route == state.Unknown:
+		return f.word.Model
+	case f.word.Model != "" && !state.CloudName(f.word.Model):
+		return runner.Full(f.word.Model)
+	}
+	return target.Model
+}
+
+// kind is what sort of Claude Code a session is.
+func kind(s claude.Session) string {
+	switch s.Entrypoint {
+	case "", "cli":
+		return s.Kind
+	case "sdk-cli":
+		return "print"
+	case "claude-vscode":
+		return "vscode"
+	}
+	return s.Entrypoint
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// Judge judges all sessions; again is when one of the judgements may change.
+func (w World) Judge(facts []Fact) (live, stale []state.Session, again time.Time) {
+	live = []state.Session{}
+	for _, f := range facts {
+		s, due := w.judgeOne(f)
+		if !due.IsZero() && (again.IsZero() || due.Before(again)) {
+			again = due
+		}
+		if s.Stale {
+			stale = append(stale, s)
+			continue
+		}
+		live = append(live, s)
+	}
+	byPlace := func(a, b state.Session) int { return cmp.Or(strings.Compare(a.CWD, b.CWD), a.PID-b.PID) }
+	slices.SortFunc(live, byPlace)
+	slices.SortFunc(stale, byPlace)
+	return live, stale, again
+}

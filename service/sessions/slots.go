@@ -1,0 +1,73 @@
+package sessions
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/words"
+)
+
+// Slot is a session that "switchyard run" started, or one that waits to be: a file
+// <runtime>/run/<pid>.json for as long as the process lives. The process becomes
+// Claude Code itself, so a crash frees the place too.
+type Slot struct {
+	PID     int       `json:"pid"`
+	Start   string    `json:"start"`   // of the process
+	Started int64     `json:"started"` // in milliseconds since 1970
+	Model   string    `json:"model"`
+	Folder  string    `json:"folder"`
+	Number  int       `json:"number"`  // in the order of their coming
+	Waiting bool      `json:"waiting"` // for its turn
+	Gateway bool      `json:"gateway"` // its requests go there, and cannot be led elsewhere
+	Since   time.Time `json:"since"`
+}
+
+func (p Slot) Session() claude.Session {
+	return claude.Session{PID: p.PID, ProcStart: p.Start, StartedAt: p.Started}
+}
+
+// Who names whoever has a place.
+func (p Slot) Who(now time.Time) string {
+	return fmt.Sprintf("the session in %s (process %d, since %s)", filepath.Base(p.Folder), p.PID, words.Since(p.Since, now))
+}
+
+const OverlaySuffix = ".settings.json"
+
+// Slots lists those whose process lives, by their numbers, and removes what others
+// left behind.
+func Slots(y *machine.Machine) (all []Slot) {
+	for _, runtime := range state.Unique([]string{y.Paths.Runtime, y.Paths.State}) {
+		dir := filepath.Join(runtime, "run")
+		files, err := os.ReadDir(dir)
+		if err != nil {
+			continue
+		}
+		for _, file := range files {
+			name, ok := strings.CutSuffix(file.Name(), ".json")
+			if !ok || strings.HasSuffix(file.Name(), OverlaySuffix) {
+				continue
+			}
+			var p Slot
+			data, err := os.ReadFile(filepath.Join(dir, file.Name()))
+			if err != nil || json.Unmarshal(data, &p) != nil {
+				continue // being written just now
+			}
+			if !claude.Running(p.Session()) {
+				_ = os.Remove(filepath.Join(dir, file.Name()))
+				_ = os.Remove(filepath.Join(dir, name+OverlaySuffix))
+				continue
+			}
+			all = append(all, p)
+		}
+	}
+	slices.SortFunc(all, func(a, b Slot) int { return a.Number - b.Number })
+	return all
+}

@@ -1,0 +1,104 @@
+// Package settings reads what Claude Code's settings and the ledger say, and tells when they change.
+package settings
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/fault"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/words"
+)
+
+// Files is what the settings files and the ledger say.
+type Files struct {
+	Targets  []state.Target
+	Status   []machine.Inspected
+	Lean     bool
+	Quiet    bool // no notifications
+	Warnings []state.Warning
+	BaseURL  string
+	Context  int
+	Chosen   string
+	Waiting  []claude.Session
+}
+
+// Read reads every target, and first ends what was left open. Its sessions
+// are looked at apart.
+func Read(ctx context.Context, y *machine.Machine) Files {
+	f := Files{Chosen: y.Chosen(), Lean: y.Lean(), Quiet: y.Quiet()}
+	warn := func(code, text, remedy string) {
+		f.Warnings = append(f.Warnings, state.Warning{Code: code, Text: text, Remedy: remedy})
+	}
+	var err error
+	if f.Waiting, err = y.Ledger.Tidy(ctx); err != nil {
+		what, remedy := fault.Parts(err)
+		warn("ledger", words.T("an earlier switch could not be completed: %s", what), remedy)
+	}
+	main := y.Targets()
+	switched, err := y.Ledger.Switched()
+	if err != nil {
+		warn("ledger", words.T("the ledger cannot be read: %v", err), words.T("your original settings are the before-… files in %s", y.Paths.Ledger()))
+	}
+	for i, t := range state.Unique(append(main, switched...)) {
+		status, err := y.Ledger.Inspect(t)
+		if err != nil {
+			continue // named above
+		}
+		if i == 0 {
+			f.BaseURL, f.Context = status.BaseURL, status.Context
+		}
+		f.Status = append(f.Status, machine.Inspected{Target: t, Status: status})
+		f.Targets = append(f.Targets, state.Target{Dir: t.Dir, File: t.File, Route: status.Route, Model: status.Model, Way: status.Way, Direct: status.Direct,
+			Drift: state.List(status.Drift), Waiting: len(status.Waiting)})
+		for _, w := range warnings(t, status) {
+			w.Text = y.Tilde(w.Text)
+			f.Warnings = append(f.Warnings, w)
+		}
+		if i >= len(main) && status.Route != claude.Cloud {
+			warn("other_target", words.T("%s is %s too", t.File, status.Route), "switchyard cloud "+flagFor(t))
+		}
+	}
+	if stronger := y.Scope("").Stronger(main[0]); stronger != nil {
+		warn("stronger_layer", stronger.Where()+": "+stronger.Why, stronger.Remedy)
+	}
+	if f.BaseURL == "" {
+		f.BaseURL = y.Getenv("ANTHROPIC_BASE_URL")
+	}
+	return f
+}
+
+func flagFor(t claude.Target) string {
+	if t.Project != "" {
+		return "--project " + t.Project
+	}
+	return "--target " + t.Dir
+}
+
+// warnings puts what is odd about one target into words.
+func warnings(t claude.Target, s claude.Status) []state.Warning {
+	var out []state.Warning
+	if s.Broken != nil {
+		out = append(out, state.Warning{Code: "settings_broken", Text: words.T("%s: %s, so Claude Code ignores the file", s.Broken.Where(), s.Broken.Why), Remedy: s.Broken.Remedy})
+	}
+	if len(s.Drift) > 0 {
+		out = append(out, state.Warning{Code: "drift", Text: words.T("%s: somebody changed %s after the switch", t.File, words.Some(s.Drift)),
+			Remedy: words.T("switch again to set it, or leave it: going back to cloud keeps the change")})
+	}
+	if s.Pinned != nil {
+		where := fmt.Sprintf("%s:%d", s.Pinned.File, s.Pinned.Line)
+		cloudName := strings.HasPrefix(s.Pinned.Value, "claude-")
+		switch {
+		case s.Route != claude.Cloud && s.Pinned.Value != s.Model:
+			out = append(out, state.Warning{Code: "model_pinned", Text: words.T("%s: \"model\" names %s, which new sessions will ask the local runner for", where, s.Pinned.Value),
+				Remedy: words.T("remove the line, or start claude with --model opus, which means the local model")})
+		case s.Route == claude.Cloud && !cloudName && strings.Contains(s.Pinned.Value, "/"):
+			out = append(out, state.Warning{Code: "model_local", Text: words.T("%s: \"model\" names %s, which the cloud does not have", where, s.Pinned.Value),
+				Remedy: words.T("choose another one with /model in claude, or remove the line")})
+		}
+	}
+	return out
+}

@@ -1,0 +1,66 @@
+package state
+
+import (
+	"strings"
+	"time"
+
+	"github.com/switchyard-app/switchyard/gpu"
+	"github.com/switchyard-app/switchyard/service/runner"
+)
+
+// Model is a model in the runner's store.
+type Model struct {
+	Tag          string      `json:"tag"`
+	ID           string      `json:"id"`
+	Size         int64       `json:"size_bytes"`
+	Context      int         `json:"context"` // tokens that it is loaded with
+	Trained      int         `json:"trained_context,omitempty"`
+	Quantization string      `json:"quantization,omitempty"`
+	Loaded       bool        `json:"loaded"`
+	InUse        bool        `json:"in_use"`               // it answers just now
+	Tools        *bool       `json:"tools"`                // it calls tools; nil: nobody tried (switchyard check)
+	Need         int64       `json:"need_bytes,omitempty"` // of graphics memory, estimated
+	Fit          gpu.Verdict `json:"fit,omitempty"`
+	Used         time.Time   `json:"used,omitzero"` // when Claude Code was pointed to it, or asked it, last
+}
+
+// VRAM is the graphics memory of this machine.
+type VRAM struct {
+	Devices []gpu.Device `json:"devices"`
+	Why     string       `json:"why,omitempty"` // why they could not be read
+}
+
+// ContextSizes are the contexts that a person is offered, in tokens.
+var ContextSizes = []int{32 << 10, 64 << 10, 96 << 10, 128 << 10, 192 << 10, 256 << 10}
+
+// ContextFit is the verdict on the model in use at another context.
+type ContextFit struct {
+	Context int         `json:"context"` // tokens
+	Need    int64       `json:"need_bytes"`
+	Fit     gpu.Verdict `json:"fit"`
+}
+
+// CloudName tells whether a name means a tier of the cloud's, not a model here.
+func CloudName(name string) bool {
+	switch name {
+	case "opus", "sonnet", "haiku", "fable", "default", "best", "opusplan":
+		return true
+	}
+	return strings.HasPrefix(name, "claude-")
+}
+
+// Resolve finds a model's full tag; empty when it is not among them.
+func Resolve(models []Model, name string) string {
+	all := make([]runner.Model, len(models))
+	for i, m := range models {
+		all[i] = runner.Model{ID: m.ID, Tags: []string{m.Tag}}
+	}
+	if name == "" && len(all) != 1 {
+		return ""
+	}
+	_, tag, err := runner.Pick(all, name)
+	if err != nil {
+		return ""
+	}
+	return tag
+}

@@ -1,0 +1,100 @@
+// Package status makes a State of what was read: once for a command, and again and again for the supervisor.
+package status
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/config"
+	"github.com/switchyard-app/switchyard/service/control"
+	"github.com/switchyard-app/switchyard/service/localrunner"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/memory"
+	"github.com/switchyard-app/switchyard/service/models"
+	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/sessions"
+	"github.com/switchyard-app/switchyard/service/settings"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/words"
+)
+
+// Look reads everything once.
+func Look(ctx context.Context, y *machine.Machine) state.State {
+	var s state.State
+	var both sync.WaitGroup
+	var shapes []runner.Model
+	both.Go(func() { s.Runner, s.Models, shapes = models.Look(ctx, y) })
+	both.Go(func() { s.VRAM = memory.Read(ctx, y) })
+	var told state.Runner
+	if running, err := control.Find(ctx, y); err == nil {
+		s.Gateway, _ = running.Gateway(ctx)
+		told, _ = running.Runner(ctx)
+		s.Pulls, _ = running.Pulls(ctx)
+	}
+	f := settings.Read(ctx, y)
+	facts := sessions.Look(y, f.Status, &claude.Roster{}, &claude.Files{})
+	both.Wait()
+	s.Models = models.Fits(y, s.Models, shapes, s.VRAM)
+	// What is being done with it, and why it was given up, only the supervisor knows;
+	// when it agrees, it knows more.
+	if told.State == state.Starting || told.State == state.Broken || told.State == s.Runner.State && told.Engine == s.Runner.Engine {
+		told.Exposed, told.OpenOrigins = s.Runner.Exposed, s.Runner.OpenOrigins
+		s.Runner = told
+	}
+	s, _ = Merge(y, s, f, facts, sessions.Episodes{}, time.Now())
+	return s
+}
+
+// Merge puts what the files say into a State that knows the runner. again, when
+// not zero, is when time alone may change it.
+func Merge(y *machine.Machine, s state.State, f settings.Files, facts sessions.Facts, begun sessions.Episodes, now time.Time) (_ state.State, again time.Time) {
+	s.Targets, s.Chosen, s.Lean, s.Runs, s.Locked = state.List(f.Targets), f.Chosen, f.Lean, facts.Runs(), y.Config.Cloud == config.Never
+	s.Version, s.Quiet = y.Version, f.Quiet
+	s.Sessions, _, again = sessions.World{Targets: f.Status, Gateway: s.Gateway, Runner: s.Runner.URL, Now: now}.Judge(facts.Sessions)
+	s.Models, s.Pulls = state.List(s.Models), state.List(s.Pulls)
+	s.BaseURL, s.Context = machine.PlainURL(f.BaseURL), f.Context
+	if len(f.Status) > 0 {
+		s.Since = f.Status[0].Since
+	}
+	s = s.Derive(append(append(state.List(y.Warnings), f.Warnings...), s.Warnings...))
+	warnings, due := begun.See(sessions.Conditions(s, now))
+	s.Warnings = append(s.Warnings, warnings...)
+	if !due.IsZero() && (again.IsZero() || due.Before(again)) {
+		again = due
+	}
+	// Somebody pointed Claude Code to the runner without Switchyard.
+	if s.Route == claude.Cloud && s.Runner.URL != "" && strings.TrimSuffix(s.BaseURL, "/anthropic") == s.Runner.URL {
+		s.Route = claude.Local
+		if len(s.Targets) > 0 {
+			s.Targets = slices.Clone(s.Targets)
+			s.Targets[0].Route = claude.Local
+		}
+		s.Warnings = append(s.Warnings, state.Warning{Code: "set_by_hand", Text: words.T("ANTHROPIC_BASE_URL points to Model Runner, but Switchyard did not set it"),
+			Remedy: words.T("switchyard explain shows where it is set; switchyard local sets all that Claude Code needs there")})
+	}
+	return s, again
+}
+
+// Sessions lists the running Claude Codes, and with all the records that killed
+// ones left behind.
+func Sessions(ctx context.Context, y *machine.Machine, all bool) []state.Session {
+	f := settings.Read(ctx, y)
+	facts := sessions.Look(y, f.Status, &claude.Roster{}, &claude.Files{})
+	w := sessions.World{Targets: f.Status, Gateway: control.GatewayState(ctx, y), Now: time.Now()}
+	if running, err := control.Find(ctx, y); err == nil {
+		if r, err := running.Runner(ctx); err == nil {
+			w.Runner = r.URL
+		}
+	} else if found, err := localrunner.Find(ctx, y); err == nil {
+		w.Runner = found.Seen.URL
+	}
+	live, stale, _ := w.Judge(facts.Sessions)
+	if all {
+		return append(live, stale...)
+	}
+	return live
+}

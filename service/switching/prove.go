@@ -1,0 +1,150 @@
+package switching
+
+import (
+	"context"
+	"time"
+
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/control"
+	"github.com/switchyard-app/switchyard/service/fault"
+	"github.com/switchyard-app/switchyard/service/localrunner"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/models"
+	"github.com/switchyard-app/switchyard/service/runner"
+)
+
+// destination finds the runner and the model, and proves that they work.
+func destination(ctx context.Context, y *machine.Machine, r Request, progress localrunner.Progress) (claude.Destination, []string, error) {
+	f, err := localrunner.Find(ctx, y)
+	if err != nil {
+		return claude.Destination{}, nil, err
+	}
+	if !r.Force {
+		if f, err = control.BringUp(ctx, y, f, progress); err != nil {
+			return claude.Destination{}, nil, err
+		}
+	}
+	found := f.Endpoint()
+	to := claude.Destination{BaseURL: found.BaseURL(), Token: machine.DummyToken, Direct: found.BaseURL()}
+	at, served := control.Gateway(ctx, y)
+	switch {
+	case r.Direct:
+		to.Way = claude.Direct
+	case served:
+		to.BaseURL, to.Token, to.Way = at.URL, at.Token, claude.Gateway
+	}
+	if to.BaseURL == "" {
+		return to, nil, &fault.Error{Kind: fault.Unreachable, Why: "Model Runner answers on " + found.Socket + " only, which Claude Code cannot use",
+			Remedy: localrunner.SocketRemedy(f)}
+	}
+	client := runner.NewClient(found)
+	defer client.Close()
+	if to.Way == claude.Gateway {
+		client.Through(to.BaseURL, to.Token)
+	}
+	name := r.Model
+	if name == "" {
+		name = y.Chosen()
+	}
+	if r.Force {
+		return unproven(ctx, y, client, to, name, r.Context)
+	}
+	before := models.BeforeLoad(ctx, y, client, name)
+	if w, ok := before.Warning(); ok && progress.Warn != nil {
+		progress.Warn(w)
+	}
+	model, tag, err := prove(ctx, y, client, name, r.Context, progress)
+	if runner.OutOfMemory(err) && unloadOthers(ctx, y, client, tag) {
+		before.Free = -1 // what is measured now is not this load alone
+		model, tag, err = prove(ctx, y, client, name, r.Context, progress)
+	}
+	if err != nil {
+		return to, nil, before.Explain(err)
+	}
+	models.LearnTook(ctx, y, before)
+	models.Learn(y, model.ID, func(l *models.Learned) { l.Used = time.Now() })
+	to.Model, to.Context = tag, model.Context
+	return to, []string{}, nil
+}
+
+// prove runs the proofs and remembers what they show.
+func prove(ctx context.Context, y *machine.Machine, client *runner.Client, name string, wish int, progress localrunner.Progress) (runner.Model, string, error) {
+	var proofs []runner.Proof
+	model, tag, err := client.Prove(ctx, name, wish, progress.Begin, func(p runner.Proof) {
+		proofs = append(proofs, p)
+		if progress.Done != nil {
+			progress.Done(p)
+		}
+	})
+	models.LearnFrom(y, model, proofs)
+	return model, tag, err
+}
+
+// unloadOthers makes room for a model that does not fit beside those that are
+// loaded. Model Runner itself does not (docker/model-runner#1014). It tells whether
+// anything was unloaded.
+func unloadOthers(ctx context.Context, y *machine.Machine, client *runner.Client, tag string) bool {
+	loaded, err := client.Running(ctx)
+	if err != nil {
+		return false
+	}
+	freed := false
+	for _, l := range loaded {
+		if runner.Full(l.Model) == tag || l.InUse {
+			continue
+		}
+		n, err := client.Unload(ctx, l.Model)
+		freed = freed || err == nil && n > 0
+	}
+	return freed
+}
+
+// unproven takes what can be learnt at once and names what was not shown.
+func unproven(ctx context.Context, y *machine.Machine, client *runner.Client, to claude.Destination, name string, wish int) (claude.Destination, []string, error) {
+	unproven := []string{"message", "system_message", "tool_call"}
+	ctx, cancel := context.WithTimeout(ctx, localrunner.Quick)
+	defer cancel()
+	models, err := client.Models(ctx)
+	if err != nil {
+		if to.Model = name; name == "" {
+			return to, nil, &fault.Error{Kind: fault.Refused, Why: "no model was named, and Model Runner at " + client.Endpoint().String() + " cannot be asked which it has",
+				Remedy: "name the model, or start Model Runner", Err: err}
+		}
+		to.Context = wish
+		return to, append([]string{"runner", "model", "context"}, unproven...), nil
+	}
+	model, tag, err := runner.Pick(models, name)
+	if err != nil {
+		if to.Model = name; name == "" {
+			return to, nil, err
+		}
+		to.Context = wish
+		return to, append([]string{"model", "context"}, unproven...), nil
+	}
+	to.Model, to.Context = tag, model.Context
+	if wish > 0 {
+		to.Context = wish
+	}
+	return to, append([]string{"context"}, unproven...), nil
+}
+
+// Check runs the proofs for a model, the chosen one when name is empty: through
+// the gateway where one runs and direct does not say otherwise.
+func Check(ctx context.Context, y *machine.Machine, name string, wish int, direct bool, progress localrunner.Progress) error {
+	f, err := localrunner.Find(ctx, y)
+	if err != nil {
+		return err
+	}
+	client := runner.NewClient(f.Endpoint())
+	defer client.Close()
+	if at, served := control.Gateway(ctx, y); served && !direct {
+		client.Through(at.URL, at.Token)
+	}
+	if name == "" {
+		name = y.Chosen()
+	}
+	if _, _, err := prove(ctx, y, client, name, wish, progress); err != nil {
+		return fault.Wrap("checking", err)
+	}
+	return nil
+}

@@ -1,0 +1,40 @@
+//go:build unix
+
+package uninstall
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/switchyard-app/switchyard/service/config"
+	"github.com/switchyard-app/switchyard/service/machine"
+)
+
+// A Switchyard that ends with the question unanswered has ended.
+func TestQuitOutlivesACutAnswer(t *testing.T) {
+	short, err := os.MkdirTemp("", "sy") // a socket's path has at most a hundred characters
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(short) })
+	y := &machine.Machine{Paths: config.Paths{Runtime: short, State: t.TempDir()}}
+	socket := filepath.Join(y.Paths.Runtime, "switchyard.sock")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { // ends with the listener
+		for range 3 { // the look for it, the question, and the question again
+			if conn, err := l.Accept(); err == nil {
+				_ = conn.Close()
+			}
+		}
+		_ = l.Close()
+		_ = os.Remove(socket)
+	}()
+	if ran, err := Quit(t.Context(), y); !ran || err != nil {
+		t.Errorf("%v, %v", ran, err)
+	}
+}

@@ -1,0 +1,100 @@
+// Package uninstall restores everything and removes what Switchyard keeps of a user.
+package uninstall
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/fault"
+	"github.com/switchyard-app/switchyard/service/login"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/words"
+)
+
+// Removed is what Uninstall did.
+type Removed struct {
+	Restored []string `json:"restored"` // settings files
+	Kept     []string `json:"kept"`     // what somebody else had changed, left as it is
+	Removed  []string `json:"removed"`  // files and folders
+	Stopped  bool     `json:"stopped"`  // a Switchyard was running
+}
+
+// dependents are the running sessions that saw a local route.
+func dependents(y *machine.Machine, targets []claude.Target) (names []string) {
+	for _, t := range targets {
+		sessions, err := claude.Sessions(t.ConfigDir)
+		if err != nil {
+			continue
+		}
+		for _, s := range sessions {
+			if t.Covers(s) {
+				names = append(names, state.Session{PID: s.PID, CWD: s.CWD}.Place())
+			}
+		}
+	}
+	return state.Unique(names)
+}
+
+// Request asks to remove what Switchyard keeps of a user.
+type Request struct {
+	KeepConfig bool
+	Force      bool // also while sessions run that would keep asking the gateway
+}
+
+// Everything restores all settings, then removes the start at login and everything that
+// Switchyard keeps of this user. The program itself is for whoever installed it.
+func Everything(ctx context.Context, y *machine.Machine, r Request) (done Removed, err error) {
+	const what = "uninstalling"
+	done = Removed{Restored: []string{}, Kept: []string{}, Removed: []string{}}
+	targets, err := y.Ledger.Switched()
+	if err != nil {
+		return done, &fault.Error{Kind: fault.Refused, What: what, Why: "the ledger cannot be read: " + err.Error(), Remedy: "see " + y.Paths.Ledger() + "; the copies named before-… in it are the settings of before", Err: err}
+	}
+	for _, t := range targets {
+		if err := y.Ledger.Look(t); err != nil {
+			return done, fault.WrapRefused(what, err)
+		}
+	}
+	if names := dependents(y, targets); len(names) > 0 && !r.Force {
+		return done, &fault.Error{Kind: fault.Refused, What: what, Why: fmt.Sprintf("%s still use the gateway: %s", words.Count(len(names), "running session", "running sessions"), words.Some(names)), Remedy: "end them first, or --force"}
+	}
+	if done.Stopped, err = Quit(ctx, y); err != nil {
+		return done, fault.Wrap(what, err)
+	}
+	for _, t := range targets {
+		out, err := y.Ledger.Restore(ctx, t)
+		if err != nil {
+			return done, fault.Wrap("restoring "+t.File, err)
+		}
+		done.Restored = append(done.Restored, t.File)
+		done.Kept = append(done.Kept, out.Kept...)
+	}
+	if status, err := login.Status(y); err == nil && status.Program != "" {
+		if err := login.Set(y, false); err != nil {
+			return done, err
+		}
+		done.Removed = append(done.Removed, status.Where)
+	}
+	remove := []string{y.Paths.Runtime, y.Paths.State}
+	if !r.KeepConfig {
+		remove = append(remove, filepath.Dir(y.Paths.Config))
+	}
+	for _, dir := range remove {
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			return done, &fault.Error{Kind: fault.Failed, What: what, Why: err.Error(), Remedy: "remove it by hand", Err: err}
+		}
+		done.Removed = append(done.Removed, dir)
+	}
+	above := filepath.Dir(y.Paths.State)
+	_, _ = os.Remove(above), os.Remove(filepath.Dir(above)) // ~/.local/state and ~/.local, when they are empty
+	return done, nil
+}

@@ -1,0 +1,114 @@
+package service
+
+import (
+	"context"
+	"time"
+
+	"github.com/switchyard-app/switchyard/gpu"
+	"github.com/switchyard-app/switchyard/service/autostart"
+	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/login"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/memory"
+	"github.com/switchyard-app/switchyard/service/network"
+	"github.com/switchyard-app/switchyard/service/release"
+	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/switching"
+	"github.com/switchyard-app/switchyard/service/words"
+)
+
+// readVRAM is how often the devices are read while Claude Code depends on a model here.
+const readVRAM = 15 * time.Second
+
+// watchVRAM keeps the State's part about the devices.
+func (s *Supervisor) watchVRAM(ctx context.Context) {
+	var short memory.Follower
+	for {
+		v := memory.Read(ctx, s.yard)
+		now := s.State()
+		var warnings []state.Warning
+		if now.Needs().Route {
+			short.See(gpu.Free(v.Devices), gpu.Total(v.Devices))
+			if w, ok := short.Warning(v, now.Models); ok {
+				warnings = append(warnings, w)
+			}
+			if m, ok := memory.OnCPU(v, now.Models); ok {
+				warnings = append(warnings, state.Warning{Code: "gpu_unused", Text: words.T("%s is running on the CPU, not the GPU, and will be slow", runner.Short(m.Tag)),
+					Remedy: words.T("see what is missing: switchyard doctor")})
+			}
+		} else {
+			short = memory.Follower{}
+		}
+		s.fact(ctx, func(k *known) {
+			k.vram, k.strained = v, warnings
+			k.judge(s.yard)
+		})
+		var again <-chan time.Time
+		if s.State().Needs().Route && len(v.Devices) > 0 {
+			again = time.After(readVRAM)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.lookVRAM:
+		case <-again:
+		}
+	}
+}
+
+// watchNetwork hears of the network, where the system tells.
+func (s *Supervisor) watchNetwork(ctx context.Context) {
+	err := network.Watch(ctx, func(r network.Reach) {
+		s.fact(ctx, func(k *known) { k.sense.Hear(r, time.Now()) })
+	})
+	if err != nil && ctx.Err() == nil {
+		s.log.Warn("the network is not watched", "error", err)
+	}
+}
+
+// follow switches where the network has led, as the configuration wants it.
+func (s *Supervisor) follow(ctx context.Context, to claude.Route) {
+	s.log.Info("the network changed", "route", to)
+	_ = s.Switch(ctx, switching.Request{Route: to, Confirmed: true}) // a failure is in the State
+}
+
+const (
+	firstUpdate = time.Minute // after the start, when everything else has settled
+	everyUpdate = 24 * time.Hour
+)
+
+// watchReleases asks for a newer version once a day, where the configuration names a URL,
+// and never in the offline route.
+func (s *Supervisor) watchReleases(ctx context.Context) {
+	for pause := firstUpdate; ; pause = everyUpdate {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		if s.State().Route == claude.Offline {
+			continue
+		}
+		found, err := release.Latest(ctx, s.yard.Config.Releases)
+		if err != nil {
+			s.log.Info("the releases URL", "error", err)
+			continue
+		}
+		if found.Newer(s.yard.Version) {
+			s.fact(ctx, func(k *known) { k.update = found })
+		}
+	}
+}
+
+// lookAtAutostart reads the record, after correcting one of a program that an update moved.
+func (s *Supervisor) lookAtAutostart(ctx context.Context) {
+	if err := login.Place(s.yard).Follow(autostart.Stable(machine.Executable())); err != nil {
+		s.log.Warn("the start at login", "error", err)
+	}
+	status, err := login.Status(s.yard)
+	if err != nil {
+		s.log.Warn("the start at login", "error", err)
+	}
+	s.fact(ctx, func(k *known) { k.autostart = status })
+}
