@@ -159,7 +159,7 @@ func (c *commands) open() (*machine.Machine, error) {
 	return m, err
 }
 
-// with is a command that works on the opened Yard.
+// with is a command that works on this machine.
 func (c *commands) with(do func(ctx context.Context, m *machine.Machine, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		m, err := c.open()

@@ -126,7 +126,7 @@ func shortDir(t *testing.T) string {
 // local switches to the local route and waits until the State says so.
 func (s *served) local() {
 	s.t.Helper()
-	mustSwitch(s.t, like(s.y, s.t), switching.Request{Route: claude.Local})
+	mustSwitch(s.t, like(s.machine, s.t), switching.Request{Route: claude.Local})
 	s.until("the switch", func(s state.State) bool { return s.GatewayInUse() && s.Runner.State == state.Running })
 }
 

@@ -38,15 +38,15 @@ import (
 type served struct {
 	t *testing.T
 	*Supervisor
-	y     *machine.Machine
-	stop  func()
-	ended chan error
-	until func(what string, ok func(state.State) bool) state.State
+	machine *machine.Machine
+	stop    func()
+	ended   chan error
+	until   func(what string, ok func(state.State) bool) state.State
 }
 
 func serve(t *testing.T, m *machine.Machine) *served {
 	t.Helper()
-	s := &served{t: t, Supervisor: NewSupervisor(m, slog.New(slog.DiscardHandler)), y: m, ended: make(chan error, 1)}
+	s := &served{t: t, Supervisor: NewSupervisor(m, slog.New(slog.DiscardHandler)), machine: m, ended: make(chan error, 1)}
 	s.Supervisor.Serve(door.Serve{})
 	var ctx context.Context
 	ctx, s.stop = context.WithCancel(context.Background())
@@ -541,7 +541,7 @@ func TestARequestStartsAStoppedContainer(t *testing.T) {
 func TestTheLogHoldsNoTokenAndNoWords(t *testing.T) {
 	m := yard(t, map[string]gguf.Model{"ai/tiny": {}})
 	var log bytes.Buffer
-	s := &served{t: t, Supervisor: NewSupervisor(m, slog.New(slog.NewTextHandler(&log, nil))), y: m, ended: make(chan error, 1)}
+	s := &served{t: t, Supervisor: NewSupervisor(m, slog.New(slog.NewTextHandler(&log, nil))), machine: m, ended: make(chan error, 1)}
 	s.Supervisor.Serve(door.Serve{})
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop

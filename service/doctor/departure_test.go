@@ -66,7 +66,7 @@ func TestLoginsAndBatteries(t *testing.T) {
 			write(filepath.Join(power, "BAT0", "capacity"), tt.charge+"\n")
 			write(filepath.Join(power, "BAT0", "status"), tt.status+"\n")
 		}
-		d := &doctor{y: m}
+		d := &doctor{machine: m}
 		d.login(now)
 		d.battery(power)
 		var codes []string

@@ -82,7 +82,7 @@ func uses(ctx context.Context, m *machine.Machine, local []fence.Local, gateway 
 
 // watchedSessions are the Claude Codes that ask the gateway while they are watched.
 type watchedSessions struct {
-	y       *machine.Machine
+	machine *machine.Machine
 	ctx     context.Context // of the command that is watched
 	gateway string
 
@@ -98,13 +98,13 @@ func (w *watchedSessions) see(pid int, address string) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, dir := range w.y.ConfigDirs() {
+	for _, dir := range w.machine.ConfigDirs() {
 		s, err := claude.SessionOf(dir, pid)
 		if err != nil || s.SessionID == "" || w.ids[s.SessionID] {
 			continue
 		}
 		w.ids[s.SessionID] = true
-		_ = control.Connect(w.y).Watched(w.ctx, s.SessionID) // else it writes a line too
+		_ = control.Connect(w.machine).Watched(w.ctx, s.SessionID) // else it writes a line too
 	}
 }
 
@@ -199,7 +199,7 @@ func Verify(ctx context.Context, m *machine.Machine, r VerifyRequest) (Verificat
 		return v, &fault.Error{Kind: fault.Refused, What: whatVerify, Why: "there is no " + r.Command[0] + " on the PATH", Remedy: "check the name"}
 	}
 	v.Program = filepath.Base(program)
-	seen := &watchedSessions{y: m, ctx: context.WithoutCancel(ctx), ids: map[string]bool{}}
+	seen := &watchedSessions{machine: m, ctx: context.WithoutCancel(ctx), ids: map[string]bool{}}
 	if at, served := control.Gateway(ctx, m); served {
 		seen.gateway = strings.TrimPrefix(at.URL, "http://")
 	}
