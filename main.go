@@ -47,6 +47,6 @@ func run(ctx context.Context, libraries *tray.LibraryLog) int {
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Terminal: term.IsTerminal(int(os.Stderr.Fd())), Interactive: term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())),
 		Folder: folder, Home: home, Environ: os.Environ(),
 		Paths: config.UserPaths(), Program: machine.Executable(), Version: version,
-		Tray: func(ctx context.Context, yard *machine.Machine) error { return tray.Run(ctx, yard, libraries) },
+		Tray: func(ctx context.Context, m *machine.Machine) error { return tray.Run(ctx, m, libraries) },
 	}, os.Args[1:])
 }

@@ -125,8 +125,8 @@ Without a command it starts the tray.`,
 		Args:          noArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		RunE: c.with(func(ctx context.Context, yard *machine.Machine, _ []string) error {
-			return c.Tray(ctx, yard)
+		RunE: c.with(func(ctx context.Context, m *machine.Machine, _ []string) error {
+			return c.Tray(ctx, m)
 		}),
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
@@ -152,21 +152,21 @@ func atMostOne(_ *cobra.Command, args []string) error {
 
 // open reads the configuration and says what is odd about it.
 func (c *commands) open() (*machine.Machine, error) {
-	yard, err := machine.Open(c.Paths, c.Home, c.Environ)
-	if yard != nil {
-		yard.Program, yard.Version = c.Program, c.number()
+	m, err := machine.Open(c.Paths, c.Home, c.Environ)
+	if m != nil {
+		m.Program, m.Version = c.Program, c.number()
 	}
-	return yard, err
+	return m, err
 }
 
-// with is a command that works on the opened Yard.
-func (c *commands) with(do func(ctx context.Context, yard *machine.Machine, args []string) error) func(*cobra.Command, []string) error {
+// with is a command that works on this machine.
+func (c *commands) with(do func(ctx context.Context, m *machine.Machine, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
-		yard, err := c.open()
+		m, err := c.open()
 		if err != nil {
 			return err
 		}
-		return do(cmd.Context(), yard, args)
+		return do(cmd.Context(), m, args)
 	}
 }
 
@@ -193,11 +193,11 @@ func (c *commands) status() *cobra.Command {
 	var watch bool
 	cmd := &cobra.Command{
 		Use: "status", Short: "Show where Claude Code's requests go, Model Runner and its models", Args: noArgs,
-		RunE: c.with(func(ctx context.Context, yard *machine.Machine, _ []string) error {
+		RunE: c.with(func(ctx context.Context, m *machine.Machine, _ []string) error {
 			if watch {
-				return c.watch(ctx, yard)
+				return c.watch(ctx, m)
 			}
-			return c.show(status.Look(ctx, yard))
+			return c.show(status.Look(ctx, m))
 		}),
 	}
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "keep running and print every change")
@@ -208,8 +208,8 @@ func (c *commands) show(s state.State) error {
 	return c.result(s, statusText(s, c.Home, time.Now()))
 }
 
-func (c *commands) watch(ctx context.Context, yard *machine.Machine) error {
-	s := service.NewSupervisor(yard, discard())
+func (c *commands) watch(ctx context.Context, m *machine.Machine) error {
+	s := service.NewSupervisor(m, discard())
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan error, 1)
@@ -256,16 +256,16 @@ func (c *commands) completeModel(cmd *cobra.Command, args []string, _ string) ([
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	yard, err := c.open()
+	m, err := c.open()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), 500*time.Millisecond)
 	defer cancel()
-	_, list := models.LookAtRunner(ctx, yard)
+	_, list := models.LookAtRunner(ctx, m)
 	var names []cobra.Completion
-	for _, m := range list {
-		names = append(names, runner.Short(m.Tag))
+	for _, model := range list {
+		names = append(names, runner.Short(model.Tag))
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
 }

@@ -15,14 +15,14 @@ import (
 func (c *commands) autostart() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "autostart", Short: "Start Switchyard at login: on, off, status", Args: noArgs,
-		RunE: c.with(func(_ context.Context, yard *machine.Machine, _ []string) error { return c.showAutostart(yard) }),
+		RunE: c.with(func(_ context.Context, m *machine.Machine, _ []string) error { return c.showAutostart(m) }),
 	}
 	set := func(name, short string, on bool) *cobra.Command {
-		return &cobra.Command{Use: name, Short: short, Args: noArgs, RunE: c.with(func(_ context.Context, yard *machine.Machine, _ []string) error {
-			if err := login.Set(yard, on); err != nil {
+		return &cobra.Command{Use: name, Short: short, Args: noArgs, RunE: c.with(func(_ context.Context, m *machine.Machine, _ []string) error {
+			if err := login.Set(m, on); err != nil {
 				return err
 			}
-			return c.showAutostart(yard)
+			return c.showAutostart(m)
 		})}
 	}
 	cmd.AddCommand(set("on", "Start it at login", true), set("off", "Don't start it at login", false),
@@ -30,8 +30,8 @@ func (c *commands) autostart() *cobra.Command {
 	return cmd
 }
 
-func (c *commands) showAutostart(yard *machine.Machine) error {
-	status, err := login.Status(yard)
+func (c *commands) showAutostart(m *machine.Machine) error {
+	status, err := login.Status(m)
 	if err != nil {
 		return err
 	}
@@ -49,11 +49,11 @@ func (c *commands) quit() *cobra.Command {
 	return &cobra.Command{
 		Use: "quit", Short: "Quit the running Switchyard, keeping the route", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			yard, err := c.open()
-			if yard == nil {
+			m, err := c.open()
+			if m == nil {
 				return err
 			}
-			ran, err := uninstall.Quit(cmd.Context(), yard)
+			ran, err := uninstall.Quit(cmd.Context(), m)
 			if err == nil && !ran {
 				_, err = fmt.Fprintln(c.Stdout, "Switchyard is not running")
 			}
@@ -71,14 +71,14 @@ func (c *commands) uninstall() *cobra.Command {
 removes the start at login, the ledger, the log, the audit file and the
 configuration. Models stay. Remove the program with your package manager.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			yard, err := c.open()
-			if yard == nil {
+			m, err := c.open()
+			if m == nil {
 				return err // a broken configuration is no obstacle
 			}
 			if !yes && (!c.Interactive || !c.agreed(cmd.Context(), "Restore all settings and delete Switchyard's own files?")) {
 				return &fault.Error{Kind: fault.Refused, What: "uninstalling", Why: "not confirmed", Remedy: "run: switchyard uninstall --yes"}
 			}
-			done, err := uninstall.Everything(cmd.Context(), yard, r)
+			done, err := uninstall.Everything(cmd.Context(), m, r)
 			if c.json && err == nil {
 				return c.print(done)
 			}

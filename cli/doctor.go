@@ -17,15 +17,15 @@ func (c *commands) doctor() *cobra.Command {
 	var fix, yes bool
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Find problems with this machine's setup, worst first", Args: noArgs,
-		RunE: c.with(func(ctx context.Context, yard *machine.Machine, _ []string) error {
-			found := doctor.Examine(ctx, yard)
+		RunE: c.with(func(ctx context.Context, m *machine.Machine, _ []string) error {
+			found := doctor.Examine(ctx, m)
 			if fix {
 				did, err := c.fix(ctx, found, yes)
 				if err != nil {
 					return err
 				}
 				if did {
-					found = doctor.Examine(ctx, yard)
+					found = doctor.Examine(ctx, m)
 				}
 			}
 			err := c.result(append([]state.Finding{}, found...), doctorText(found))

@@ -30,14 +30,14 @@ func (c *commands) gpu() *cobra.Command {
 			if probe {
 				return json.NewEncoder(c.Stdout).Encode(gpu.Probe(cmp.Or(os.Getenv("SWITCHYARD_GPU_ROOT"), "/"), os.Getenv("SWITCHYARD_NVML")))
 			}
-			yard, err := c.open()
+			m, err := c.open()
 			if err != nil {
 				return err
 			}
 			const often = 2 * time.Second
 			var history []float64 // how full, of the last ten minutes
 			for {
-				v := memory.Read(cmd.Context(), yard)
+				v := memory.Read(cmd.Context(), m)
 				if free, total := gpu.Free(v.Devices), gpu.Total(v.Devices); free >= 0 && total > 0 {
 					history = append(history[max(0, len(history)-int(10*time.Minute/often)+1):], 1-float64(free)/float64(total))
 				}
@@ -119,7 +119,7 @@ func (c *commands) fit() *cobra.Command {
 		Long: `Fit estimates how much memory a model needs at a given context: for its weights,
 the conversation's cache, and the computation. With --metadata it needs no runner:
 the file is Model Runner's description of the model (GET /models/NAME).`,
-		RunE: c.with(func(ctx context.Context, yard *machine.Machine, args []string) error {
+		RunE: c.with(func(ctx context.Context, m *machine.Machine, args []string) error {
 			var err error
 			if s.Context, err = parseTokens(tokens); err != nil {
 				return err
@@ -132,9 +132,9 @@ the file is Model Runner's description of the model (GET /models/NAME).`,
 			}
 			var fit memory.Fit
 			if file != "" {
-				fit, err = models.FitFile(ctx, yard, file, s)
+				fit, err = models.FitFile(ctx, m, file, s)
 			} else {
-				fit, err = models.Fit(ctx, yard, args[0], s)
+				fit, err = models.Fit(ctx, m, args[0], s)
 			}
 			if err != nil {
 				return err

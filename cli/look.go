@@ -22,11 +22,11 @@ func (c *commands) explain() *cobra.Command {
 	var project string
 	cmd := &cobra.Command{
 		Use: "explain", Short: "Show which settings layer wins, variable by variable", Args: noArgs,
-		RunE: c.with(func(_ context.Context, yard *machine.Machine, _ []string) error {
+		RunE: c.with(func(_ context.Context, m *machine.Machine, _ []string) error {
 			if project == "" {
 				project = c.Folder
 			}
-			list, skipped := yard.Explain(project)
+			list, skipped := m.Explain(project)
 			for i := range list {
 				hideSecrets(&list[i])
 			}
@@ -50,25 +50,25 @@ func (c *commands) check() *cobra.Command {
 			if (fix || yes) && !departure || yes && !fix {
 				return usageError{errors.New("--fix needs --departure, and --yes needs --fix")}
 			}
-			yard, err := c.open()
+			m, err := c.open()
 			if err != nil {
 				return err
 			}
 			if r.Context, err = parseTokens(wish); err != nil {
 				return err
 			}
-			proofs, err := c.prove(cmd.Context(), yard, r, direct)
+			proofs, err := c.prove(cmd.Context(), m, r, direct)
 			if departure {
 				r.Folder, r.Failed = c.Folder, err
-				found := doctor.Depart(cmd.Context(), yard, &r)
+				found := doctor.Depart(cmd.Context(), m, &r)
 				if fix {
 					did, err := c.fix(cmd.Context(), found, yes)
 					if err != nil {
 						return err
 					}
 					if did {
-						proofs, r.Failed = c.prove(cmd.Context(), yard, r, direct)
-						found = doctor.Depart(cmd.Context(), yard, &r)
+						proofs, r.Failed = c.prove(cmd.Context(), m, r, direct)
+						found = doctor.Depart(cmd.Context(), m, &r)
 					}
 				}
 				return c.card(proofs, found, r.Failed)
@@ -97,7 +97,7 @@ func (c *commands) check() *cobra.Command {
 }
 
 // prove runs the proofs and prints each as it ends.
-func (c *commands) prove(ctx context.Context, yard *machine.Machine, r doctor.Departure, direct bool) ([]proofJSON, error) {
+func (c *commands) prove(ctx context.Context, m *machine.Machine, r doctor.Departure, direct bool) ([]proofJSON, error) {
 	proofs := []proofJSON{}
 	progress, clear := c.progress()
 	progress.Done = func(p runner.Proof) {
@@ -108,7 +108,7 @@ func (c *commands) prove(ctx context.Context, yard *machine.Machine, r doctor.De
 			fmt.Fprint(c.Stdout, one.text())
 		}
 	}
-	err := switching.Check(ctx, yard, r.Model, r.Context, direct, progress)
+	err := switching.Check(ctx, m, r.Model, r.Context, direct, progress)
 	clear()
 	return proofs, err
 }

@@ -23,8 +23,8 @@ import (
 func (c *commands) models() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "models", Short: "List Model Runner's models", Args: noArgs,
-		RunE: c.with(func(ctx context.Context, yard *machine.Machine, _ []string) error {
-			all, err := models.List(ctx, yard)
+		RunE: c.with(func(ctx context.Context, m *machine.Machine, _ []string) error {
+			all, err := models.List(ctx, m)
 			if err != nil {
 				return err
 			}
@@ -81,13 +81,13 @@ func fitWord(v gpu.Verdict) string {
 func (c *commands) load() *cobra.Command {
 	return &cobra.Command{
 		Use: "load MODEL", Short: "Load a model into memory", Args: exactlyOne("model"), ValidArgsFunction: c.completeModel,
-		RunE: c.with(func(ctx context.Context, yard *machine.Machine, args []string) error {
+		RunE: c.with(func(ctx context.Context, m *machine.Machine, args []string) error {
 			progress, clear := c.progress()
 			if progress.Begin != nil {
 				progress.Begin("load")
 			}
 			start := time.Now()
-			tag, err := models.Preload(ctx, yard, args[0])
+			tag, err := models.Preload(ctx, m, args[0])
 			clear()
 			if err != nil {
 				return err
@@ -101,9 +101,9 @@ func (c *commands) load() *cobra.Command {
 func (c *commands) unload() *cobra.Command {
 	return &cobra.Command{
 		Use: "unload [MODEL]", Short: "Unload a model from memory, or all of them", Args: atMostOne, ValidArgsFunction: c.completeModel,
-		RunE: c.with(func(ctx context.Context, yard *machine.Machine, args []string) error {
+		RunE: c.with(func(ctx context.Context, m *machine.Machine, args []string) error {
 			name := strings.Join(args, "")
-			n, err := models.Unload(ctx, yard, name)
+			n, err := models.Unload(ctx, m, name)
 			if err != nil {
 				return err
 			}
@@ -121,8 +121,8 @@ func (c *commands) rm() *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
 		Use: "rm MODEL", Short: "Remove a model from the disk", Args: exactlyOne("model"), ValidArgsFunction: c.completeModel,
-		RunE: c.with(func(ctx context.Context, yard *machine.Machine, args []string) error {
-			tag, freed, err := models.Remove(ctx, yard, args[0], force)
+		RunE: c.with(func(ctx context.Context, m *machine.Machine, args []string) error {
+			tag, freed, err := models.Remove(ctx, m, args[0], force)
 			if err != nil {
 				return err
 			}
@@ -156,7 +156,7 @@ it restarts.`,
 			return nil
 		},
 		ValidArgsFunction: c.completeModel,
-		RunE: c.with(func(ctx context.Context, yard *machine.Machine, args []string) error {
+		RunE: c.with(func(ctx context.Context, m *machine.Machine, args []string) error {
 			tokens, err := parseTokens(args[1])
 			if err != nil {
 				return err
@@ -164,12 +164,12 @@ it restarts.`,
 			if !isCacheType(kv) {
 				return usageError{fmt.Errorf("invalid --kv %q: use f16, q8_0 or q4_0", kv)}
 			}
-			tag, current, err := models.Resize(ctx, yard, args[0], tokens)
+			tag, current, err := models.Resize(ctx, m, args[0], tokens)
 			if err != nil {
 				return err
 			}
 			if kv != "" {
-				if err := models.QuantiseCache(ctx, yard, tag, kv); err != nil {
+				if err := models.QuantiseCache(ctx, m, tag, kv); err != nil {
 					return err
 				}
 			}
@@ -182,7 +182,7 @@ it restarts.`,
 				}
 				return nil
 			}
-			route := status.Look(ctx, yard).Route
+			route := status.Look(ctx, m).Route
 			return c.move(ctx, &switchFlags{}, route, []string{tag})
 		}),
 	}

@@ -39,13 +39,13 @@ func (f *switchFlags) add(cmd *cobra.Command, toLocal bool) {
 	}
 }
 
-func (f *switchFlags) request(y *machine.Machine, route claude.Route, folder string, args []string) (switching.Request, error) {
+func (f *switchFlags) request(m *machine.Machine, route claude.Route, folder string, args []string) (switching.Request, error) {
 	r := switching.Request{Route: route, Folder: folder, Force: f.force, Direct: f.direct, Confirmed: f.yes}
 	for _, dir := range f.projects {
-		r.Targets = append(r.Targets, y.Project(dir))
+		r.Targets = append(r.Targets, m.Project(dir))
 	}
 	for _, dir := range f.targets {
-		r.Targets = append(r.Targets, y.Folder(dir))
+		r.Targets = append(r.Targets, m.Folder(dir))
 	}
 	if f.leanGiven != nil && f.leanGiven() {
 		r.Lean = &f.lean
@@ -116,23 +116,23 @@ func (c *commands) cloud() *cobra.Command {
 
 // move is a switch as the command line does it: progress, the result, and the wait until it holds.
 func (c *commands) move(ctx context.Context, f *switchFlags, route claude.Route, args []string) error {
-	yard, err := c.open()
+	m, err := c.open()
 	if err != nil {
 		return err
 	}
-	request, err := f.request(yard, route, c.Folder, args)
+	request, err := f.request(m, route, c.Folder, args)
 	if err != nil {
 		return err
 	}
-	for _, w := range yard.Warnings {
+	for _, w := range m.Warnings {
 		fmt.Fprintf(c.Stderr, "switchyard: %s; %s\n", w.Text, w.Remedy)
 	}
 	progress, clear := c.progress()
-	result, err := switching.Switch(ctx, yard, request, progress)
+	result, err := switching.Switch(ctx, m, request, progress)
 	clear()
 	if errors.Is(err, switching.ErrOffline) && c.Interactive && c.agreed(ctx, "You are offline. In the cloud, Claude Code talks to Anthropic again. Switch to the cloud?") {
 		request.Confirmed = true
-		result, err = switching.Switch(ctx, yard, request, progress)
+		result, err = switching.Switch(ctx, m, request, progress)
 	}
 	if err != nil {
 		for _, t := range result.Targets {
@@ -140,7 +140,7 @@ func (c *commands) move(ctx context.Context, f *switchFlags, route claude.Route,
 		}
 		return err
 	}
-	current := status.Look(ctx, yard)
+	current := status.Look(ctx, m)
 	if c.json {
 		err = c.print(struct {
 			switching.Result
@@ -152,7 +152,7 @@ func (c *commands) move(ctx context.Context, f *switchFlags, route claude.Route,
 	if err != nil {
 		return err
 	}
-	repaired, err := switching.Settle(ctx, yard, result.Targets)
+	repaired, err := switching.Settle(ctx, m, result.Targets)
 	if ctx.Err() != nil {
 		return nil // the switch is done; only the watching was cut short
 	}

@@ -25,12 +25,12 @@ func (c *commands) prune() *cobra.Command {
 		Long: `Prune removes models that Claude Code has not used for a while; a model that it
 never used counts from when Switchyard first saw it. The model that Claude Code
 uses, the chosen one and those in memory stay.`,
-		RunE: c.with(func(ctx context.Context, yard *machine.Machine, _ []string) error {
+		RunE: c.with(func(ctx context.Context, m *machine.Machine, _ []string) error {
 			age, err := parseAge(older)
 			if err != nil {
 				return err
 			}
-			unused, err := models.Unused(ctx, yard, age)
+			unused, err := models.Unused(ctx, m, age)
 			if err != nil {
 				return err
 			}
@@ -41,8 +41,8 @@ uses, the chosen one and those in memory stay.`,
 				_, err := fmt.Fprintln(c.Stdout, "Nothing to remove.")
 				return err
 			}
-			for _, m := range unused {
-				fmt.Fprintf(c.Stdout, "%s  %s\n", runner.Short(m.Tag), words.Size(m.Size))
+			for _, model := range unused {
+				fmt.Fprintf(c.Stdout, "%s  %s\n", runner.Short(model.Tag), words.Size(model.Size))
 			}
 			if dry {
 				return nil
@@ -51,8 +51,8 @@ uses, the chosen one and those in memory stay.`,
 				return nil
 			}
 			var freed int64
-			for _, m := range unused {
-				_, n, err := models.Remove(ctx, yard, m.Tag, false)
+			for _, model := range unused {
+				_, n, err := models.Remove(ctx, m, model.Tag, false)
 				if err != nil {
 					return err
 				}

@@ -18,9 +18,9 @@ import (
 func (c *commands) pull() *cobra.Command {
 	return &cobra.Command{
 		Use: "pull MODEL", Short: "Pull a model from its registry; an interrupted pull resumes", Args: exactlyOne("model"),
-		RunE: c.with(func(ctx context.Context, yard *machine.Machine, args []string) error {
+		RunE: c.with(func(ctx context.Context, m *machine.Machine, args []string) error {
 			show, clear := c.pullProgress()
-			last, err := pulls.Pull(ctx, yard, args[0], show)
+			last, err := pulls.Pull(ctx, m, args[0], show)
 			clear()
 			if err != nil {
 				return err
@@ -38,8 +38,8 @@ func (c *commands) pull() *cobra.Command {
 func (c *commands) update() *cobra.Command {
 	return &cobra.Command{
 		Use: "update [MODEL]", Short: "Update models that have a newer version", Args: atMostOne, ValidArgsFunction: c.completeModel,
-		RunE: c.with(func(ctx context.Context, yard *machine.Machine, args []string) error {
-			outdated, err := models.Outdated(ctx, yard, strings.Join(args, ""))
+		RunE: c.with(func(ctx context.Context, m *machine.Machine, args []string) error {
+			outdated, err := models.Outdated(ctx, m, strings.Join(args, ""))
 			if err != nil {
 				return err
 			}
@@ -47,14 +47,14 @@ func (c *commands) update() *cobra.Command {
 				_, err := fmt.Fprintln(c.Stdout, "All models are up to date.")
 				return err
 			}
-			for _, m := range outdated {
+			for _, model := range outdated {
 				show, clear := c.pullProgress()
-				_, err := pulls.Pull(ctx, yard, m.Tag, show)
+				_, err := pulls.Pull(ctx, m, model.Tag, show)
 				clear()
 				if err != nil {
 					return err
 				}
-				fmt.Fprintf(c.Stdout, "Updated %s.\n", runner.Short(m.Tag))
+				fmt.Fprintf(c.Stdout, "Updated %s.\n", runner.Short(model.Tag))
 			}
 			return nil
 		}),

@@ -24,11 +24,11 @@ import (
 
 // supervised connects to the Switchyard that runs, and says what to do when none does.
 func (c *commands) supervised(ctx context.Context, what string) (*control.Client, error) {
-	yard, err := c.open()
+	m, err := c.open()
 	if err != nil {
 		return nil, err
 	}
-	running, err := control.Find(ctx, yard)
+	running, err := control.Find(ctx, m)
 	if errors.Is(err, control.ErrNotRunning) {
 		return nil, &fault.Error{Kind: fault.Refused, What: what, Why: "Switchyard is not running, so there is no gateway", Remedy: "start it: switchyard", Err: err}
 	}
@@ -198,10 +198,10 @@ func (c *commands) gateway() *cobra.Command {
 func (c *commands) guard() *cobra.Command {
 	return &cobra.Command{
 		Use: "guard", Hidden: true, Args: noArgs,
-		RunE: c.with(func(ctx context.Context, yard *machine.Machine, _ []string) error {
-			log, closeLog := config.OpenLog(yard.Paths)
+		RunE: c.with(func(ctx context.Context, m *machine.Machine, _ []string) error {
+			log, closeLog := config.OpenLog(m.Paths)
 			defer closeLog()
-			return service.Guard(ctx, yard, log, os.Stdin)
+			return service.Guard(ctx, m, log, os.Stdin)
 		}),
 	}
 }

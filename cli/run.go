@@ -33,7 +33,7 @@ A model runs one such session at a time, unless you give --share.`,
 			case r.Cloud && (r.Model != "" || r.Lean || wait || share):
 				return usageError{errors.New("--cloud cannot be used with --model, --lean, --wait or --share, which are for local models")}
 			}
-			yard, err := c.open()
+			m, err := c.open()
 			if err != nil {
 				return err
 			}
@@ -49,7 +49,7 @@ A model runs one such session at a time, unless you give --share.`,
 				r.Company.Turn = launch.ShareTurn
 			}
 			progress, clear := c.progress()
-			session, err := launch.Prepare(cmd.Context(), yard, r, progress)
+			session, err := launch.Prepare(cmd.Context(), m, r, progress)
 			clear()
 			if err != nil {
 				return err

@@ -33,8 +33,8 @@ func (c *commands) runner() *cobra.Command {
 	return cmd
 }
 
-func (c *commands) runnerStatus(ctx context.Context, yard *machine.Machine, _ []string) error {
-	s := status.Look(ctx, yard)
+func (c *commands) runnerStatus(ctx context.Context, m *machine.Machine, _ []string) error {
+	s := status.Look(ctx, m)
 	err := c.showRunner(s)
 	if err == nil && s.Runner.State != state.Running {
 		return errReported{fault.Unreachable}
@@ -49,17 +49,17 @@ func (c *commands) showRunner(s state.State) error {
 func (c *commands) runnerControl(what localrunner.Verb, short string) *cobra.Command {
 	return &cobra.Command{
 		Use: string(what), Short: short, Args: noArgs,
-		RunE: c.with(func(ctx context.Context, yard *machine.Machine, _ []string) error {
+		RunE: c.with(func(ctx context.Context, m *machine.Machine, _ []string) error {
 			progress, clear := c.progress()
 			if progress.Begin != nil {
 				progress.Begin(string(what) + "_runner")
 			}
-			err := control.Runner(ctx, yard, what)
+			err := control.Runner(ctx, m, what)
 			clear()
 			if err != nil {
 				return err
 			}
-			return c.showRunner(status.Look(ctx, yard))
+			return c.showRunner(status.Look(ctx, m))
 		}),
 	}
 }
@@ -72,7 +72,7 @@ func (c *commands) runnerInstall() *cobra.Command {
 Model Runner in Docker Desktop. An existing container is recreated with the given
 options; otherwise its host, port, restart policy, networks and environment stay
 as they are. If the port changes, Claude Code's settings follow.`,
-		RunE: c.with(func(ctx context.Context, yard *machine.Machine, _ []string) error {
+		RunE: c.with(func(ctx context.Context, m *machine.Machine, _ []string) error {
 			if how.Port < 0 || how.Port > 65535 {
 				return usageError{fmt.Errorf("invalid --port %d", how.Port)}
 			}
@@ -85,12 +85,12 @@ as they are. If the port changes, Claude Code's settings follow.`,
 				progress = func(line string) { fmt.Fprint(c.Stderr, wipe+cut(line, 76)) }
 				clear = func() { fmt.Fprint(c.Stderr, wipe) }
 			}
-			err := localrunner.Install(ctx, yard, how, progress)
+			err := localrunner.Install(ctx, m, how, progress)
 			clear()
 			if err != nil {
 				return err
 			}
-			return c.showRunner(status.Look(ctx, yard))
+			return c.showRunner(status.Look(ctx, m))
 		}),
 	}
 	flags := cmd.Flags()
@@ -106,8 +106,8 @@ func (c *commands) runnerLogs() *cobra.Command {
 	var lines int
 	cmd := &cobra.Command{
 		Use: "logs", Short: "Show Model Runner's own log", Args: noArgs,
-		RunE: c.with(func(ctx context.Context, yard *machine.Machine, _ []string) error {
-			return localrunner.Logs(ctx, yard, c.Stdout, lines, follow)
+		RunE: c.with(func(ctx context.Context, m *machine.Machine, _ []string) error {
+			return localrunner.Logs(ctx, m, c.Stdout, lines, follow)
 		}),
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "keep printing new lines")

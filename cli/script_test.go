@@ -40,11 +40,11 @@ func run() int {
 			Config:  filepath.Join(home, ".config", "switchyard", "config.toml"),
 			State:   filepath.Join(home, ".local", "state", "switchyard"),
 			Runtime: filepath.Join(home, "run"),
-			Usual:   service.Usual{Runner: "127.0.0.1:1"}, // nobody is there
+			Usual:   config.Usual{Runner: "127.0.0.1:1"}, // nobody is there
 		},
 		Version: "v0-test",
-		Tray: func(ctx context.Context, y *machine.Machine) error {
-			s := service.NewSupervisor(y, slog.New(slog.DiscardHandler))
+		Tray: func(ctx context.Context, m *machine.Machine) error {
+			s := service.NewSupervisor(m, slog.New(slog.DiscardHandler))
 			s.Serve(door.Serve{})
 			return s.Run(ctx)
 		},

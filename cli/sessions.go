@@ -22,8 +22,8 @@ func (c *commands) sessions() *cobra.Command {
 		Long: `Sessions lists the running Claude Code sessions of all targets. A session's route
 is where the gateway has seen it since the last switch; otherwise what its
 settings, command line and environment say; otherwise unknown.`,
-		RunE: c.with(func(ctx context.Context, yard *machine.Machine, _ []string) error {
-			list := status.Sessions(ctx, yard, all)
+		RunE: c.with(func(ctx context.Context, m *machine.Machine, _ []string) error {
+			list := status.Sessions(ctx, m, all)
 			return c.result(list, sessionsText(list, c.Home, time.Now()))
 		}),
 	}

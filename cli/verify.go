@@ -14,7 +14,7 @@ import (
 
 // verify watches a command. What it reports goes beside the command's own output.
 func (c *commands) verify(ctx context.Context, args []string) error {
-	yard, err := c.open()
+	m, err := c.open()
 	if err != nil {
 		return err
 	}
@@ -26,7 +26,7 @@ func (c *commands) verify(ctx context.Context, args []string) error {
 	if drawn {
 		fmt.Fprint(c.Stderr, "watching claude -p …")
 	}
-	v, err := offline.Verify(ctx, yard, offline.VerifyRequest{Folder: c.Folder, Command: args, Terminal: len(args) > 0 && c.Interactive, Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr})
+	v, err := offline.Verify(ctx, m, offline.VerifyRequest{Folder: c.Folder, Command: args, Terminal: len(args) > 0 && c.Interactive, Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr})
 	if drawn {
 		fmt.Fprint(c.Stderr, wipe)
 	}

@@ -47,9 +47,9 @@ func (s *Supervisor) Choose(ctx context.Context, tag string) error {
 		return s.Switch(ctx, switching.Request{Route: now.Route, Model: tag, Direct: direct})
 	}
 	defer wake.Notify(s.lookFiles)
-	var err error = &fault.Error{Kind: fault.Refused, What: "choosing " + tag, Why: "the configuration says which model a switch takes", Remedy: `change "model" in ` + s.yard.Paths.Config}
-	if s.yard.Config.Model == "" {
-		err = s.yard.Choose(tag)
+	var err error = &fault.Error{Kind: fault.Refused, What: "choosing " + tag, Why: "the configuration says which model a switch takes", Remedy: `change "model" in ` + s.machine.Paths.Config}
+	if s.machine.Config.Model == "" {
+		err = s.machine.Choose(tag)
 	}
 	if err != nil {
 		s.failed(ctx, words.Key("Could not choose the model"), err)
@@ -60,7 +60,7 @@ func (s *Supervisor) Choose(ctx context.Context, tag string) error {
 // Resize gives the model in use another context, in tokens, and switches to it.
 func (s *Supervisor) Resize(ctx context.Context, tag string, tokens int) error {
 	t := s.begin(ctx, words.Key("Repackaging the model…"))
-	made, current, err := models.Resize(ctx, s.yard, tag, tokens)
+	made, current, err := models.Resize(ctx, s.machine, tag, tokens)
 	t.end(ctx)
 	s.keeper.Look()
 	if err != nil {
@@ -77,7 +77,7 @@ func (s *Supervisor) Resize(ctx context.Context, tag string, tokens int) error {
 // lets the settings follow where Claude Code is local. Running sessions keep what
 // they began with.
 func (s *Supervisor) SetLean(ctx context.Context, on bool) error {
-	err := s.yard.SetLean(on)
+	err := s.machine.SetLean(on)
 	if err != nil {
 		s.failed(ctx, words.Key("Could not change the lean profile"), err)
 		return err
@@ -93,9 +93,9 @@ func (s *Supervisor) SetLean(ctx context.Context, on bool) error {
 
 // SetQuiet remembers whether notifications shall be shown. The configuration overrules it.
 func (s *Supervisor) SetQuiet(ctx context.Context, quiet bool) {
-	err := error(&fault.Error{Kind: fault.Refused, Why: "the configuration says whether there are notifications", Remedy: `change "notifications" in ` + s.yard.Paths.Config})
-	if s.yard.Config.Notifications == nil {
-		err = s.yard.Mark(s.yard.Paths.Quiet(), quiet)
+	err := error(&fault.Error{Kind: fault.Refused, Why: "the configuration says whether there are notifications", Remedy: `change "notifications" in ` + s.machine.Paths.Config})
+	if s.machine.Config.Notifications == nil {
+		err = s.machine.Mark(s.machine.Paths.Quiet(), quiet)
 	}
 	if err != nil {
 		s.failed(ctx, words.Key("Could not change the notifications"), err)
@@ -106,7 +106,7 @@ func (s *Supervisor) SetQuiet(ctx context.Context, quiet bool) {
 // OpenConfig shows the configuration with the desktop's own program; where there is none
 // yet, one in which every key is a comment.
 func (s *Supervisor) OpenConfig(ctx context.Context, open func(context.Context, string) error) {
-	file := s.yard.Paths.Config
+	file := s.machine.Paths.Config
 	_, err := os.Stat(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err = os.MkdirAll(filepath.Dir(file), 0o700); err == nil {
@@ -123,7 +123,7 @@ func (s *Supervisor) OpenConfig(ctx context.Context, open func(context.Context, 
 
 // SetAutostart has the desktop start Switchyard at login, or not.
 func (s *Supervisor) SetAutostart(ctx context.Context, on bool) {
-	if err := login.Set(s.yard, on); err != nil {
+	if err := login.Set(s.machine, on); err != nil {
 		s.failed(ctx, words.Key("Could not change the start at login"), err)
 	}
 	s.lookAtAutostart(ctx)
@@ -144,7 +144,7 @@ func (s *Supervisor) Control(ctx context.Context, c localrunner.Verb) error {
 func (s *Supervisor) OpenRunnerLog(ctx context.Context, show func(context.Context, string) error) {
 	const lines = 2000
 	err := func() error {
-		dir, err := s.yard.Paths.RuntimeDir()
+		dir, err := s.machine.Paths.RuntimeDir()
 		if err != nil {
 			return err
 		}
@@ -154,7 +154,7 @@ func (s *Supervisor) OpenRunnerLog(ctx context.Context, show func(context.Contex
 			return err
 		}
 		defer to.Close()
-		if err := localrunner.Logs(ctx, s.yard, to, lines, false); err != nil {
+		if err := localrunner.Logs(ctx, s.machine, to, lines, false); err != nil {
 			return err
 		}
 		return show(ctx, file)
@@ -171,7 +171,7 @@ func (s *Supervisor) OpenRunnerLog(ctx context.Context, show func(context.Contex
 // Pull begins a pull, or joins the one that runs, and returns what it hears of it,
 // always the newest, until it is over. The error is an *Error.
 func (s *Supervisor) Pull(ctx context.Context, ref string) (<-chan state.Pull, error) {
-	if err := s.yard.MayPull(ref); err != nil {
+	if err := s.machine.MayPull(ref); err != nil {
 		return nil, err
 	}
 	if s.door.Load() == nil {
@@ -194,12 +194,12 @@ func (s *Supervisor) CancelPull(ctx context.Context, ref string) { s.puller.Canc
 func (s *Supervisor) perform(ctx, one context.Context, r switching.Request) error {
 	t := s.begin(ctx, busy(""))
 	start := time.Now()
-	result, err := switching.Switch(one, s.yard, r, localrunner.Progress{Begin: func(proof string) { t.say(ctx, busy(proof)) }, Warn: func(w state.Warning) { s.fact(ctx, func(k *known) { k.doubt = w }) }})
+	result, err := switching.Switch(one, s.machine, r, localrunner.Progress{Begin: func(proof string) { t.say(ctx, busy(proof)) }, Warn: func(w state.Warning) { s.fact(ctx, func(k *known) { k.doubt = w }) }})
 	s.log.Info("switch", "route", r.Route, "model", result.Model, "took", time.Since(start).Round(time.Millisecond), "error", err)
 	// What the switch wrote is read before it counts as done.
 	n := s.nextLook()
-	f := settings.Read(ctx, s.yard)
-	facts := sessions.Look(s.yard, f.Status, &claude.Roster{}, &claude.Files{})
+	f := settings.Read(ctx, s.machine)
+	facts := sessions.Look(s.machine, f.Status, &claude.Roster{}, &claude.Files{})
 	if r.Route == claude.Offline && (err == nil || !errors.Is(err, context.Canceled)) {
 		s.depart(ctx, one, &doctor.Departure{Model: r.Model, Context: r.Context, Failed: err}, err == nil) // a failure is told below
 	}

@@ -21,7 +21,7 @@ func (s *Supervisor) CheckDeparture(ctx context.Context) {
 
 func (s *Supervisor) checkDeparture(ctx context.Context, r doctor.Departure) {
 	t := s.begin(ctx, checking)
-	r.Failed = switching.Check(ctx, s.yard, r.Model, r.Context, false, localrunner.Progress{})
+	r.Failed = switching.Check(ctx, s.machine, r.Model, r.Context, false, localrunner.Progress{})
 	s.depart(ctx, ctx, &r, true)
 	t.end(ctx)
 }
@@ -32,7 +32,7 @@ var checking = words.Key("Checking for the departure…")
 // person shall hear of it; one is the context of what it is part of.
 func (s *Supervisor) depart(ctx, one context.Context, r *doctor.Departure, tell bool) {
 	t := s.begin(ctx, checking)
-	found := doctor.Depart(one, s.yard, r)
+	found := doctor.Depart(one, s.machine, r)
 	t.end(ctx)
 	if one.Err() != nil {
 		return // somebody wants something else

@@ -40,11 +40,11 @@ import (
 type dock struct {
 	*testing.T
 	*lab.Docker
-	parts *lab.Parts
-	api   *client.Client
-	y     *machine.Machine
-	s     *served
-	began time.Duration // the runner's own start, from docker start to its first answer
+	parts   *lab.Parts
+	api     *client.Client
+	machine *machine.Machine
+	s       *served
+	began   time.Duration // the runner's own start, from docker start to its first answer
 }
 
 const containerName = "docker-model-runner"
@@ -68,8 +68,8 @@ func newDock(t *testing.T) *dock {
 	if d.api, err = d.Client(); err != nil {
 		t.Fatal(err)
 	}
-	d.y = open(t, "")
-	d.y.Environ = []string{"DOCKER_HOST=" + d.Host, "DOCKER_CONFIG=" + d.Config, "PATH=" + os.Getenv("PATH")}
+	d.machine = open(t, "")
+	d.machine.Environ = []string{"DOCKER_HOST=" + d.Host, "DOCKER_CONFIG=" + d.Config, "PATH=" + os.Getenv("PATH")}
 	return d
 }
 
@@ -86,12 +86,12 @@ func (d *dock) freePort() int {
 
 func (d *dock) add(port int) {
 	d.Helper()
-	file := filepath.Join(d.y.Home, "tiny.gguf")
+	file := filepath.Join(d.machine.Home, "tiny.gguf")
 	if err := gguf.WriteFile(file, gguf.Model{Name: "ai/tiny"}); err != nil {
 		d.Fatal(err)
 	}
 	cmd := exec.Command(d.parts.DockerModel, "package", "--gguf", file, "ai/tiny")
-	cmd.Env = []string{"HOME=" + d.y.Home, fmt.Sprintf("MODEL_RUNNER_HOST=http://127.0.0.1:%d", port)}
+	cmd.Env = []string{"HOME=" + d.machine.Home, fmt.Sprintf("MODEL_RUNNER_HOST=http://127.0.0.1:%d", port)}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		d.Fatalf("%v\n%s", err, out)
 	}
@@ -136,7 +136,7 @@ func (d *dock) back(what string) {
 	if took > d.began+2*time.Second {
 		d.Errorf("%s: back after %s; its own start takes %s", what, took, d.began)
 	}
-	if status, body := prompt(d.T, d.y, "claude-opus-4-6"); status != 200 {
+	if status, body := prompt(d.T, d.machine, "claude-opus-4-6"); status != 200 {
 		d.Errorf("%s: a prompt got %d %s", what, status, body)
 	}
 }
@@ -150,16 +150,16 @@ func absent(r state.Runner) bool { return r.State == state.Absent }
 func TestOnARealDocker(t *testing.T) {
 	d := newDock(t)
 	ctx := t.Context()
-	if look := status.Look(ctx, d.y); look.Runner.State != state.Absent || look.Runner.Engine != engine.Container || !strings.Contains(look.Runner.Remedy, "switchyard runner install") {
+	if look := status.Look(ctx, d.machine); look.Runner.State != state.Absent || look.Runner.Engine != engine.Container || !strings.Contains(look.Runner.Remedy, "switchyard runner install") {
 		t.Fatalf("before the installation %+v", look.Runner)
 	}
-	if found := doctor.Examine(ctx, d.y); len(found) == 0 || found[0].Code != engine.NotInstalled || found[0].Command != "switchyard runner install" {
+	if found := doctor.Examine(ctx, d.machine); len(found) == 0 || found[0].Code != engine.NotInstalled || found[0].Command != "switchyard runner install" {
 		t.Errorf("the doctor says %+v", found)
 	}
 	port := d.freePort()
 	var said []string
 	begin := time.Now()
-	d.must(localrunner.Install(ctx, d.y, engine.Install{Port: port}, func(line string) { said = append(said, line) }))
+	d.must(localrunner.Install(ctx, d.machine, engine.Install{Port: port}, func(line string) { said = append(said, line) }))
 	t.Logf("installed in %s: %s", time.Since(begin).Round(time.Millisecond), strings.Join(said, " / "))
 	if bindings := d.inspect().HostConfig.PortBindings; len(bindings) != 1 || !strings.Contains(fmt.Sprint(bindings), "127.0.0.1") {
 		t.Errorf("published at %v", bindings)
@@ -168,12 +168,12 @@ func TestOnARealDocker(t *testing.T) {
 	d.must(d.api.ContainerStop(ctx, containerName, container.StopOptions{}))
 	d.must(d.api.ContainerStart(ctx, containerName, container.StartOptions{}))
 	begin = time.Now()
-	eventually(t, "the runner's own start", func() bool { r, _ := models.LookAtRunner(ctx, d.y); return r.State == state.Running })
+	eventually(t, "the runner's own start", func() bool { r, _ := models.LookAtRunner(ctx, d.machine); return r.State == state.Running })
 	d.began = time.Since(begin)
 	t.Logf("its own start takes %s", d.began.Round(time.Millisecond))
 
-	d.s = serve(t, d.y)
-	mustSwitch(t, other(d.y, t), switching.Request{Route: claude.Local})
+	d.s = serve(t, d.machine)
+	mustSwitch(t, other(d.machine, t), switching.Request{Route: claude.Local})
 	d.s.until("the switch", func(s state.State) bool { return s.GatewayInUse() && s.Runner.State == state.Running })
 	d.back("at first")
 
@@ -233,11 +233,11 @@ func TestOnARealDocker(t *testing.T) {
 	})
 	t.Run("stopped by the person", func(t *testing.T) {
 		d.T = t
-		d.told("switchyard runner stop", func() error { return control.Runner(ctx, other(d.y, t), localrunner.Stop) }, func(r state.Runner) bool { return stopped(r) && r.ByPerson })
-		if status, body := prompt(t, d.y, "opus"); status != 503 || !strings.Contains(body, "you stopped it") {
+		d.told("switchyard runner stop", func() error { return control.Runner(ctx, other(d.machine, t), localrunner.Stop) }, func(r state.Runner) bool { return stopped(r) && r.ByPerson })
+		if status, body := prompt(t, d.machine, "opus"); status != 503 || !strings.Contains(body, "you stopped it") {
 			t.Errorf("a prompt got %d %s", status, body)
 		}
-		d.must(control.Runner(ctx, other(d.y, t), localrunner.Start))
+		d.must(control.Runner(ctx, other(d.machine, t), localrunner.Start))
 		d.back("switchyard runner start")
 	})
 	t.Run("removed", func(t *testing.T) {
@@ -267,7 +267,7 @@ func TestOnARealDocker(t *testing.T) {
 		d.must(d.api.NetworkConnect(ctx, name, containerName, nil))
 		before := d.inspect()
 		second := d.freePort()
-		d.must(localrunner.Install(ctx, other(d.y, t), engine.Install{Port: second}, func(string) {}))
+		d.must(localrunner.Install(ctx, other(d.machine, t), engine.Install{Port: second}, func(string) {}))
 		d.s.until("the new address", func(s state.State) bool {
 			return strings.HasSuffix(s.Runner.URL, fmt.Sprint(second)) && s.Runner.State == state.Running
 		})
@@ -286,12 +286,12 @@ func TestOnARealDocker(t *testing.T) {
 	})
 	t.Run("open to the network", func(t *testing.T) {
 		d.T = t
-		d.must(localrunner.Install(ctx, other(d.y, t), engine.Install{Host: "0.0.0.0"}, func(string) {}))
+		d.must(localrunner.Install(ctx, other(d.machine, t), engine.Install{Host: "0.0.0.0"}, func(string) {}))
 		warned := func(s state.State) bool {
 			return slices.ContainsFunc(s.Warnings, func(w state.Warning) bool { return w.Code == "runner_exposed" })
 		}
 		d.s.until("the warning", warned)
-		d.must(localrunner.Install(ctx, other(d.y, t), engine.Install{Host: "127.0.0.1"}, func(string) {}))
+		d.must(localrunner.Install(ctx, other(d.machine, t), engine.Install{Host: "127.0.0.1"}, func(string) {}))
 		d.s.until("no warning", func(s state.State) bool { return !warned(s) && s.Runner.State == state.Running })
 		d.back("closed again")
 	})
@@ -307,7 +307,7 @@ func TestOnARealDocker(t *testing.T) {
 			!strings.Contains(failed.Remedy, "switchyard runner install --port ") {
 			t.Errorf("got %v", err)
 		}
-		found := doctor.Examine(ctx, d.y)
+		found := doctor.Examine(ctx, d.machine)
 		i := slices.IndexFunc(found, func(f state.Finding) bool { return f.Code == engine.PortTaken })
 		if i < 0 || !found[i].Fixable {
 			t.Fatalf("the doctor says %+v", found)
@@ -330,7 +330,7 @@ func TestOnARealDocker(t *testing.T) {
 	})
 	t.Run("the log", func(t *testing.T) {
 		var log strings.Builder
-		if err := localrunner.Logs(ctx, d.y, &log, 5, false); err != nil || strings.Count(log.String(), "\n") < 3 {
+		if err := localrunner.Logs(ctx, d.machine, &log, 5, false); err != nil || strings.Count(log.String(), "\n") < 3 {
 			t.Errorf("%v %q", err, log.String())
 		}
 	})
@@ -340,7 +340,7 @@ func TestOnARealDocker(t *testing.T) {
 func (d *dock) back2(what string) {
 	d.Helper()
 	begin := time.Now()
-	if status, body := prompt(d.T, d.y, "claude-opus-4-6"); status != 200 {
+	if status, body := prompt(d.T, d.machine, "claude-opus-4-6"); status != 200 {
 		d.Errorf("%s: %d %s", what, status, body)
 	}
 	d.Logf("%-45s answered after %4d ms", what, time.Since(begin).Milliseconds())

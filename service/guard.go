@@ -14,8 +14,8 @@ import (
 // standard input. After an orderly end it ends too. Else it supervises in that
 // one's place, without a tray, until another Switchyard starts or nothing is pointed
 // to the gateway any more.
-func Guard(ctx context.Context, y *machine.Machine, log *slog.Logger, parent io.Reader) error {
-	listeners := door.Inherited(y.Number(door.GuardVariable))
+func Guard(ctx context.Context, m *machine.Machine, log *slog.Logger, parent io.Reader) error {
+	listeners := door.Inherited(m.Number(door.GuardVariable))
 	defer func() {
 		for _, l := range listeners {
 			_ = l.Close()
@@ -43,9 +43,9 @@ func Guard(ctx context.Context, y *machine.Machine, log *slog.Logger, parent io.
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	s := NewSupervisor(y, log)
+	s := NewSupervisor(m, log)
 	program := machine.Executable()
-	if y.Number(door.TurnVariable) >= door.GuardTurns {
+	if m.Number(door.TurnVariable) >= door.GuardTurns {
 		program = ""
 	}
 	s.Serve(door.Serve{Listeners: listeners, Program: program, IsGuard: true, Resting: resting})

@@ -96,20 +96,20 @@ func runnerDouble(file string) {
 }
 
 // double is a machine whose own runner is the double above; behave tells it how to be.
-func double(t *testing.T, behaviour string) (y *machine.Machine, behave func(string)) {
+func double(t *testing.T, behaviour string) (m *machine.Machine, behave func(string)) {
 	t.Helper()
-	y = open(t, "")
-	file := filepath.Join(y.Home, "behaviour")
+	m = open(t, "")
+	file := filepath.Join(m.Home, "behaviour")
 	behave = func(text string) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	behave(behaviour)
-	y.Paths.Runtime = shortDir(t)
-	y.Environ = []string{"TEST_RUNNER=" + file}
-	y.Config.Engine, y.Config.ModelRunner, y.Config.LlamaServer = "process", os.Args[0], "/nowhere/llama-server"
-	return y, behave
+	m.Paths.Runtime = shortDir(t)
+	m.Environ = []string{"TEST_RUNNER=" + file}
+	m.Config.Engine, m.Config.ModelRunner, m.Config.LlamaServer = "process", os.Args[0], "/nowhere/llama-server"
+	return m, behave
 }
 
 // shortDir is a folder for sockets.
@@ -126,15 +126,15 @@ func shortDir(t *testing.T) string {
 // local switches to the local route and waits until the State says so.
 func (s *served) local() {
 	s.t.Helper()
-	mustSwitch(s.t, like(s.y, s.t), switching.Request{Route: claude.Local})
+	mustSwitch(s.t, like(s.machine, s.t), switching.Request{Route: claude.Local})
 	s.until("the switch", func(s state.State) bool { return s.GatewayInUse() && s.Runner.State == state.Running })
 }
 
 // like is the same machine as another process sees it, configured as the test has it.
-func like(y *machine.Machine, t *testing.T) *machine.Machine {
+func like(m *machine.Machine, t *testing.T) *machine.Machine {
 	t.Helper()
-	o := other(y, t)
-	o.Config = y.Config
+	o := other(m, t)
+	o.Config = m.Config
 	return o
 }
 
@@ -143,7 +143,7 @@ func TestARunnerOfOurOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	y, _ := double(t, "")
+	m, _ := double(t, "")
 	store := t.TempDir()
 	r, err := lab.StartRunner(t.Context(), parts, store)
 	if err != nil {
@@ -153,50 +153,50 @@ func TestARunnerOfOurOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Stop()
-	y.Config.ModelRunner, y.Config.LlamaServer = parts.ModelRunner, filepath.Join(parts.EngineDir, "llama-server")
-	y.Environ = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + y.Home, "MODELS_PATH=" + filepath.Join(store, "models")}
-	s := serve(t, y)
+	m.Config.ModelRunner, m.Config.LlamaServer = parts.ModelRunner, filepath.Join(parts.EngineDir, "llama-server")
+	m.Environ = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + m.Home, "MODELS_PATH=" + filepath.Join(store, "models")}
+	s := serve(t, m)
 	now := s.until("the look", func(s state.State) bool { return s.Runner.State == state.Stopped })
 	if now.Runner.Engine != engine.Process || !now.Runner.Controlled || len(now.Warnings) > 0 {
 		t.Errorf("in the cloud %+v", now)
 	}
 	s.local() // which starts it
-	if status, body := prompt(t, y, "claude-opus-4-6"); status != 200 || !strings.Contains(body, gguf.Answer) {
+	if status, body := prompt(t, m, "claude-opus-4-6"); status != 200 || !strings.Contains(body, gguf.Answer) {
 		t.Fatalf("%d %s", status, body)
 	}
 	first := s.State().Runner.Since
-	lock := filepath.Join(y.Paths.State, "runner", "lock")
+	lock := filepath.Join(m.Paths.State, "runner", "lock")
 	killGroup(t, lock)
 	begin := time.Now()
 	s.until("the next run", func(s state.State) bool { return s.Runner.State == state.Running && s.Runner.Since.After(first) })
 	t.Logf("back %s after a kill", time.Since(begin).Round(time.Millisecond))
-	if status, body := prompt(t, y, "claude-opus-4-6"); status != 200 {
+	if status, body := prompt(t, m, "claude-opus-4-6"); status != 200 {
 		t.Fatalf("%d %s", status, body)
 	}
 	if n := s.State().Runner.Restarts; n != 1 {
 		t.Errorf("%d restarts are told", n)
 	}
-	if status, _ := prompt(t, y, "[[crash]]"); status == 200 {
+	if status, _ := prompt(t, m, "[[crash]]"); status == 200 {
 		t.Error("a crash was not told")
 	}
 	if err := s.Control(t.Context(), localrunner.Stop); err != nil {
 		t.Fatal(err)
 	}
 	s.until("the stop", func(s state.State) bool { return s.Runner.State == state.Stopped && s.Runner.ByPerson })
-	if status, body := prompt(t, y, "opus"); status != 503 || !strings.Contains(body, "you stopped it") {
+	if status, body := prompt(t, m, "opus"); status != 503 || !strings.Contains(body, "you stopped it") {
 		t.Errorf("%d %s", status, body)
 	}
 	s.quit()
 	// The next Switchyard respects it too, until a switch.
-	y = like(y, t)
-	s = serve(t, y)
+	m = like(m, t)
+	s = serve(t, m)
 	now = s.until("the look", func(s state.State) bool { return s.Runner.State == state.Stopped })
 	if !now.Runner.ByPerson {
 		t.Errorf("%+v", now.Runner)
 	}
 	s.local()
 	s.quit()
-	if got := env(t, y); got != nil {
+	if got := env(t, m); got != nil {
 		t.Errorf("the runner is gone, and the settings say %v", got)
 	}
 	if data, err := os.ReadFile(lock); err == nil {
@@ -213,8 +213,8 @@ func TestADeadEngineIsCured(t *testing.T) {
 		restarted bool
 	}{{"a dead engine", false}, {"a dead engine that stays", true}} {
 		t.Run(tt.behaviour, func(t *testing.T) {
-			y, behave := double(t, "")
-			s := serve(t, y)
+			m, behave := double(t, "")
+			s := serve(t, m)
 			s.local()
 			first := s.State().Runner.Since
 			behave(tt.behaviour)
@@ -231,31 +231,31 @@ func TestADeadEngineIsCured(t *testing.T) {
 			if tt.restarted {
 				behave("") // the next run is well
 			}
-			eventually(t, "an answer", func() bool { status, _ := prompt(t, y, "opus"); return status == 200 })
+			eventually(t, "an answer", func() bool { status, _ := prompt(t, m, "opus"); return status == 200 })
 			s.until("health", func(s state.State) bool {
 				return s.Runner.State == state.Running && len(s.Warnings) == 0 && s.Runner.Since.After(second) == tt.restarted
 			})
 		})
 	}
 	t.Run("nothing helps", func(t *testing.T) {
-		y, behave := double(t, "")
-		s := serve(t, y)
+		m, behave := double(t, "")
+		s := serve(t, m)
 		s.local()
 		behave("nothing helps")
-		prompt(t, y, "opus")
+		prompt(t, m, "opus")
 		now := s.until("the truth", func(s state.State) bool { return s.Runner.State == state.Broken })
 		if want := "it lists its models, but ai/tiny does not answer: inference backend terminated unexpectedly"; now.Runner.Reason != want {
 			t.Errorf("it says %q", now.Runner.Reason)
 		}
 		behave("")
-		eventually(t, "an answer", func() bool { status, _ := prompt(t, y, "opus"); return status == 200 })
+		eventually(t, "an answer", func() bool { status, _ := prompt(t, m, "opus"); return status == 200 })
 		s.until("health", func(s state.State) bool { return s.Runner.State == state.Running && len(s.Warnings) == 0 })
 	})
 }
 
 func TestACrashLoopIsToldOnce(t *testing.T) {
-	y, behave := double(t, "")
-	s := serve(t, y)
+	m, behave := double(t, "")
+	s := serve(t, m)
 	s.local()
 	behave("ends at once")
 	var told atomic.Int32
@@ -270,14 +270,14 @@ func TestACrashLoopIsToldOnce(t *testing.T) {
 			before = after
 		}
 	}()
-	killGroup(t, filepath.Join(y.Paths.State, "runner", "lock"))
+	killGroup(t, filepath.Join(m.Paths.State, "runner", "lock"))
 	limit := time.Now()
 	now := s.until("the end of the loop", func(s state.State) bool { return s.Runner.State == state.Broken })
 	t.Logf("given up after %s: %s", time.Since(limit).Round(time.Millisecond), now.Runner.Reason)
 	if r := now.Runner.Reason; !strings.Contains(r, "unable to open the store") || strings.Contains(r, "secret") || strings.Contains(r, "all is well") {
 		t.Errorf("it says %q", r)
 	}
-	if status, body := prompt(t, y, "opus"); status != 503 || !strings.Contains(body, "it was started and ended at once") {
+	if status, body := prompt(t, m, "opus"); status != 503 || !strings.Contains(body, "it was started and ended at once") {
 		t.Errorf("a prompt got %d %s", status, body)
 	}
 	if told.Load() != 1 {
@@ -345,9 +345,9 @@ func TestStrangersAtTheAddress(t *testing.T) {
 					go func() { tt.serve(c); _ = c.Close() }()
 				}
 			}()
-			y := open(t, "http://"+l.Addr().String())
-			s := serve(t, y)
-			mustSwitch(t, other(y, t), switching.Request{Route: claude.Local, Model: "ai/x", Force: true})
+			m := open(t, "http://"+l.Addr().String())
+			s := serve(t, m)
+			mustSwitch(t, other(m, t), switching.Request{Route: claude.Local, Model: "ai/x", Force: true})
 			state := s.until("the state", func(s state.State) bool { return s.Route == claude.Local && s.Runner.State == tt.state })
 			if !strings.Contains(state.Runner.Reason, tt.reason) || len(state.Warnings) == 0 {
 				t.Errorf("%+v %+v", state.Runner, state.Warnings)
@@ -370,10 +370,10 @@ func TestADockerThatHangs(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	y := open(t, "")
-	y.Environ = []string{"DOCKER_HOST=unix://" + silent.Addr().String()}
-	s := serve(t, y)
-	mustSwitch(t, other(y, t), switching.Request{Route: claude.Local, Model: "ai/x", Force: true})
+	m := open(t, "")
+	m.Environ = []string{"DOCKER_HOST=unix://" + silent.Addr().String()}
+	s := serve(t, m)
+	mustSwitch(t, other(m, t), switching.Request{Route: claude.Local, Model: "ai/x", Force: true})
 	now := s.until("the state", func(s state.State) bool {
 		return s.Route == claude.Local && strings.Contains(s.Runner.Reason, "Docker does not answer")
 	})
@@ -381,7 +381,7 @@ func TestADockerThatHangs(t *testing.T) {
 		t.Errorf("%+v", now.Runner)
 	}
 	begin := time.Now()
-	if status, body := prompt(t, y, "opus"); status != 503 || !strings.Contains(body, "Docker does not answer") {
+	if status, body := prompt(t, m, "opus"); status != 503 || !strings.Contains(body, "Docker does not answer") {
 		t.Errorf("a prompt got %d %s", status, body)
 	}
 	if err := s.Switch(t.Context(), switching.Request{Route: claude.Cloud}); err != nil {
@@ -400,21 +400,21 @@ func page(text string) func(net.Conn) {
 
 // The command line without a tray cannot run a process that lives on.
 func TestTheCommandLineCannotRunTheProcess(t *testing.T) {
-	y, _ := double(t, "")
+	m, _ := double(t, "")
 	var refused *fault.Error
-	if err := control.Runner(t.Context(), y, localrunner.Start); !errors.As(err, &refused) || refused.Kind != fault.Refused || !strings.Contains(refused.Remedy, "switchyard") {
+	if err := control.Runner(t.Context(), m, localrunner.Start); !errors.As(err, &refused) || refused.Kind != fault.Refused || !strings.Contains(refused.Remedy, "switchyard") {
 		t.Errorf("%v", err)
 	}
 }
 
 func TestTheRunnersStateOverTheSocket(t *testing.T) {
-	y, behave := double(t, "ends at once")
-	s := serve(t, y)
+	m, behave := double(t, "ends at once")
+	s := serve(t, m)
 	if err := s.Control(t.Context(), localrunner.Start); err == nil {
 		t.Error("it says that it was started")
 	}
 	s.until("the failure", func(s state.State) bool { return s.Runner.State == state.Broken && s.Failure.N == 1 })
-	look := status.Look(context.Background(), like(y, t))
+	look := status.Look(context.Background(), like(m, t))
 	if look.Runner.State != state.Broken || look.Runner.Reason == "" {
 		t.Errorf("the command line says %+v", look.Runner)
 	}
@@ -422,7 +422,7 @@ func TestTheRunnersStateOverTheSocket(t *testing.T) {
 		t.Error(err)
 	}
 	behave("")
-	if err := control.Runner(t.Context(), like(y, t), localrunner.Restart); err != nil {
+	if err := control.Runner(t.Context(), like(m, t), localrunner.Restart); err != nil {
 		t.Error(err)
 	}
 }

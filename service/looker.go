@@ -74,9 +74,9 @@ func (l *fileLooker) look(ctx context.Context) {
 		d.Lead(ctx)
 	}
 	l.number = l.s.nextLook()
-	l.files = settings.Read(ctx, l.s.yard)
+	l.files = settings.Read(ctx, l.s.machine)
 	if d == nil {
-		g := control.GatewayState(ctx, l.s.yard)
+		g := control.GatewayState(ctx, l.s.machine)
 		l.s.fact(ctx, func(k *known) { k.gateway = g })
 	}
 	l.lookAtSessions(ctx)
@@ -86,7 +86,7 @@ func (l *fileLooker) look(ctx context.Context) {
 // is killed tells nobody.
 func (l *fileLooker) lookAtSessions(ctx context.Context) {
 	f, n := l.files, l.number
-	facts := sessions.Look(l.s.yard, f.Status, &l.roster, l.cache)
+	facts := sessions.Look(l.s.machine, f.Status, &l.roster, l.cache)
 	var folders []string
 	for _, one := range facts.Sessions {
 		if one.Stale {
@@ -122,12 +122,12 @@ func (l *fileLooker) await(ctx context.Context, session claude.Session) {
 }
 
 func (l *fileLooker) repair(ctx context.Context) {
-	targets, err := l.s.yard.Ledger.Switched()
+	targets, err := l.s.machine.Ledger.Switched()
 	if err != nil {
 		return // the look says so
 	}
 	for _, t := range targets {
-		out, err := l.s.yard.Ledger.Verify(ctx, t)
+		out, err := l.s.machine.Ledger.Verify(ctx, t)
 		if err != nil {
 			l.s.log.Warn("verify", "file", t.File, "error", err)
 		} else if out.Again > 0 {

@@ -48,8 +48,8 @@ type known struct {
 }
 
 // judge gives the verdicts anew.
-func (k *known) judge(y *machine.Machine) {
-	k.models = models.Fits(y, slices.Clone(k.listed), k.shapes, k.vram)
+func (k *known) judge(m *machine.Machine) {
+	k.models = models.Fits(m, slices.Clone(k.listed), k.shapes, k.vram)
 }
 
 // state is the State before the files are merged into it.
@@ -80,7 +80,7 @@ type loop struct {
 
 func (s *Supervisor) newLoop(ctx context.Context, owned *sync.WaitGroup) *loop {
 	l := &loop{
-		s: s, owned: owned, now: known{audit: offline.NewAuditor(), sense: offline.NewSense(s.yard.Config.Auto)}, state: s.last, begun: sessions.Episodes{},
+		s: s, owned: owned, now: known{audit: offline.NewAuditor(), sense: offline.NewSense(s.machine.Config.Auto)}, state: s.last, begun: sessions.Episodes{},
 		due: time.NewTimer(time.Hour), audits: make(chan []offline.AuditLine, 16),
 	}
 	if d := s.door.Load(); d != nil {
@@ -139,7 +139,7 @@ func (l *loop) begin(ctx context.Context, c command) {
 // follow makes the State that follows from what is known, and publishes it.
 func (l *loop) follow(ctx context.Context) {
 	moment := time.Now()
-	next, again := status.Merge(l.s.yard, l.now.state(), l.now.files, l.now.sessions, l.begun, moment)
+	next, again := status.Merge(l.s.machine, l.now.state(), l.now.files, l.now.sessions, l.begun, moment)
 	if next.Model != "" {
 		next.Contexts = memory.Contexts(next.Model, l.now.shapes, l.now.models, l.now.vram)
 	}
@@ -196,7 +196,7 @@ const soonest = 50 * time.Millisecond
 // writeAudit writes what the loop hands over, apart from it: a disk may hesitate.
 func (s *Supervisor) writeAudit(audits <-chan []offline.AuditLine) {
 	for lines := range audits {
-		if err := offline.AppendAudit(s.yard.Paths, lines); err != nil {
+		if err := offline.AppendAudit(s.machine.Paths, lines); err != nil {
 			s.log.Error("the audit file cannot be written", "error", err)
 		}
 	}

@@ -144,14 +144,14 @@ func pullYard(t *testing.T, models map[string]gguf.Model) (*machine.Machine, *li
 const large = 200 << 20
 
 func TestAPullGoesOnAfterTheNetworkWasCut(t *testing.T) {
-	y, l := pullYard(t, map[string]gguf.Model{"ai/large": {Size: large}})
-	s := serve(t, y)
+	m, l := pullYard(t, map[string]gguf.Model{"ai/large": {Size: large}})
+	s := serve(t, m)
 	l.cuts, l.down = []int64{50 << 20, 130 << 20}, 4*time.Second
 	ref := l.address + "/ai/large"
 	waits := 0
 	var seen []string
 	var before state.Pull
-	last, err := pulls.Pull(t.Context(), other(y, t), ref, func(p state.Pull) {
+	last, err := pulls.Pull(t.Context(), other(m, t), ref, func(p state.Pull) {
 		if p.State != before.State {
 			seen = append(seen, string(p.State))
 		}
@@ -187,9 +187,9 @@ func TestAQueueOfPullsAndACancelledOne(t *testing.T) {
 	for i := range 5 {
 		models[fmt.Sprintf("ai/m%d", i)] = gguf.Model{Size: 20 << 20}
 	}
-	y, l := pullYard(t, models)
+	m, l := pullYard(t, models)
 	l.speed.Store(20 << 10) // 20 MB/s
-	s := serve(t, y)
+	s := serve(t, m)
 	for i := range 5 {
 		if _, err := s.Pull(t.Context(), fmt.Sprintf("%s/ai/m%d", l.address, i)); err != nil {
 			t.Fatal(err)
@@ -214,7 +214,7 @@ func TestAQueueOfPullsAndACancelledOne(t *testing.T) {
 	s.until("the third", func(s state.State) bool { return strings.HasPrefix(states(s), "cancelled pulling pulling") })
 	l.speed.Store(0)
 	s.until("the end", func(s state.State) bool { return states(s) == "cancelled done done done cancelled" })
-	if _, err := os.Stat(filepath.Join(y.Paths.State, "pulls.json")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(m.Paths.State, "pulls.json")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("something is left for the next start: %v", err)
 	}
 }
@@ -230,15 +230,15 @@ func TestAnUpdatedTag(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(stop)
-	y := yard(t, nil)
-	s := serve(t, y)
+	m := yard(t, nil)
+	s := serve(t, m)
 	tag := address + "/ai/moving"
-	if _, err := pulls.Pull(t.Context(), other(y, t), tag, func(state.Pull) {}); err != nil {
+	if _, err := pulls.Pull(t.Context(), other(m, t), tag, func(state.Pull) {}); err != nil {
 		t.Fatal(err)
 	}
 	outdated := func(want int) {
 		t.Helper()
-		if got, err := models.Outdated(t.Context(), other(y, t), ""); err != nil || len(got) != want {
+		if got, err := models.Outdated(t.Context(), other(m, t), ""); err != nil || len(got) != want {
 			t.Errorf("%d outdated, want %d: %v", len(got), want, err)
 		}
 	}
@@ -246,7 +246,7 @@ func TestAnUpdatedTag(t *testing.T) {
 	docker := func(args ...string) {
 		t.Helper()
 		cmd := exec.Command(parts.DockerModel, args...)
-		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + y.Home, "MODEL_RUNNER_HOST=" + y.Getenv("MODEL_RUNNER_HOST"), "MODEL_RUNNER_NO_AUTO_INSTALL=1"}
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + m.Home, "MODEL_RUNNER_HOST=" + m.Getenv("MODEL_RUNNER_HOST"), "MODEL_RUNNER_NO_AUTO_INSTALL=1"}
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("docker model %s: %v\n%s", strings.Join(args, " "), err, out)
 		}
@@ -269,11 +269,11 @@ func TestAnUpdatedTag(t *testing.T) {
 
 // Ctrl-C in the command that pulls ends the pull.
 func TestAnInterruptedCommandEndsThePull(t *testing.T) {
-	y, l := pullYard(t, map[string]gguf.Model{"ai/large": {Size: large}})
+	m, l := pullYard(t, map[string]gguf.Model{"ai/large": {Size: large}})
 	l.speed.Store(20 << 10)
-	s := serve(t, y)
+	s := serve(t, m)
 	ctx, interrupt := context.WithCancel(t.Context())
-	_, err := pulls.Pull(ctx, other(y, t), l.address+"/ai/large", func(p state.Pull) {
+	_, err := pulls.Pull(ctx, other(m, t), l.address+"/ai/large", func(p state.Pull) {
 		if p.Done > 1<<20 {
 			interrupt()
 		}
@@ -285,16 +285,16 @@ func TestAnInterruptedCommandEndsThePull(t *testing.T) {
 }
 
 func TestAPullOutlivesSwitchyard(t *testing.T) {
-	y, l := pullYard(t, map[string]gguf.Model{"ai/large": {Size: large}})
+	m, l := pullYard(t, map[string]gguf.Model{"ai/large": {Size: large}})
 	l.speed.Store(50 << 10)
-	s := serve(t, y)
+	s := serve(t, m)
 	if _, err := s.Pull(t.Context(), l.address+"/ai/large"); err != nil {
 		t.Fatal(err)
 	}
 	s.until("some of it", func(s state.State) bool { return len(s.Pulls) == 1 && s.Pulls[0].Done > 20<<20 })
 	s.quit()
 	l.speed.Store(0)
-	s = serve(t, other(y, t))
+	s = serve(t, other(m, t))
 	s.until("the model", func(s state.State) bool { return len(s.Pulls) == 1 && s.Pulls[0].State == state.Pulled })
 	if sent := l.sent.Load(); sent > large+16<<20 {
 		t.Errorf("%d MB came over the line", sent>>20)
@@ -304,17 +304,17 @@ func TestAPullOutlivesSwitchyard(t *testing.T) {
 // A pull that somebody else began is noticed, in the cloud too, and an idle runner
 // is not asked for it.
 func TestPullsOfOthers(t *testing.T) {
-	y, l := pullYard(t, map[string]gguf.Model{"ai/theirs": {Size: 20 << 20}})
+	m, l := pullYard(t, map[string]gguf.Model{"ai/theirs": {Size: 20 << 20}})
 	parts, err := lab.Build(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := serve(t, y)
+	s := serve(t, m)
 	s.until("the runner", func(s state.State) bool { return s.Runner.State == state.Running })
 	docker := func(args ...string) {
 		t.Helper()
 		cmd := exec.Command(parts.DockerModel, args...)
-		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + y.Home, "MODEL_RUNNER_HOST=" + y.Getenv("MODEL_RUNNER_HOST"), "MODEL_RUNNER_NO_AUTO_INSTALL=1"}
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + m.Home, "MODEL_RUNNER_HOST=" + m.Getenv("MODEL_RUNNER_HOST"), "MODEL_RUNNER_NO_AUTO_INSTALL=1"}
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("docker model %s: %v\n%s", strings.Join(args, " "), err, out)
 		}
@@ -344,8 +344,8 @@ func TestPullsThatCannotBe(t *testing.T) {
 	registry := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*answer.Load())(w, r) }))
 	t.Cleanup(registry.Close)
 	host := "localhost:" + registry.URL[strings.LastIndexByte(registry.URL, ':')+1:]
-	y := yard(t, nil)
-	serve(t, y)
+	m := yard(t, nil)
+	serve(t, m)
 	says := func(status int, text string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
@@ -373,7 +373,7 @@ func TestPullsThatCannotBe(t *testing.T) {
 			if tt.answer != nil {
 				answer.Store(&tt.answer)
 			}
-			_, err := pulls.Pull(t.Context(), other(y, t), tt.ref, func(state.Pull) {})
+			_, err := pulls.Pull(t.Context(), other(m, t), tt.ref, func(state.Pull) {})
 			var failed *fault.Error
 			if !errors.As(err, &failed) || !strings.Contains(failed.Why, tt.want) || failed.Remedy == "" {
 				t.Errorf("%v", err)
@@ -385,8 +385,8 @@ func TestPullsThatCannotBe(t *testing.T) {
 
 // Where no log tells, the store's index does.
 func TestPullsOfOthersWithoutALog(t *testing.T) {
-	y, l := pullYard(t, map[string]gguf.Model{"ai/theirs": {Size: 20 << 20}})
-	target, err := url.Parse(y.Getenv("MODEL_RUNNER_HOST"))
+	m, l := pullYard(t, map[string]gguf.Model{"ai/theirs": {Size: 20 << 20}})
+	target, err := url.Parse(m.Getenv("MODEL_RUNNER_HOST"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -399,13 +399,13 @@ func TestPullsOfOthersWithoutALog(t *testing.T) {
 		forward.ServeHTTP(w, r)
 	}))
 	t.Cleanup(old.Close)
-	y.Environ = []string{"MODEL_RUNNER_HOST=" + old.URL}
+	m.Environ = []string{"MODEL_RUNNER_HOST=" + old.URL}
 	// Its store is where a plain binary keeps it.
-	store := filepath.Join(y.Home, ".docker", "models")
+	store := filepath.Join(m.Home, ".docker", "models")
 	if err := os.MkdirAll(store, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	s := serve(t, y)
+	s := serve(t, m)
 	s.until("the runner", func(s state.State) bool { return s.Runner.State == state.Running })
 	client := runner.NewClient(runner.Endpoint{URL: target.String()})
 	defer client.Close()
@@ -444,18 +444,18 @@ func TestADiskThatIsFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(stop)
-	y := open(t, "")
-	y.Paths.Runtime = shortDir(t)
-	y.Config.Engine, y.Config.ModelRunner, y.Config.LlamaServer = "process", parts.ModelRunner, filepath.Join(parts.EngineDir, "llama-server")
-	y.Environ = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + y.Home, "MODELS_PATH=" + store}
-	serve(t, y)
-	_, err = pulls.Pull(t.Context(), like(y, t), registry+"/ai/large", func(state.Pull) {})
+	m := open(t, "")
+	m.Paths.Runtime = shortDir(t)
+	m.Config.Engine, m.Config.ModelRunner, m.Config.LlamaServer = "process", parts.ModelRunner, filepath.Join(parts.EngineDir, "llama-server")
+	m.Environ = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + m.Home, "MODELS_PATH=" + store}
+	serve(t, m)
+	_, err = pulls.Pull(t.Context(), like(m, t), registry+"/ai/large", func(state.Pull) {})
 	var failed *fault.Error
 	if !errors.As(err, &failed) || failed.Why != "it needs 200.0 MiB, and 100.0 MiB are free" && !strings.HasPrefix(failed.Why, "it needs 200.0 MiB, and 99.") {
 		t.Errorf("%v", err)
 	}
 	// Where nobody knows beforehand, the runner itself runs into it.
-	client := runner.NewClient(runner.Endpoint{URL: "http://localhost", Socket: filepath.Join(y.Paths.Runtime, "runner.sock")})
+	client := runner.NewClient(runner.Endpoint{URL: "http://localhost", Socket: filepath.Join(m.Paths.Runtime, "runner.sock")})
 	defer client.Close()
 	err = client.Pull(t.Context(), registry+"/ai/large", func(runner.Progress) {})
 	var pull *runner.PullError
@@ -465,19 +465,19 @@ func TestADiskThatIsFull(t *testing.T) {
 }
 
 func TestNoPullsOffline(t *testing.T) {
-	y, l := pullYard(t, map[string]gguf.Model{"ai/large": {Size: large}, "ai/tiny": {}})
+	m, l := pullYard(t, map[string]gguf.Model{"ai/large": {Size: large}, "ai/tiny": {}})
 	l.speed.Store(10 << 10)
-	s := serve(t, y)
-	if _, err := pulls.Pull(t.Context(), other(y, t), l.address+"/ai/tiny", func(state.Pull) {}); err != nil {
+	s := serve(t, m)
+	if _, err := pulls.Pull(t.Context(), other(m, t), l.address+"/ai/tiny", func(state.Pull) {}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Pull(t.Context(), l.address+"/ai/large"); err != nil {
 		t.Fatal(err)
 	}
 	s.until("some of it", func(s state.State) bool { return len(s.Pulls) == 2 && s.Pulls[1].Done > 1<<20 })
-	mustSwitch(t, other(y, t), switching.Request{Route: claude.Offline})
+	mustSwitch(t, other(m, t), switching.Request{Route: claude.Offline})
 	s.until("the switch", func(s state.State) bool { return s.Route == claude.Offline && s.Pulls[1].State == state.Cancelled })
-	_, err := pulls.Pull(t.Context(), other(y, t), "ai/x", func(state.Pull) {})
+	_, err := pulls.Pull(t.Context(), other(m, t), "ai/x", func(state.Pull) {})
 	var refused *fault.Error
 	if !errors.As(err, &refused) || refused.Kind != fault.Refused || !strings.Contains(refused.Why, "the route is offline") {
 		t.Errorf("%v", err)

@@ -30,7 +30,7 @@ func (s *Supervisor) startServing(ctx context.Context, stop func(), owned *sync.
 	if err != nil {
 		return func() {}, err
 	}
-	socket, err := control.Listen(s.yard.Paths, v, s)
+	socket, err := control.Listen(s.machine.Paths, v, s)
 	if err != nil {
 		for _, l := range v.Listeners {
 			_ = l.Close()
@@ -71,11 +71,11 @@ func (s *Supervisor) startServing(ctx context.Context, stop func(), owned *sync.
 // doorOptions are the door's, with what it needs of the other parts.
 func (s *Supervisor) doorOptions(yield func()) door.Options {
 	return door.Options{
-		Serve: *s.serve, Yard: s.yard, Log: s.log,
+		Serve: *s.serve, Machine: s.machine, Log: s.log,
 		State:  s.State,
 		Start:  func(ctx context.Context) error { return s.keeper.Do(ctx, localrunner.Nothing, false) },
 		Ended:  s.keeper.Served,
-		Used:   func(id string) { models.Learn(s.yard, id, func(l *models.Learned) { l.Used = time.Now() }) },
+		Used:   func(id string) { models.Learn(s.machine, id, func(l *models.Learned) { l.Used = time.Now() }) },
 		Report: func(ctx context.Context, g state.Gateway) { s.fact(ctx, func(k *known) { k.gateway = g }) },
 		Look:   func() { wake.Notify(s.lookFiles) },
 		Yield:  yield,

@@ -15,13 +15,13 @@ import (
 )
 
 // secrets are the files of a machine on the local route that are its user's alone.
-func secrets(t *testing.T) (y *machine.Machine, files []string) {
+func secrets(t *testing.T) (m *machine.Machine, files []string) {
 	t.Helper()
-	y = yard(t, map[string]gguf.Model{"ai/tiny": {}})
-	s := serve(t, y)
-	mustSwitch(t, other(y, t), switching.Request{Route: claude.Local})
+	m = yard(t, map[string]gguf.Model{"ai/tiny": {}})
+	s := serve(t, m)
+	mustSwitch(t, other(m, t), switching.Request{Route: claude.Local})
 	s.until("the switch", func(s state.State) bool { return s.GatewayInUse() })
-	return y, []string{filepath.Join(y.Paths.State, "token"), filepath.Join(y.Home, ".claude", "settings.json"), filepath.Join(y.Paths.Runtime, "switchyard.sock")}
+	return m, []string{filepath.Join(m.Paths.State, "token"), filepath.Join(m.Home, ".claude", "settings.json"), filepath.Join(m.Paths.Runtime, "switchyard.sock")}
 }
 
 // The modes of the secrets keep other users out: TestAnotherUserGetsNothing, which
@@ -44,9 +44,9 @@ func TestAnotherUserGetsNothing(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can become another user; TestOnlyItsUserHasTheSecrets is for everybody")
 	}
-	y, files := secrets(t)
+	m, files := secrets(t)
 	// The folders shall not be what keeps them out.
-	for _, dir := range []string{filepath.Dir(y.Home), y.Home, filepath.Join(y.Home, ".claude"), y.Paths.State, y.Paths.Runtime} {
+	for _, dir := range []string{filepath.Dir(m.Home), m.Home, filepath.Join(m.Home, ".claude"), m.Paths.State, m.Paths.Runtime} {
 		if err := os.Chmod(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}

@@ -38,15 +38,15 @@ import (
 type served struct {
 	t *testing.T
 	*Supervisor
-	y     *machine.Machine
-	stop  func()
-	ended chan error
-	until func(what string, ok func(state.State) bool) state.State
+	machine *machine.Machine
+	stop    func()
+	ended   chan error
+	until   func(what string, ok func(state.State) bool) state.State
 }
 
-func serve(t *testing.T, y *machine.Machine) *served {
+func serve(t *testing.T, m *machine.Machine) *served {
 	t.Helper()
-	s := &served{t: t, Supervisor: NewSupervisor(y, slog.New(slog.DiscardHandler)), y: y, ended: make(chan error, 1)}
+	s := &served{t: t, Supervisor: NewSupervisor(m, slog.New(slog.DiscardHandler)), machine: m, ended: make(chan error, 1)}
 	s.Supervisor.Serve(door.Serve{})
 	var ctx context.Context
 	ctx, s.stop = context.WithCancel(context.Background())
@@ -76,9 +76,9 @@ func (s *served) quit() {
 }
 
 // env is what the settings file sets.
-func env(t *testing.T, y *machine.Machine) map[string]string {
+func env(t *testing.T, m *machine.Machine) map[string]string {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(y.Home, ".claude", "settings.json"))
+	data, err := os.ReadFile(filepath.Join(m.Home, ".claude", "settings.json"))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -93,10 +93,10 @@ func env(t *testing.T, y *machine.Machine) map[string]string {
 }
 
 // metrics reads the running Switchyard's figures, as a scraper does.
-func metrics(t *testing.T, y *machine.Machine) string {
+func metrics(t *testing.T, m *machine.Machine) string {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(y.Paths.Runtime, "switchyard.sock"))
+		return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(m.Paths.Runtime, "switchyard.sock"))
 	}}}
 	defer client.CloseIdleConnections()
 	resp, err := client.Get("http://switchyard/metrics")
@@ -112,9 +112,9 @@ func metrics(t *testing.T, y *machine.Machine) string {
 }
 
 // prompt sends what Claude Code sends, with the address and the token of the settings.
-func prompt(t *testing.T, y *machine.Machine, model string) (int, string) {
+func prompt(t *testing.T, m *machine.Machine, model string) (int, string) {
 	t.Helper()
-	e := env(t, y)
+	e := env(t, m)
 	return promptWith(t, e["ANTHROPIC_BASE_URL"], e["ANTHROPIC_AUTH_TOKEN"], model)
 }
 
@@ -136,9 +136,9 @@ func promptWith(t *testing.T, address, token, model string) (int, string) {
 	return resp.StatusCode, string(data)
 }
 
-func mustSwitch(t *testing.T, y *machine.Machine, r switching.Request) switching.Result {
+func mustSwitch(t *testing.T, m *machine.Machine, r switching.Request) switching.Result {
 	t.Helper()
-	result, err := switching.Switch(t.Context(), y, r, localrunner.Progress{})
+	result, err := switching.Switch(t.Context(), m, r, localrunner.Progress{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,9 +146,9 @@ func mustSwitch(t *testing.T, y *machine.Machine, r switching.Request) switching
 }
 
 // other is the same machine, as another process of the same user sees it.
-func other(y *machine.Machine, t *testing.T) *machine.Machine {
+func other(m *machine.Machine, t *testing.T) *machine.Machine {
 	t.Helper()
-	again, err := machine.Open(y.Paths, y.Home, y.Environ)
+	again, err := machine.Open(m.Paths, m.Home, m.Environ)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,25 +156,25 @@ func other(y *machine.Machine, t *testing.T) *machine.Machine {
 }
 
 func TestAStrictModelWorksThroughTheGateway(t *testing.T) {
-	y := yard(t, map[string]gguf.Model{"ai/strict": {Strict: true, Context: 65536}})
-	_, err := switching.Switch(t.Context(), y, switching.Request{Route: claude.Local}, localrunner.Progress{})
+	m := yard(t, map[string]gguf.Model{"ai/strict": {Strict: true, Context: 65536}})
+	_, err := switching.Switch(t.Context(), m, switching.Request{Route: claude.Local}, localrunner.Progress{})
 	var refused *fault.Error
 	if !errors.As(err, &refused) || !strings.Contains(refused.Remedy, "start Switchyard") {
 		t.Fatalf("without a gateway: %v", err)
 	}
-	s := serve(t, y)
-	commandLine := other(y, t)
+	s := serve(t, m)
+	commandLine := other(m, t)
 	result := mustSwitch(t, commandLine, switching.Request{Route: claude.Local})
-	if result.BaseURL != s.State().Gateway.URL || env(t, y)["ANTHROPIC_BASE_URL"] != result.BaseURL || !strings.HasPrefix(env(t, y)["ANTHROPIC_AUTH_TOKEN"], "switchyard-") {
-		t.Errorf("%+v %v", result, env(t, y))
+	if result.BaseURL != s.State().Gateway.URL || env(t, m)["ANTHROPIC_BASE_URL"] != result.BaseURL || !strings.HasPrefix(env(t, m)["ANTHROPIC_AUTH_TOKEN"], "switchyard-") {
+		t.Errorf("%+v %v", result, env(t, m))
 	}
 	s.until("the switch", func(s state.State) bool { return s.Model != "" })
 	for _, model := range []string{"claude-opus-4-6", "claude-haiku-4-5-20251001", "haiku", "ai/strict", "docker.io/ai/strict:latest"} {
-		if status, body := prompt(t, y, model); status != 200 || !strings.Contains(body, gguf.Answer) || !strings.Contains(body, fmt.Sprintf("%q", model)) {
+		if status, body := prompt(t, m, model); status != 200 || !strings.Contains(body, gguf.Answer) || !strings.Contains(body, fmt.Sprintf("%q", model)) {
 			t.Errorf("%s: %d %s", model, status, body)
 		}
 	}
-	if status, body := prompt(t, y, "ai/nothing"); status != 404 || !strings.Contains(body, "switchyard pull ai/nothing") {
+	if status, body := prompt(t, m, "ai/nothing"); status != 404 || !strings.Contains(body, "switchyard pull ai/nothing") {
 		t.Errorf("%d %s", status, body)
 	}
 	state := s.until("the requests", func(s state.State) bool { return len(s.Gateway.Sessions) == 1 && s.Gateway.Sessions[0].Requests == 6 })
@@ -192,7 +192,7 @@ func TestAStrictModelWorksThroughTheGateway(t *testing.T) {
 	if last := records[len(records)-2]; last.Model != "docker.io/ai/strict:latest" || last.Context != 65536 || last.Status != 200 || last.SessionID != "s1" {
 		t.Errorf("%+v", last)
 	}
-	metrics := metrics(t, y)
+	metrics := metrics(t, m)
 	if !strings.Contains(metrics, `switchyard_requests_total{error="",model="docker.io/ai/strict:latest",status="200"}`) {
 		t.Errorf("metrics\n%s", metrics)
 	}
@@ -209,11 +209,11 @@ func TestTheRealRunnersErrors(t *testing.T) {
 	if os.Getenv("LAB_LLAMA_SERVER") != "" {
 		t.Skip("a real engine does not fail on order")
 	}
-	y := yard(t, map[string]gguf.Model{"ai/oom": {Behaviour: "oom"}, "ai/tiny": {}, "ai/small": {Context: 2048}})
-	s := serve(t, y)
-	mustSwitch(t, other(y, t), switching.Request{Route: claude.Local, Model: "ai/tiny"})
+	m := yard(t, map[string]gguf.Model{"ai/oom": {Behaviour: "oom"}, "ai/tiny": {}, "ai/small": {Context: 2048}})
+	s := serve(t, m)
+	mustSwitch(t, other(m, t), switching.Request{Route: claude.Local, Model: "ai/tiny"})
 	s.until("the switch", func(s state.State) bool { return s.GatewayInUse() })
-	e := env(t, y)
+	e := env(t, m)
 	for _, tt := range []struct {
 		model, prompt string
 		status        int
@@ -251,23 +251,23 @@ func TestTheRealRunnersErrors(t *testing.T) {
 
 func TestQuittingLeavesAWorkingAddress(t *testing.T) {
 	const original = "{ \"theme\": \"dark\" }"
-	y := yard(t, map[string]gguf.Model{"ai/tiny": {}})
-	file := filepath.Join(y.Home, ".claude", "settings.json")
+	m := yard(t, map[string]gguf.Model{"ai/tiny": {}})
+	file := filepath.Join(m.Home, ".claude", "settings.json")
 	if err := os.WriteFile(file, []byte(original), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := serve(t, y)
-	mustSwitch(t, other(y, t), switching.Request{Route: claude.Local})
+	s := serve(t, m)
+	mustSwitch(t, other(m, t), switching.Request{Route: claude.Local})
 	s.until("the switch", func(s state.State) bool { return s.GatewayInUse() })
 	gatewayURL := s.State().Gateway.URL
 	s.quit()
-	if got := env(t, y); !strings.HasSuffix(got["ANTHROPIC_BASE_URL"], "/anthropic") || got["ANTHROPIC_AUTH_TOKEN"] != machine.DummyToken {
+	if got := env(t, m); !strings.HasSuffix(got["ANTHROPIC_BASE_URL"], "/anthropic") || got["ANTHROPIC_AUTH_TOKEN"] != machine.DummyToken {
 		t.Errorf("after quitting: %v", got)
 	}
-	if status, body := prompt(t, y, "docker.io/ai/tiny:latest"); status != 200 {
+	if status, body := prompt(t, m, "docker.io/ai/tiny:latest"); status != 200 {
 		t.Errorf("%d %s", status, body)
 	}
-	if look := status.Look(t.Context(), other(y, t)); look.Route != claude.Local || len(look.Warnings) > 0 {
+	if look := status.Look(t.Context(), other(m, t)); look.Route != claude.Local || len(look.Warnings) > 0 {
 		t.Errorf("%+v", look)
 	}
 	if resp, err := http.Get(gatewayURL); err == nil {
@@ -280,53 +280,53 @@ func TestQuittingLeavesAWorkingAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	y = other(y, t)
-	y.Config.GatewayPort = taken.Addr().(*net.TCPAddr).Port
-	again := serve(t, y)
+	m = other(m, t)
+	m.Config.GatewayPort = taken.Addr().(*net.TCPAddr).Port
+	again := serve(t, m)
 	state := again.until("the gateway", func(s state.State) bool { return s.GatewayInUse() })
-	if state.Gateway.URL == gatewayURL || env(t, y)["ANTHROPIC_BASE_URL"] != state.Gateway.URL {
-		t.Errorf("%s, settings %v", state.Gateway.URL, env(t, y))
+	if state.Gateway.URL == gatewayURL || env(t, m)["ANTHROPIC_BASE_URL"] != state.Gateway.URL {
+		t.Errorf("%s, settings %v", state.Gateway.URL, env(t, m))
 	}
-	if status, body := prompt(t, y, "claude-opus-4-6"); status != 200 {
+	if status, body := prompt(t, m, "claude-opus-4-6"); status != 200 {
 		t.Errorf("%d %s", status, body)
 	}
-	mustSwitch(t, other(y, t), switching.Request{Route: claude.Cloud})
+	mustSwitch(t, other(m, t), switching.Request{Route: claude.Cloud})
 	if got, _ := os.ReadFile(file); string(got) != original {
 		t.Errorf("back in the cloud: %s", got)
 	}
 }
 
 func TestDirectStaysDirect(t *testing.T) {
-	y := yard(t, map[string]gguf.Model{"ai/tiny": {}})
-	s := serve(t, y)
-	mustSwitch(t, other(y, t), switching.Request{Route: claude.Local, Direct: true})
+	m := yard(t, map[string]gguf.Model{"ai/tiny": {}})
+	s := serve(t, m)
+	mustSwitch(t, other(m, t), switching.Request{Route: claude.Local, Direct: true})
 	s.until("the switch", func(s state.State) bool { return s.Route == claude.Local })
 	s.quit()
-	y = other(y, t)
-	s = serve(t, y)
+	m = other(m, t)
+	s = serve(t, m)
 	s.until("the switch", func(s state.State) bool { return s.Route == claude.Local })
 	s.Refresh()
-	if got := env(t, y)["ANTHROPIC_BASE_URL"]; !strings.HasSuffix(got, "/anthropic") {
+	if got := env(t, m)["ANTHROPIC_BASE_URL"]; !strings.HasSuffix(got, "/anthropic") {
 		t.Errorf("it was pointed to %s", got)
 	}
 	if err := s.Choose(t.Context(), "ai/tiny"); err != nil {
 		t.Fatal(err)
 	}
-	if got := env(t, y)["ANTHROPIC_BASE_URL"]; !strings.HasSuffix(got, "/anthropic") {
+	if got := env(t, m)["ANTHROPIC_BASE_URL"]; !strings.HasSuffix(got, "/anthropic") {
 		t.Errorf("choosing a model led it to %s", got)
 	}
-	mustSwitch(t, other(y, t), switching.Request{Route: claude.Offline})
-	if got := env(t, y)["ANTHROPIC_BASE_URL"]; got != s.State().Gateway.URL {
+	mustSwitch(t, other(m, t), switching.Request{Route: claude.Offline})
+	if got := env(t, m)["ANTHROPIC_BASE_URL"]; got != s.State().Gateway.URL {
 		t.Errorf("a switch without --direct went to %s", got)
 	}
 }
 
 func TestTheTokenIsSecretAndCanBeRenewed(t *testing.T) {
-	y := yard(t, map[string]gguf.Model{"ai/tiny": {}})
-	s := serve(t, y)
-	mustSwitch(t, other(y, t), switching.Request{Route: claude.Local})
+	m := yard(t, map[string]gguf.Model{"ai/tiny": {}})
+	s := serve(t, m)
+	mustSwitch(t, other(m, t), switching.Request{Route: claude.Local})
 	s.until("the switch", func(s state.State) bool { return s.GatewayInUse() })
-	for _, file := range []string{filepath.Join(y.Paths.State, "token"), filepath.Join(y.Paths.Runtime, "switchyard.sock"), filepath.Join(y.Home, ".claude", "settings.json")} {
+	for _, file := range []string{filepath.Join(m.Paths.State, "token"), filepath.Join(m.Paths.Runtime, "switchyard.sock"), filepath.Join(m.Home, ".claude", "settings.json")} {
 		info, err := os.Stat(file)
 		if err != nil {
 			t.Fatal(err)
@@ -335,23 +335,23 @@ func TestTheTokenIsSecretAndCanBeRenewed(t *testing.T) {
 			t.Errorf("%s has mode %o", file, mode)
 		}
 	}
-	before := env(t, y)["ANTHROPIC_AUTH_TOKEN"]
-	running, err := control.Find(t.Context(), other(y, t))
+	before := env(t, m)["ANTHROPIC_AUTH_TOKEN"]
+	running, err := control.Find(t.Context(), other(m, t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := running.RotateToken(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the new token in the settings", func() bool { return env(t, y)["ANTHROPIC_AUTH_TOKEN"] != before })
-	if status, _ := prompt(t, y, "opus"); status != 200 {
+	eventually(t, "the new token in the settings", func() bool { return env(t, m)["ANTHROPIC_AUTH_TOKEN"] != before })
+	if status, _ := prompt(t, m, "opus"); status != 200 {
 		t.Errorf("the new token: %d", status)
 	}
-	if status, _ := promptWith(t, env(t, y)["ANTHROPIC_BASE_URL"], before, "opus"); status != 200 {
+	if status, _ := promptWith(t, env(t, m)["ANTHROPIC_BASE_URL"], before, "opus"); status != 200 {
 		t.Errorf("a session that has not followed yet is refused: %d", status)
 	}
-	kept, err := os.ReadFile(filepath.Join(y.Paths.State, "token"))
-	if err != nil || strings.TrimSpace(string(kept)) != env(t, y)["ANTHROPIC_AUTH_TOKEN"] {
+	kept, err := os.ReadFile(filepath.Join(m.Paths.State, "token"))
+	if err != nil || strings.TrimSpace(string(kept)) != env(t, m)["ANTHROPIC_AUTH_TOKEN"] {
 		t.Errorf("the next start has another token: %v", err)
 	}
 }
@@ -374,11 +374,11 @@ func TestAClosedSessionFreesTheRealRunner(t *testing.T) {
 	if os.Getenv("LAB_LLAMA_SERVER") != "" {
 		t.Skip("a real engine does not answer slowly on order")
 	}
-	y := yard(t, map[string]gguf.Model{"ai/tiny": {}})
-	s := serve(t, y)
-	mustSwitch(t, other(y, t), switching.Request{Route: claude.Local})
+	m := yard(t, map[string]gguf.Model{"ai/tiny": {}})
+	s := serve(t, m)
+	mustSwitch(t, other(m, t), switching.Request{Route: claude.Local})
 	s.until("the switch", func(s state.State) bool { return s.GatewayInUse() })
-	found, err := localrunner.Find(t.Context(), y)
+	found, err := localrunner.Find(t.Context(), m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -389,7 +389,7 @@ func TestAClosedSessionFreesTheRealRunner(t *testing.T) {
 		return err == nil && slices.ContainsFunc(loaded, func(l runner.Loaded) bool { return l.InUse })
 	}
 	ctx, leave := context.WithCancel(t.Context())
-	e := env(t, y)
+	e := env(t, m)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, e["ANTHROPIC_BASE_URL"]+"/v1/messages", strings.NewReader(
 		`{"model":"opus","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"[[slow 5m]]"}]}`))
 	if err != nil {
@@ -413,8 +413,8 @@ func TestAClosedSessionFreesTheRealRunner(t *testing.T) {
 
 // A runner that listens on a socket only is reached through the gateway alone.
 func TestARunnerOnASocket(t *testing.T) {
-	y := yard(t, map[string]gguf.Model{"ai/tiny": {}})
-	runner, err := url.Parse(y.Getenv("MODEL_RUNNER_HOST"))
+	m := yard(t, map[string]gguf.Model{"ai/tiny": {}})
+	runner, err := url.Parse(m.Getenv("MODEL_RUNNER_HOST"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -431,18 +431,18 @@ func TestARunnerOnASocket(t *testing.T) {
 	server := &http.Server{Handler: &httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(runner) }}}
 	go func() { _ = server.Serve(l) }()
 	t.Cleanup(func() { _ = server.Close() })
-	y.Environ = []string{"MODEL_RUNNER_HOST=unix://" + socket}
-	if _, err := switching.Switch(t.Context(), y, switching.Request{Route: claude.Local}, localrunner.Progress{}); err == nil || !strings.Contains(err.Error(), "whose gateway reaches it") {
+	m.Environ = []string{"MODEL_RUNNER_HOST=unix://" + socket}
+	if _, err := switching.Switch(t.Context(), m, switching.Request{Route: claude.Local}, localrunner.Progress{}); err == nil || !strings.Contains(err.Error(), "whose gateway reaches it") {
 		t.Errorf("without a gateway: %v", err)
 	}
-	s := serve(t, y)
-	mustSwitch(t, other(y, t), switching.Request{Route: claude.Local})
+	s := serve(t, m)
+	mustSwitch(t, other(m, t), switching.Request{Route: claude.Local})
 	s.until("the switch", func(s state.State) bool { return s.GatewayInUse() })
-	if status, body := prompt(t, y, "claude-sonnet-4-6"); status != 200 {
+	if status, body := prompt(t, m, "claude-sonnet-4-6"); status != 200 {
 		t.Errorf("%d %s", status, body)
 	}
 	s.quit()
-	if got := env(t, y); got != nil {
+	if got := env(t, m); got != nil {
 		t.Errorf("nothing answers there any more, but the settings say %v", got)
 	}
 }
@@ -493,8 +493,8 @@ func newDockerDouble(t *testing.T, port string) *dockerDouble {
 
 func TestARequestStartsAStoppedContainer(t *testing.T) {
 	for _, allowed := range []bool{true, false} {
-		y := yard(t, map[string]gguf.Model{"ai/tiny": {}})
-		runner, err := url.Parse(y.Getenv("MODEL_RUNNER_HOST"))
+		m := yard(t, map[string]gguf.Model{"ai/tiny": {}})
+		runner, err := url.Parse(m.Getenv("MODEL_RUNNER_HOST"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -507,11 +507,11 @@ func TestARequestStartsAStoppedContainer(t *testing.T) {
 		_ = front.Close()
 		_, port, _ := net.SplitHostPort(address)
 		docker := newDockerDouble(t, port)
-		y.Environ = []string{"DOCKER_HOST=" + docker.host}
-		y.Config.StartRunner = &allowed
-		s := serve(t, y)
+		m.Environ = []string{"DOCKER_HOST=" + docker.host}
+		m.Config.StartRunner = &allowed
+		s := serve(t, m)
 		s.until("the stopped runner", func(s state.State) bool { return s.Runner.State == state.Stopped })
-		mustSwitch(t, y, switching.Request{Route: claude.Local, Model: "docker.io/ai/tiny:latest", Force: true})
+		mustSwitch(t, m, switching.Request{Route: claude.Local, Model: "docker.io/ai/tiny:latest", Force: true})
 		s.until("the switch", func(s state.State) bool { return s.GatewayInUse() })
 		go func() {
 			select {
@@ -527,7 +527,7 @@ func TestARequestStartsAStoppedContainer(t *testing.T) {
 			context.AfterFunc(t.Context(), func() { _ = server.Close() })
 			_ = server.Serve(l)
 		}()
-		status, body := prompt(t, y, "claude-opus-4-6")
+		status, body := prompt(t, m, "claude-opus-4-6")
 		switch {
 		case allowed && (status != 200 || !docker.started.Load()):
 			t.Errorf("%d %s", status, body)
@@ -539,9 +539,9 @@ func TestARequestStartsAStoppedContainer(t *testing.T) {
 }
 
 func TestTheLogHoldsNoTokenAndNoWords(t *testing.T) {
-	y := yard(t, map[string]gguf.Model{"ai/tiny": {}})
+	m := yard(t, map[string]gguf.Model{"ai/tiny": {}})
 	var log bytes.Buffer
-	s := &served{t: t, Supervisor: NewSupervisor(y, slog.New(slog.NewTextHandler(&log, nil))), y: y, ended: make(chan error, 1)}
+	s := &served{t: t, Supervisor: NewSupervisor(m, slog.New(slog.NewTextHandler(&log, nil))), machine: m, ended: make(chan error, 1)}
 	s.Supervisor.Serve(door.Serve{})
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
@@ -555,8 +555,8 @@ func TestTheLogHoldsNoTokenAndNoWords(t *testing.T) {
 	if err := s.Switch(t.Context(), switching.Request{Route: claude.Local}); err != nil {
 		t.Fatal(err)
 	}
-	token := env(t, y)["ANTHROPIC_AUTH_TOKEN"]
-	prompt(t, y, "claude-opus-4-6")
+	token := env(t, m)["ANTHROPIC_AUTH_TOKEN"]
+	prompt(t, m, "claude-opus-4-6")
 	s.quit()
 	if text := log.String(); !strings.Contains(text, "another address") || strings.Contains(text, token) || strings.Contains(text, "Be brief") {
 		t.Errorf("the log is\n%s", text)

@@ -19,11 +19,11 @@ import (
 // Every change of a session shows: its record, a project's settings, and a kill, of which no
 // file tells.
 func TestTheSupervisorSeesSessions(t *testing.T) {
-	y := open(t, "http://127.0.0.1:1")
-	_, until := supervise(t, y)
+	m := open(t, "http://127.0.0.1:1")
+	_, until := supervise(t, m)
 	until("the first look", func(s state.State) bool { return len(s.Targets) == 1 })
 
-	project := filepath.Join(y.Home, "shop")
+	project := filepath.Join(m.Home, "shop")
 	if err := os.MkdirAll(filepath.Join(project, ".claude"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func TestTheSupervisorSeesSessions(t *testing.T) {
 		_ = claudeCode.Wait()
 	}
 	t.Cleanup(end)
-	dir := filepath.Join(y.Home, ".claude", "sessions")
+	dir := filepath.Join(m.Home, ".claude", "sessions")
 	record := func(status string) {
 		t.Helper()
 		data, err := json.Marshal(claude.Session{PID: claudeCode.Process.Pid, SessionID: "s", CWD: project, Kind: "interactive", Status: status, StartedAt: time.Now().UnixMilli()})
@@ -46,7 +46,7 @@ func TestTheSupervisorSeesSessions(t *testing.T) {
 	}
 	record("idle")
 	until("the session, in the cloud", func(s state.State) bool { return len(s.Sessions) == 1 && s.Sessions[0].Route == claude.Cloud })
-	if found := doctor.Depart(t.Context(), y, &doctor.Departure{}); !slices.ContainsFunc(found, func(f state.Finding) bool { return f.Code == "sessions_before" }) {
+	if found := doctor.Depart(t.Context(), m, &doctor.Departure{}); !slices.ContainsFunc(found, func(f state.Finding) bool { return f.Code == "sessions_before" }) {
 		t.Errorf("before a departure it is not named: %+v", found)
 	}
 	record("busy")
@@ -60,7 +60,7 @@ func TestTheSupervisorSeesSessions(t *testing.T) {
 	}
 	end()
 	until("its end", func(s state.State) bool { return len(s.Sessions) == 0 })
-	if all := status.Sessions(t.Context(), y, true); len(all) != 1 || !all[0].Stale {
+	if all := status.Sessions(t.Context(), m, true); len(all) != 1 || !all[0].Stale {
 		t.Errorf("the record that is left: %+v", all)
 	}
 }

@@ -25,8 +25,8 @@ import (
 
 // Supervisor owns the State: one goroutine changes it, everybody else gets copies.
 type Supervisor struct {
-	yard *machine.Machine
-	log  *slog.Logger
+	machine *machine.Machine
+	log     *slog.Logger
 
 	facts     chan func(*known) // what became known, applied in the loop
 	commands  chan command
@@ -106,20 +106,20 @@ func (s *Supervisor) nextLook() int {
 }
 
 // NewSupervisor makes a supervisor; Run starts it.
-func NewSupervisor(y *machine.Machine, log *slog.Logger) *Supervisor {
-	own := *y
+func NewSupervisor(m *machine.Machine, log *slog.Logger) *Supervisor {
+	own := *m
 	s := &Supervisor{
-		yard: &own, log: log,
+		machine: &own, log: log,
 		facts: make(chan func(*known)), commands: make(chan command),
 		lookFiles: make(chan struct{}, 1), lookVRAM: make(chan struct{}, 1),
 		last: state.State{Route: claude.Cloud, Runner: state.Runner{State: state.Absent, Engine: engine.None}},
 	}
 	s.keeper = keeper.New(keeper.Options{
-		Machine: s.yard, Log: log, Busy: s.answering, Looked: s.looked, Report: s.runnerReporter(), Shown: s.shown,
+		Machine: s.machine, Log: log, Busy: s.answering, Looked: s.looked, Report: s.runnerReporter(), Shown: s.shown,
 		Moved: func() { wake.Notify(s.lookFiles) },
 	})
 	s.puller = pulls.New(pulls.Options{
-		Machine: s.yard, Log: log,
+		Machine: s.machine, Log: log,
 		Runner: func(ctx context.Context) localrunner.Instance { return s.door.Load().Runner(ctx) },
 		Start:  func(ctx context.Context, person bool) error { return s.keeper.Do(ctx, localrunner.Nothing, person) },
 		VRAM:   func() state.VRAM { return s.State().VRAM },
@@ -130,7 +130,7 @@ func NewSupervisor(y *machine.Machine, log *slog.Logger) *Supervisor {
 }
 
 // Serve makes Run serve the gateway. It is called before Run.
-func (s *Supervisor) Serve(how door.Serve) { s.serve, s.yard.Here = &how, s }
+func (s *Supervisor) Serve(how door.Serve) { s.serve, s.machine.Here = &how, s }
 
 // Address is where the gateway of this process listens; see Host.
 func (s *Supervisor) Address(ctx context.Context) (url, token string, ok bool) {
@@ -166,7 +166,7 @@ func (s *Supervisor) answering() bool {
 // looked hands a look at the runner to whom it concerns.
 func (s *Supervisor) looked(ctx context.Context, l localrunner.Look) {
 	if s.serve != nil {
-		models.NoteSeen(s.yard, l.Status.Models)
+		models.NoteSeen(s.machine, l.Status.Models)
 	}
 	if d := s.door.Load(); d != nil {
 		d.Seen(l.Instance)
@@ -180,14 +180,14 @@ func (s *Supervisor) runnerReporter() func(context.Context, keeper.Report) {
 	return func(ctx context.Context, r keeper.Report) {
 		fresh := r.Look != described
 		if fresh {
-			described, listed = r.Look, models.Describe(s.yard, localrunner.Tagged(r.Models), r.Loaded)
+			described, listed = r.Look, models.Describe(s.machine, localrunner.Tagged(r.Models), r.Loaded)
 		}
 		list := listed
 		s.fact(ctx, func(k *known) {
 			k.runner = r.Runner
 			if fresh {
 				k.listed, k.shapes = list, r.Models
-				k.judge(s.yard)
+				k.judge(s.machine)
 			}
 		})
 	}
@@ -237,7 +237,7 @@ func (s *Supervisor) Refresh() {
 
 // failed puts a command's failure into the State.
 func (s *Supervisor) failed(ctx context.Context, title string, err error) {
-	text := s.yard.Tilde(fault.Lines(err))
+	text := s.machine.Tilde(fault.Lines(err))
 	s.fact(ctx, func(k *known) { k.failure = state.Failure{N: k.failure.N + 1, Title: title, Text: text} })
 }
 
@@ -250,7 +250,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	var owned sync.WaitGroup
 	defer owned.Wait()
 	defer stop()
-	watch, err := settings.Watch(s.yard)
+	watch, err := settings.Watch(s.machine)
 	if err != nil {
 		return err
 	}
@@ -259,7 +259,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	endServing, err := s.startServing(ctx, stop, &owned)
 	if err != nil {
 		s.log.Error("no gateway", "error", err)
-		s.yard.Warnings = append(slices.Clone(s.yard.Warnings), state.Warning{Code: "no_gateway", Text: "Switchyard's gateway does not run: " + err.Error(),
+		s.machine.Warnings = append(slices.Clone(s.machine.Warnings), state.Warning{Code: "no_gateway", Text: "Switchyard's gateway does not run: " + err.Error(),
 			Remedy: "correct that and start Switchyard anew; until then requests go to Model Runner directly"})
 	}
 	defer endServing()
@@ -277,14 +277,14 @@ func (s *Supervisor) startParts(ctx context.Context, watch *settings.Watcher, ow
 		(&fileLooker{s: s, watch: watch, exits: map[int]bool{}, ended: make(chan int), owned: owned, cache: &claude.Files{}}).run(ctx)
 	})
 	owned.Go(func() { s.keeper.Run(ctx) })
-	if s.yard.Program != "" {
+	if s.machine.Program != "" {
 		owned.Go(func() { s.watchVRAM(ctx) })
 	}
 	if s.door.Load() == nil {
 		return
 	}
 	owned.Go(func() { s.lookAtAutostart(ctx) })
-	if s.yard.Config.Releases != "" {
+	if s.machine.Config.Releases != "" {
 		owned.Go(func() { s.watchReleases(ctx) })
 	}
 	owned.Go(func() { s.puller.Run(ctx) })

@@ -48,18 +48,18 @@ func open(t *testing.T, runner string) *machine.Machine {
 	if err := os.MkdirAll(filepath.Join(home, ".claude"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	y, err := machine.Open(config.Paths{Config: filepath.Join(home, "config.toml"), State: filepath.Join(home, "state"), Runtime: filepath.Join(home, "run"), Usual: config.Usual{Runner: "127.0.0.1:1"}},
+	m, err := machine.Open(config.Paths{Config: filepath.Join(home, "config.toml"), State: filepath.Join(home, "state"), Runtime: filepath.Join(home, "run"), Usual: config.Usual{Runner: "127.0.0.1:1"}},
 		home, []string{"MODEL_RUNNER_HOST=" + runner})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return y
+	return m
 }
 
 // supervise runs a supervisor for the test and returns a way to wait for a State.
-func supervise(t *testing.T, y *machine.Machine) (s *Supervisor, until func(what string, ok func(state.State) bool) state.State) {
+func supervise(t *testing.T, m *machine.Machine) (s *Supervisor, until func(what string, ok func(state.State) bool) state.State) {
 	t.Helper()
-	s = NewSupervisor(y, slog.New(slog.DiscardHandler))
+	s = NewSupervisor(m, slog.New(slog.DiscardHandler))
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
@@ -95,9 +95,9 @@ func follow(t *testing.T, states <-chan state.State) (until func(what string, ok
 }
 
 func TestStateFollowsTheFileAndTheRunner(t *testing.T) {
-	y := yard(t, map[string]gguf.Model{"ai/tiny": {}})
-	file := filepath.Join(y.Home, ".claude", "settings.json")
-	_, until := supervise(t, y)
+	m := yard(t, map[string]gguf.Model{"ai/tiny": {}})
+	file := filepath.Join(m.Home, ".claude", "settings.json")
+	_, until := supervise(t, m)
 	until("the runner", func(s state.State) bool { return s.Runner.State == state.Running && len(s.Models) == 1 })
 	for _, name := range []string{"first", "second"} {
 		if err := os.WriteFile(file, []byte(`{"env":{"ANTHROPIC_BASE_URL":"https://`+name+`"}}`), 0o600); err != nil {
@@ -121,8 +121,8 @@ func TestAnotherClickEndsTheProof(t *testing.T) {
 	if os.Getenv("LAB_LLAMA_SERVER") != "" {
 		t.Skip("a real engine does not load slowly on order")
 	}
-	y := yard(t, map[string]gguf.Model{"ai/slow": {Behaviour: "load=4m"}})
-	s, until := supervise(t, y)
+	m := yard(t, map[string]gguf.Model{"ai/slow": {Behaviour: "load=4m"}})
+	s, until := supervise(t, m)
 	first := make(chan error, 1)
 	go func() { first <- s.Switch(t.Context(), switching.Request{Route: claude.Local}) }()
 	until("the load", func(s state.State) bool { return strings.HasPrefix(s.Busy, "Loading") })
@@ -153,9 +153,9 @@ func TestAFailureIsInTheState(t *testing.T) {
 }
 
 func TestTheConfigurationsModelCannotBeChosenAway(t *testing.T) {
-	y := open(t, "http://127.0.0.1:9")
-	y.Config.Model = "ai/mine"
-	s, until := supervise(t, y)
+	m := open(t, "http://127.0.0.1:9")
+	m.Config.Model = "ai/mine"
+	s, until := supervise(t, m)
 	if err := s.Choose(t.Context(), "ai/other"); err == nil {
 		t.Error("it said nothing")
 	}
@@ -167,11 +167,11 @@ func TestTheConfigurationsModelCannotBeChosenAway(t *testing.T) {
 
 // A transaction that a killed process left behind is ended by the next look.
 func TestALookEndsWhatWasLeftOpen(t *testing.T) {
-	y := open(t, "http://127.0.0.1:9")
-	if _, err := switching.Switch(t.Context(), y, switching.Request{Route: claude.Local, Model: "x", Force: true}, localrunner.Progress{}); err != nil {
+	m := open(t, "http://127.0.0.1:9")
+	if _, err := switching.Switch(t.Context(), m, switching.Request{Route: claude.Local, Model: "x", Force: true}, localrunner.Progress{}); err != nil {
 		t.Fatal(err)
 	}
-	entries, err := filepath.Glob(filepath.Join(y.Paths.Ledger(), "*", "entry.json"))
+	entries, err := filepath.Glob(filepath.Join(m.Paths.Ledger(), "*", "entry.json"))
 	if err != nil || len(entries) != 1 {
 		t.Fatal(entries, err)
 	}
@@ -179,7 +179,7 @@ func TestALookEndsWhatWasLeftOpen(t *testing.T) {
 	if err := os.Rename(entries[0], filepath.Join(filepath.Dir(entries[0]), "pending.json")); err != nil {
 		t.Fatal(err)
 	}
-	if state := status.Look(t.Context(), y); state.Route != claude.Local || state.Model != "x" {
+	if state := status.Look(t.Context(), m); state.Route != claude.Local || state.Model != "x" {
 		t.Errorf("%+v", state)
 	}
 	if _, err := os.Stat(entries[0]); err != nil {
@@ -188,18 +188,18 @@ func TestALookEndsWhatWasLeftOpen(t *testing.T) {
 }
 
 func TestAllTargetsAreLookedAtBeforeTheFirstIsTouched(t *testing.T) {
-	y := open(t, "http://127.0.0.1:9")
-	second := filepath.Join(y.Home, "second")
+	m := open(t, "http://127.0.0.1:9")
+	second := filepath.Join(m.Home, "second")
 	if err := errors.Join(os.Mkdir(second, 0o700), os.WriteFile(filepath.Join(second, "settings.json"), []byte("[]"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	y.Config.Targets = []string{"~/second"}
+	m.Config.Targets = []string{"~/second"}
 	var refused *fault.Error
-	_, err := switching.Switch(t.Context(), y, switching.Request{Route: claude.Local, Model: "x", Force: true}, localrunner.Progress{})
+	_, err := switching.Switch(t.Context(), m, switching.Request{Route: claude.Local, Model: "x", Force: true}, localrunner.Progress{})
 	if !errors.As(err, &refused) || refused.Kind != fault.Refused {
 		t.Errorf("got %v", err)
 	}
-	if _, err := os.Stat(filepath.Join(y.Home, ".claude", "settings.json")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(m.Home, ".claude", "settings.json")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the first target was touched: %v", err)
 	}
 }

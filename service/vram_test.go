@@ -22,11 +22,11 @@ import (
 )
 
 // devices makes a machine's GPU a double that tells what a file says.
-func devices(t *testing.T, y *machine.Machine) (tell func(freeMiB, totalMiB int64)) {
+func devices(t *testing.T, m *machine.Machine) (tell func(freeMiB, totalMiB int64)) {
 	t.Helper()
-	file := filepath.Join(y.Home, "devices.json")
-	y.Program = filepath.Join(y.Home, "probe")
-	if err := os.WriteFile(y.Program, []byte("#!/bin/sh\ncat "+file+"\n"), 0o700); err != nil {
+	file := filepath.Join(m.Home, "devices.json")
+	m.Program = filepath.Join(m.Home, "probe")
+	if err := os.WriteFile(m.Program, []byte("#!/bin/sh\ncat "+file+"\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	return func(free, total int64) {
@@ -45,17 +45,17 @@ func TestAModelThatMayNotFit(t *testing.T) {
 	if os.Getenv("LAB_LLAMA_SERVER") != "" {
 		t.Skip("a real engine does not fail on order")
 	}
-	y := yard(t, map[string]gguf.Model{"ai/first": {Size: 300 << 20, Context: 65536}, "ai/oom": {Size: 301 << 20, Context: 131072, Behaviour: "oom"}})
-	tell := devices(t, y)
+	m := yard(t, map[string]gguf.Model{"ai/first": {Size: 300 << 20, Context: 65536}, "ai/oom": {Size: 301 << 20, Context: 131072, Behaviour: "oom"}})
+	tell := devices(t, m)
 	load := func(model string) (warned []state.Warning, err error) {
-		_, err = switching.Switch(t.Context(), y, switching.Request{Route: claude.Local, Model: model}, localrunner.Progress{Warn: func(w state.Warning) { warned = append(warned, w) }})
+		_, err = switching.Switch(t.Context(), m, switching.Request{Route: claude.Local, Model: model}, localrunner.Progress{Warn: func(w state.Warning) { warned = append(warned, w) }})
 		return warned, err
 	}
 	tell(20<<10, 24<<10)
 	if warned, err := load("first"); err != nil || len(warned) > 0 {
 		t.Errorf("with room: %v %v", warned, err)
 	}
-	if _, err := models.Unload(t.Context(), y, ""); err != nil {
+	if _, err := models.Unload(t.Context(), m, ""); err != nil {
 		t.Fatal(err)
 	}
 	tell(600, 24<<10)
@@ -70,36 +70,36 @@ func TestAModelThatMayNotFit(t *testing.T) {
 	if !errors.As(err, &failed) || !strings.Contains(failed.Why, "can be had)") || !strings.Contains(failed.Remedy, "switchyard context ai/oom ") && !strings.Contains(failed.Remedy, "choose a smaller model") {
 		t.Errorf("%+v %v", warned, err)
 	}
-	fit, err := models.Fit(t.Context(), y, "first", gpu.Setting{Context: 40960})
+	fit, err := models.Fit(t.Context(), m, "first", gpu.Setting{Context: 40960})
 	if err != nil || fit.Free != 1200<<20 || fit.Verdict != gpu.Tight || fit.Bound != gpu.Estimate {
 		t.Errorf("%+v %v", fit, err)
 	}
 }
 
 func TestWhatALoadTookIsLearnt(t *testing.T) {
-	y := yard(t, map[string]gguf.Model{"ai/first": {Size: 300 << 20, Context: 65536}})
-	tell := devices(t, y)
-	estimate, err := models.Fit(t.Context(), y, "first", gpu.Setting{})
+	m := yard(t, map[string]gguf.Model{"ai/first": {Size: 300 << 20, Context: 65536}})
+	tell := devices(t, m)
+	estimate, err := models.Fit(t.Context(), m, "first", gpu.Setting{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	tell(20<<10, 24<<10)
 	took := estimate.Total>>20 + 200
-	if _, err := switching.Switch(t.Context(), y, switching.Request{Route: claude.Local}, localrunner.Progress{Begin: func(proof string) {
+	if _, err := switching.Switch(t.Context(), m, switching.Request{Route: claude.Local}, localrunner.Progress{Begin: func(proof string) {
 		if proof == "system_message" { // it is loaded by then
 			tell(20<<10-took, 24<<10)
 		}
 	}}); err != nil {
 		t.Fatal(err)
 	}
-	fit, err := models.Fit(t.Context(), y, "first", gpu.Setting{})
+	fit, err := models.Fit(t.Context(), m, "first", gpu.Setting{})
 	if err != nil || fit.Bound != gpu.Learnt || fit.Total>>20 != took {
 		t.Errorf("%+v %v, it took %d MiB", fit, err, took)
 	}
-	if other, err := models.Fit(t.Context(), y, "first", gpu.Setting{Context: 40960}); err != nil || other.Bound != gpu.Estimate {
+	if other, err := models.Fit(t.Context(), m, "first", gpu.Setting{Context: 40960}); err != nil || other.Bound != gpu.Estimate {
 		t.Errorf("another context: %+v %v", other, err)
 	}
-	all, err := models.List(t.Context(), y)
+	all, err := models.List(t.Context(), m)
 	if err != nil || all[0].Need>>20 != took || all[0].Fit != gpu.Fits {
 		t.Errorf("%+v %v", all, err)
 	}

@@ -25,7 +25,7 @@ const readVRAM = 15 * time.Second
 func (s *Supervisor) watchVRAM(ctx context.Context) {
 	var short memory.Follower
 	for {
-		v := memory.Read(ctx, s.yard)
+		v := memory.Read(ctx, s.machine)
 		now := s.State()
 		var warnings []state.Warning
 		if now.Needs().Route {
@@ -42,7 +42,7 @@ func (s *Supervisor) watchVRAM(ctx context.Context) {
 		}
 		s.fact(ctx, func(k *known) {
 			k.vram, k.strained = v, warnings
-			k.judge(s.yard)
+			k.judge(s.machine)
 		})
 		var again <-chan time.Time
 		if s.State().Needs().Route && len(v.Devices) > 0 {
@@ -90,12 +90,12 @@ func (s *Supervisor) watchReleases(ctx context.Context) {
 		if s.State().Route == claude.Offline {
 			continue
 		}
-		found, err := release.Latest(ctx, s.yard.Config.Releases)
+		found, err := release.Latest(ctx, s.machine.Config.Releases)
 		if err != nil {
 			s.log.Info("the releases URL", "error", err)
 			continue
 		}
-		if found.Newer(s.yard.Version) {
+		if found.Newer(s.machine.Version) {
 			s.fact(ctx, func(k *known) { k.update = found })
 		}
 	}
@@ -103,10 +103,10 @@ func (s *Supervisor) watchReleases(ctx context.Context) {
 
 // lookAtAutostart reads the record, after correcting one of a program that an update moved.
 func (s *Supervisor) lookAtAutostart(ctx context.Context) {
-	if err := login.Place(s.yard).Follow(autostart.Stable(machine.Executable())); err != nil {
+	if err := login.Place(s.machine).Follow(autostart.Stable(machine.Executable())); err != nil {
 		s.log.Warn("the start at login", "error", err)
 	}
-	status, err := login.Status(s.yard)
+	status, err := login.Status(s.machine)
 	if err != nil {
 		s.log.Warn("the start at login", "error", err)
 	}

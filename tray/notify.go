@@ -68,10 +68,10 @@ func (p plain) show(n told) error {
 	if runtime.GOOS == "linux" {
 		text = markup.Replace(text)
 	}
-	beeep.AppName = "Switchyard"
 	shown := make(chan error, 1)
 	// The library cannot be cancelled. There is one call at a time, and one that hangs
 	// when Switchyard quits ends with the process.
+	beeep.AppName = "Switchyard"
 	go func() { shown <- beeep.Notify(n.Title, text, n.icon) }()
 	select {
 	case err := <-shown:

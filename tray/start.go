@@ -51,8 +51,8 @@ func onlyOne(paths config.Paths) (unlock func(), err error) {
 }
 
 // raise shows the Switchyard that runs already.
-func raise(ctx context.Context, yard *machine.Machine) {
-	if running, err := control.Find(ctx, yard); err == nil {
+func raise(ctx context.Context, m *machine.Machine) {
+	if running, err := control.Find(ctx, m); err == nil {
 		_ = running.Raise(ctx) // its notification; what is said below is enough
 	}
 	fmt.Fprintln(os.Stderr, "switchyard: already running; look for its icon in the panel, or run: switchyard status")

@@ -26,28 +26,28 @@ const id = "switchyard"
 
 // Run shows the icon and supervises until the context ends or somebody quits.
 // Without a desktop it supervises all the same and says so.
-func Run(ctx context.Context, yard *machine.Machine, libraries *LibraryLog) error {
-	unlock, err := onlyOne(yard.Paths)
+func Run(ctx context.Context, m *machine.Machine, libraries *LibraryLog) error {
+	unlock, err := onlyOne(m.Paths)
 	if err != nil {
 		return err
 	}
 	if unlock == nil {
-		raise(ctx, yard)
+		raise(ctx, m)
 		return nil
 	}
 	defer unlock()
 	words.Use(words.System(os.Getenv))
-	logger, closeLog := config.OpenLog(yard.Paths)
+	logger, closeLog := config.OpenLog(m.Paths)
 	defer closeLog()
-	for _, w := range yard.Warnings {
+	for _, w := range m.Warnings {
 		say(logger, w.Text+"; "+w.Remedy)
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	t := &tray{
-		log: logger, supervisor: service.NewSupervisor(yard, logger),
+		log: logger, supervisor: service.NewSupervisor(m, logger),
 		notices: make(chan told, 16), missed: make(chan notice), clicked: make(chan action), seen: make(chan struct{}, 1),
-		muted: yard.Config.Quiet,
+		muted: m.Config.Quiet,
 	}
 	t.supervisor.Serve(door.Serve{Program: machine.Executable()})
 	if problem := desktop(ctx); problem != "" {

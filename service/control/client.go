@@ -24,27 +24,27 @@ type Client struct{ client *http.Client }
 
 // Find connects to the Switchyard that runs. The error is ErrNoSupervisor
 // when there is none.
-func Find(ctx context.Context, y *machine.Machine) (*Client, error) {
-	conn, err := Dial(ctx, y)
+func Find(ctx context.Context, m *machine.Machine) (*Client, error) {
+	conn, err := Dial(ctx, m)
 	if err != nil {
 		return nil, err
 	}
 	_ = conn.Close()
-	return Connect(y), nil
+	return Connect(m), nil
 }
 
 // Connect is the connection that Supervised makes, without trying it: the first
 // question fails with ErrNoSupervisor.
-func Connect(y *machine.Machine) *Client {
+func Connect(m *machine.Machine) *Client {
 	return &Client{&http.Client{Transport: &http.Transport{
 		Proxy: nil, DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return Dial(ctx, y) },
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return Dial(ctx, m) },
 	}}}
 }
 
 // Dial opens the socket of the Switchyard that runs. The error is ErrNoSupervisor.
-func Dial(ctx context.Context, y *machine.Machine) (net.Conn, error) {
-	for _, dir := range []string{y.Paths.Runtime, y.Paths.State} {
+func Dial(ctx context.Context, m *machine.Machine) (net.Conn, error) {
+	for _, dir := range []string{m.Paths.Runtime, m.Paths.State} {
 		if conn, err := (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(dir, socketName)); err == nil {
 			return conn, nil
 		}

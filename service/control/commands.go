@@ -11,13 +11,13 @@ import (
 )
 
 // Gateway is where the gateway of the running Switchyard is; none when there is no such.
-func Gateway(ctx context.Context, y *machine.Machine) (Address, bool) {
-	if y.Here != nil {
-		if url, token, ok := y.Here.Address(ctx); ok {
+func Gateway(ctx context.Context, m *machine.Machine) (Address, bool) {
+	if m.Here != nil {
+		if url, token, ok := m.Here.Address(ctx); ok {
 			return Address{url, token}, true
 		}
 	}
-	running, err := Find(ctx, y)
+	running, err := Find(ctx, m)
 	if err != nil {
 		return Address{}, false
 	}
@@ -26,8 +26,8 @@ func Gateway(ctx context.Context, y *machine.Machine) (Address, bool) {
 }
 
 // GatewayState asks the Switchyard that runs, if one does, what its gateway does.
-func GatewayState(ctx context.Context, y *machine.Machine) state.Gateway {
-	running, err := Find(ctx, y)
+func GatewayState(ctx context.Context, m *machine.Machine) state.Gateway {
+	running, err := Find(ctx, m)
 	if err != nil {
 		return state.Gateway{}
 	}
@@ -40,12 +40,12 @@ func GatewayState(ctx context.Context, y *machine.Machine) state.Gateway {
 
 // Runner does the same from the command line: the Switchyard that runs does it,
 // so that it knows whose wish it was; without one it is done here.
-func Runner(ctx context.Context, y *machine.Machine, c localrunner.Verb) error {
-	running, err := Find(ctx, y)
+func Runner(ctx context.Context, m *machine.Machine, c localrunner.Verb) error {
+	running, err := Find(ctx, m)
 	if err == nil {
 		return running.Control(ctx, c)
 	}
-	e, err := localrunner.Engine(ctx, y, false)
+	e, err := localrunner.Engine(ctx, m, false)
 	if err != nil {
 		return err
 	}
@@ -60,18 +60,18 @@ func Runner(ctx context.Context, y *machine.Machine, c localrunner.Verb) error {
 		err = e.Stop(ctx)
 	}
 	if err == nil {
-		y.RememberStop(c == localrunner.Stop)
+		m.RememberStop(c == localrunner.Stop)
 		if c != localrunner.Stop {
 			err = localrunner.UntilHealthy(ctx, e)
 		}
 	}
-	return localrunner.Explain(y, c, err)
+	return localrunner.Explain(m, c, err)
 }
 
 // BringUp starts a runner that does not run for a switch: whoever wants the local
 // route wants it. One that cannot be started is left to the proofs to explain.
-func BringUp(ctx context.Context, y *machine.Machine, f localrunner.Instance, progress localrunner.Progress) (localrunner.Instance, error) {
-	if !f.Seen.Controlled || f.Asked() && f.Ask(ctx, "?").Err == nil || !y.MayStart() {
+func BringUp(ctx context.Context, m *machine.Machine, f localrunner.Instance, progress localrunner.Progress) (localrunner.Instance, error) {
+	if !f.Seen.Controlled || f.Asked() && f.Ask(ctx, "?").Err == nil || !m.MayStart() {
 		return f, nil
 	}
 	if p := f.Seen.Problem; p != nil && (p.Code == engine.NoLlamaServer || p.Code == engine.NoProgram) {
@@ -82,13 +82,13 @@ func BringUp(ctx context.Context, y *machine.Machine, f localrunner.Instance, pr
 	}
 	var err error
 	switch {
-	case y.Here != nil:
-		err = y.Here.BringUp(ctx)
+	case m.Here != nil:
+		err = m.Here.BringUp(ctx)
 	default:
-		err = Runner(ctx, y, localrunner.Start)
+		err = Runner(ctx, m, localrunner.Start)
 	}
 	if err != nil {
 		return f, err
 	}
-	return localrunner.Find(ctx, y)
+	return localrunner.Find(ctx, m)
 }

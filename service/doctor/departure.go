@@ -31,7 +31,7 @@ const (
 // tracking names a runner that looks outwards by itself. One that Switchyard starts
 // does not (DO_NOT_TRACK=1).
 func (d *doctor) tracking(ctx context.Context) {
-	f, err := localrunner.Find(ctx, d.y)
+	f, err := localrunner.Find(ctx, d.machine)
 	if err != nil {
 		return
 	}
@@ -40,7 +40,7 @@ func (d *doctor) tracking(ctx context.Context) {
 	case f.Engine.Kind() == engine.Container && f.Seen.Tracks:
 		finding.Text, finding.Remedy, finding.Command = "Model Runner's container tells Docker which models are used (no DO_NOT_TRACK=1)", "make it anew", "switchyard runner install"
 		finding.Cure = func(ctx context.Context) error {
-			return localrunner.Install(ctx, d.y, engine.Install{}, func(string) {})
+			return localrunner.Install(ctx, d.machine, engine.Install{}, func(string) {})
 		}
 	case f.Engine.Kind() == engine.Desktop:
 		finding.Text, finding.Remedy = "Docker Desktop may tell Docker which models are used", `switch off "Send usage statistics" in its settings`
@@ -58,19 +58,19 @@ func (d *doctor) cures(r *Departure) {
 	case errors.As(r.Failed, &unknown) && unknown.Name != "":
 		d.add(state.Finding{Code: "proof_model", Severity: state.Bad, Text: unknown.Why(), Remedy: "pull it", Command: "switchyard pull " + unknown.Name,
 			Cure: func(ctx context.Context) error {
-				_, err := pulls.Pull(ctx, d.y, unknown.Name, func(state.Pull) {})
+				_, err := pulls.Pull(ctx, d.machine, unknown.Name, func(state.Pull) {})
 				return err
 			}})
 	case errors.As(r.Failed, &proof) && proof.Proof.Name == "context":
-		name, tokens := cmp.Or(r.Model, d.y.Chosen()), max(r.Context, runner.MinContext)
+		name, tokens := cmp.Or(r.Model, d.machine.Chosen()), max(r.Context, runner.MinContext)
 		if name == "" {
 			return
 		}
 		d.add(state.Finding{Code: "proof_context", Severity: state.Bad, Text: "the context is too small: " + proof.Proof.Detail, Remedy: "repackage it", Command: "switchyard context " + name + " " + words.Tokens(tokens),
 			Cure: func(ctx context.Context) error {
-				made, _, err := models.Resize(ctx, d.y, name, tokens)
-				if err == nil && r.Model == "" && d.y.Config.Model == "" {
-					err = d.y.Choose(made)
+				made, _, err := models.Resize(ctx, d.machine, name, tokens)
+				if err == nil && r.Model == "" && d.machine.Config.Model == "" {
+					err = d.machine.Choose(made)
 				}
 				if err == nil {
 					r.Model = made
@@ -83,7 +83,7 @@ func (d *doctor) cures(r *Departure) {
 // older lists the sessions that did not begin in the offline route.
 func (d *doctor) older(ctx context.Context) {
 	var names []string
-	for _, one := range status.Sessions(ctx, d.y, false) {
+	for _, one := range status.Sessions(ctx, d.machine, false) {
 		if one.Route != claude.Offline {
 			names = append(names, one.Place())
 		}
@@ -120,8 +120,8 @@ type Departure struct {
 // Depart returns what would go wrong without a network, the worst first: what the
 // set-up lacks, what would want to get out, and of the proofs that do not hold those
 // that can be cured. Whether they hold is for Check to say.
-func Depart(ctx context.Context, y *machine.Machine, r *Departure) []state.Finding {
-	d := &doctor{y: y}
+func Depart(ctx context.Context, m *machine.Machine, r *Departure) []state.Finding {
+	d := &doctor{machine: m}
 	d.cures(r)
 	d.setUp(ctx)
 	d.begun()

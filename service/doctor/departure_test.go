@@ -48,7 +48,7 @@ func TestLoginsAndBatteries(t *testing.T) {
 		{"it ends in the air", now.Add(10 * time.Hour), "30", "Discharging", "login_expired"},
 		{"strange", now.Add(48 * time.Hour), "much", "Discharging", ""},
 	} {
-		y := &machine.Machine{Home: t.TempDir()}
+		m := &machine.Machine{Home: t.TempDir()}
 		write := func(file, text string) {
 			t.Helper()
 			if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
@@ -59,14 +59,14 @@ func TestLoginsAndBatteries(t *testing.T) {
 			}
 		}
 		if !tt.expires.IsZero() {
-			write(filepath.Join(y.ConfigDir(), ".credentials.json"), `{"claudeAiOauth":{"accessToken":"secret","expiresAt":`+strconv.FormatInt(tt.expires.UnixMilli(), 10)+`}}`)
+			write(filepath.Join(m.ConfigDir(), ".credentials.json"), `{"claudeAiOauth":{"accessToken":"secret","expiresAt":`+strconv.FormatInt(tt.expires.UnixMilli(), 10)+`}}`)
 		}
 		power := t.TempDir()
 		if tt.charge != "" {
 			write(filepath.Join(power, "BAT0", "capacity"), tt.charge+"\n")
 			write(filepath.Join(power, "BAT0", "status"), tt.status+"\n")
 		}
-		d := &doctor{y: y}
+		d := &doctor{machine: m}
 		d.login(now)
 		d.battery(power)
 		var codes []string

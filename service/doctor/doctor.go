@@ -34,7 +34,7 @@ const (
 
 // setUp looks at the runner, the disk, Claude Code and proxies.
 func (d *doctor) setUp(ctx context.Context) {
-	if f, err := localrunner.Find(ctx, d.y); err != nil {
+	if f, err := localrunner.Find(ctx, d.machine); err != nil {
 		what, remedy := fault.Parts(err)
 		d.add(state.Finding{Code: "configuration", Severity: state.Bad, Text: what, Remedy: remedy})
 	} else {
@@ -52,20 +52,20 @@ func (d *doctor) sorted() []state.Finding {
 }
 
 type doctor struct {
-	y     *machine.Machine
-	found []state.Finding
+	machine *machine.Machine
+	found   []state.Finding
 }
 
 func (d *doctor) add(f state.Finding) {
 	f.Fixable = f.Cure != nil
-	f.Text, f.Remedy = d.y.Tilde(f.Text), d.y.Tilde(f.Remedy)
+	f.Text, f.Remedy = d.machine.Tilde(f.Text), d.machine.Tilde(f.Remedy)
 	d.found = append(d.found, f)
 }
 
 // disk looks for room where models and Docker's images go.
 func (d *doctor) disk(ctx context.Context) {
 	said := map[string]bool{}
-	for _, dir := range []string{filepath.Join(d.y.Home, ".docker"), "/var/lib/docker", d.y.Home} {
+	for _, dir := range []string{filepath.Join(d.machine.Home, ".docker"), "/var/lib/docker", d.machine.Home} {
 		usage, err := disk.UsageWithContext(ctx, dir)
 		if err != nil || usage.Free >= diskLow || usage.Total == 0 {
 			continue
@@ -83,7 +83,7 @@ var versionNumber = regexp.MustCompile(`\d+\.\d+\.\d+`)
 // claude looks for Claude Code.
 func (d *doctor) claude(ctx context.Context) {
 	const install = "npm install -g @anthropic-ai/claude-code"
-	path := localclaude.Program(d.y)
+	path := localclaude.Program(d.machine)
 	if path == "" {
 		d.add(state.Finding{Code: "claude_missing", Severity: state.Bad, Text: "Claude Code (claude) was not found", Remedy: "install it", Command: install})
 		return
@@ -91,7 +91,7 @@ func (d *doctor) claude(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, "--version")
-	cmd.Env, cmd.Dir = d.y.Environ, d.y.Home
+	cmd.Env, cmd.Dir = d.machine.Environ, d.machine.Home
 	out, err := cmd.Output()
 	if version := versionNumber.FindString(string(out)); err == nil && version != "" && older(version, oldestClaude) {
 		d.add(state.Finding{Code: "claude_old", Severity: state.Poor, Text: "Claude Code " + version + " is older than " + oldestClaude + ", the oldest that Switchyard was tried with", Remedy: "update it", Command: "claude update"})
@@ -117,7 +117,7 @@ func older(a, b string) bool {
 // A switch to local completes NO_PROXY in Claude Code's settings; a shell with
 // another proxy than Switchyard knows of is told here.
 func (d *doctor) proxies() {
-	proxy, proxied := d.y.Scope("").Proxied()
+	proxy, proxied := d.machine.Scope("").Proxied()
 	if !proxied {
 		return
 	}
@@ -131,10 +131,10 @@ func (d *doctor) proxies() {
 
 // Examine looks at everything that the local route needs, and returns what is
 // wrong, the worst first. It changes nothing and loads no model.
-func Examine(ctx context.Context, y *machine.Machine) []state.Finding {
-	d := &doctor{y: y}
+func Examine(ctx context.Context, m *machine.Machine) []state.Finding {
+	d := &doctor{machine: m}
 	d.setUp(ctx)
-	now := status.Look(ctx, y)
+	now := status.Look(ctx, m)
 	for _, w := range now.Warnings {
 		severity := state.Poor
 		switch w.Code {
@@ -150,7 +150,7 @@ func Examine(ctx context.Context, y *machine.Machine) []state.Finding {
 		if w.Code == "runner_exposed" {
 			finding.Command = "switchyard runner install --host 127.0.0.1"
 			finding.Cure = func(ctx context.Context) error {
-				return localrunner.Install(ctx, y, engine.Install{Host: "127.0.0.1"}, func(string) {})
+				return localrunner.Install(ctx, m, engine.Install{Host: "127.0.0.1"}, func(string) {})
 			}
 		}
 		d.add(finding)

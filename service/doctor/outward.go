@@ -47,9 +47,9 @@ func loopbackHost(name string) bool {
 
 // begun looks whether Claude Code's first start is over, which asks questions.
 func (d *doctor) begun() {
-	if file, known := localclaude.Own(d.y); !known.Onboarded {
+	if file, known := localclaude.Own(d.machine); !known.Onboarded {
 		d.add(state.Finding{Code: "claude_new", Severity: state.Bad, Text: "Claude Code was never started here (" + file + "): its first start asks questions", Remedy: "start it once and answer them (claude), or have the first start noted as over",
-			Command: "set hasCompletedOnboarding in " + d.y.Tilde(file), Cure: func(context.Context) error { return claude.Onboard(file) }})
+			Command: "set hasCompletedOnboarding in " + d.machine.Tilde(file), Cure: func(context.Context) error { return claude.Onboard(file) }})
 	}
 }
 
@@ -61,7 +61,7 @@ func (d *doctor) login(now time.Time) {
 			Expires int64 `json:"expiresAt"`
 		} `json:"claudeAiOauth"`
 	}
-	data, err := os.ReadFile(filepath.Join(d.y.ConfigDir(), ".credentials.json"))
+	data, err := os.ReadFile(filepath.Join(d.machine.ConfigDir(), ".credentials.json"))
 	if err != nil || json.Unmarshal(data, &c) != nil || c.OAuth.Expires == 0 {
 		return // there is none, or the system keeps it
 	}
@@ -78,7 +78,7 @@ func (d *doctor) login(now time.Time) {
 
 // servers lists the MCP servers that want the network.
 func (d *doctor) servers(folder string) {
-	file, known := localclaude.Own(d.y)
+	file, known := localclaude.Own(d.machine)
 	tell := func(where string, servers map[string]localclaude.Server) {
 		for name, s := range servers {
 			if why := outward(s); why != "" {
@@ -91,7 +91,7 @@ func (d *doctor) servers(folder string) {
 	var shared struct {
 		Servers map[string]localclaude.Server `json:"mcpServers"`
 	}
-	for _, file := range []string{filepath.Join(folder, ".mcp.json"), filepath.Join(d.y.Scope("").ManagedDir, "managed-mcp.json")} {
+	for _, file := range []string{filepath.Join(folder, ".mcp.json"), filepath.Join(d.machine.Scope("").ManagedDir, "managed-mcp.json")} {
 		shared.Servers = nil
 		if data, err := os.ReadFile(file); err == nil && json.Unmarshal(data, &shared) == nil {
 			tell(file, shared.Servers)
@@ -104,7 +104,7 @@ var networkCommand = regexp.MustCompile(`\b(curl|wget|ssh|nc|npx|uvx)\b|https?:/
 // helpers lists the settings whose commands want the network: hooks, and what shows
 // the status line or fetches keys.
 func (d *doctor) helpers(folder string) {
-	for _, file := range d.y.Scope(folder).Sources() {
+	for _, file := range d.machine.Scope(folder).Sources() {
 		var settings map[string]any
 		data, err := os.ReadFile(file)
 		if err != nil || json.Unmarshal(data, &settings) != nil {

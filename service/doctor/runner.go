@@ -25,7 +25,7 @@ func (d *doctor) runner(ctx context.Context, f localrunner.Instance) {
 		finding := state.Finding{Code: p.Code, Severity: state.Bad, Text: p.Why, Remedy: p.Remedy, Command: commandIn(p.Remedy)}
 		if p.Code == engine.NotInstalled && f.Seen.Controlled {
 			finding.Cure = func(ctx context.Context) error {
-				return localrunner.Install(ctx, d.y, engine.Install{}, func(string) {})
+				return localrunner.Install(ctx, d.machine, engine.Install{}, func(string) {})
 			}
 		}
 		d.add(finding)
@@ -58,12 +58,12 @@ func commandIn(remedy string) string {
 func (d *doctor) down(ctx context.Context, f localrunner.Instance, r state.Runner) {
 	port := engine.PortOf(f.Seen.URL)
 	if r.State == state.Stopped && f.Seen.State == engine.Stopped && f.Seen.Socket == "" && port > 0 && localrunner.Listens(port) {
-		who, remedy := localrunner.PortTaken(d.y, port)
+		who, remedy := localrunner.PortTaken(d.machine, port)
 		finding := state.Finding{Code: engine.PortTaken, Severity: state.Bad, Text: "Model Runner is stopped, and " + who, Remedy: remedy}
 		if free := localrunner.FreePort(port + 1); free > 0 {
 			finding.Command = fmt.Sprintf("switchyard runner install --port %d", free)
 			finding.Cure = func(ctx context.Context) error {
-				return localrunner.Install(ctx, d.y, engine.Install{Port: free}, func(string) {})
+				return localrunner.Install(ctx, d.machine, engine.Install{Port: free}, func(string) {})
 			}
 		}
 		d.add(finding)
@@ -77,11 +77,11 @@ func (d *doctor) down(ctx context.Context, f localrunner.Instance, r state.Runne
 		text += ": " + r.Reason
 	}
 	finding := state.Finding{Code: "runner_down", Severity: state.Bad, Text: text, Remedy: f.Remedy()}
-	if f.Seen.Controlled && r.State == state.Stopped && cloud(d.y) {
+	if f.Seen.Controlled && r.State == state.Stopped && cloud(d.machine) {
 		finding.Severity, finding.Text = state.Poor, text+"; a switch to local starts it"
 	}
 	if port > 0 && f.Seen.Socket == "" && r.State == state.Broken {
-		if who := localrunner.Holder(ctx, d.y, port); who != "" {
+		if who := localrunner.Holder(ctx, d.machine, port); who != "" {
 			finding.Code, finding.Text = "port_strange", finding.Text+"; port "+strconv.Itoa(port)+" is held by "+who
 		}
 	}
@@ -91,7 +91,7 @@ func (d *doctor) down(ctx context.Context, f localrunner.Instance, r state.Runne
 			verb = localrunner.Restart
 		}
 		finding.Remedy, finding.Command = string(verb)+" it", "switchyard runner "+string(verb)
-		finding.Cure = func(ctx context.Context) error { return control.Runner(ctx, d.y, verb) }
+		finding.Cure = func(ctx context.Context) error { return control.Runner(ctx, d.machine, verb) }
 	}
 	d.add(finding)
 }
@@ -127,9 +127,9 @@ func (d *doctor) gpu(ctx context.Context, f localrunner.Instance, maker gpu.Make
 				Remedy: "install Docker's support for it (for NVIDIA the container toolkit), then make the container anew", Command: "docker model reinstall-runner --gpu " + variant})
 		}
 	case engine.Process:
-		llama := d.y.Path(d.y.Config.LlamaServer)
+		llama := d.machine.Path(d.machine.Config.LlamaServer)
 		if llama == "" {
-			llama = engine.LookPath("llama-server", d.y.Getenv("PATH"))
+			llama = engine.LookPath("llama-server", d.machine.Getenv("PATH"))
 		}
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
@@ -142,13 +142,13 @@ func (d *doctor) gpu(ctx context.Context, f localrunner.Instance, maker gpu.Make
 }
 
 // cloud tells whether every target is in the cloud, where no runner is needed.
-func cloud(y *machine.Machine) bool {
-	switched, err := y.Ledger.Switched()
+func cloud(m *machine.Machine) bool {
+	switched, err := m.Ledger.Switched()
 	if err != nil {
 		return false
 	}
 	for _, t := range switched {
-		if s, err := y.Ledger.Inspect(t); err != nil || s.Route != claude.Cloud {
+		if s, err := m.Ledger.Inspect(t); err != nil || s.Route != claude.Cloud {
 			return false
 		}
 	}

@@ -105,7 +105,7 @@ func (v *Door) address() control.Address { return control.Address{URL: v.url, To
 // Rotate asks for a new token from now on. Running sessions learn it from their
 // settings; until they have, the one before is accepted too.
 func (v *Door) Rotate() error {
-	token, err := newToken(v.options.Yard.Paths)
+	token, err := newToken(v.options.Machine.Paths)
 	if err != nil {
 		return err
 	}
@@ -164,8 +164,8 @@ type Door struct {
 // Options are what a door works with, and whom it tells.
 type Options struct {
 	Serve
-	Yard *machine.Machine
-	Log  *slog.Logger
+	Machine *machine.Machine
+	Log     *slog.Logger
 
 	State  func() state.State
 	Start  func(context.Context) error            // brings the runner up for a request
@@ -179,21 +179,21 @@ type Options struct {
 // Open opens the gateway's port.
 func Open(ctx context.Context, options Options) (_ *Door, err error) {
 	v := &Door{options: options, changed: make(chan struct{}, 1), known: make(chan struct{}), details: map[string]detail{}, uses: map[string]time.Time{}}
-	token, err := loadToken(options.Yard.Paths)
+	token, err := loadToken(options.Machine.Paths)
 	if err != nil {
 		return nil, fmt.Errorf("its token cannot be kept: %w", err)
 	}
 	v.tokens = []string{token}
 	v.gateway = gateway.New(gateway.Options{
 		Tokens: v.accepted, Upstream: v.upstream, Model: v.model, Revive: v.revive,
-		Parallel: options.Yard.Config.Parallel, Changed: func() { wake.Notify(v.changed) }, Served: v.served,
+		Parallel: options.Machine.Config.Parallel, Changed: func() { wake.Notify(v.changed) }, Served: v.served,
 	})
 	relieved := false
 	if v.Listeners = options.Listeners; !options.IsGuard {
-		v.Listeners, relieved = relieve(ctx, options.Yard)
+		v.Listeners, relieved = relieve(ctx, options.Machine)
 	}
 	if len(v.Listeners) == 0 {
-		if v.Listeners, err = listen(ctx, options.Yard.GatewayPort(), relieved || options.IsGuard); err != nil {
+		if v.Listeners, err = listen(ctx, options.Machine.GatewayPort(), relieved || options.IsGuard); err != nil {
 			return nil, err
 		}
 	}

@@ -138,13 +138,13 @@ func (g *Guard) stays() bool {
 func (g *Guard) start() (ended <-chan struct{}, dismiss func(word string), err error) {
 	cmd := exec.Command(g.door.options.Program, "guard")
 	cmd.Args[0] = "switchyard" // for the process list
-	cmd.Dir = g.door.options.Yard.Home
+	cmd.Dir = g.door.options.Machine.Home
 	release, err := inherit(cmd, g.door.Listeners)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer release()
-	turn := g.door.options.Yard.Number(TurnVariable)
+	turn := g.door.options.Machine.Number(TurnVariable)
 	cmd.Env = append(os.Environ(), GuardVariable+"="+strconv.Itoa(len(cmd.ExtraFiles)), TurnVariable+"="+strconv.Itoa(turn+1))
 	parent, err := cmd.StdinPipe()
 	if err != nil {

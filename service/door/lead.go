@@ -15,7 +15,7 @@ func (v *Door) Lead(ctx context.Context) {
 		return
 	}
 	here := v.address()
-	v.options.Yard.Repoint(ctx, v.options.Log, func(t claude.Target, now claude.Status) (claude.Destination, bool) {
+	v.options.Machine.Repoint(ctx, v.options.Log, func(t claude.Target, now claude.Status) (claude.Destination, bool) {
 		to := claude.Destination{BaseURL: here.URL, Token: here.Token, Way: claude.Gateway, Direct: now.Direct}
 		if now.Way == claude.Unsettled {
 			to.Direct = now.BaseURL
@@ -28,15 +28,15 @@ func (v *Door) Lead(ctx context.Context) {
 // the gateway can reach leaves the cloud, but not for the offline route, which
 // must not reach it, and not where it is forbidden.
 func (v *Door) Leave(ctx context.Context) {
-	v.options.Yard.Repoint(ctx, v.options.Log, func(t claude.Target, now claude.Status) (claude.Destination, bool) {
+	v.options.Machine.Repoint(ctx, v.options.Log, func(t claude.Target, now claude.Status) (claude.Destination, bool) {
 		if now.Way != claude.Gateway || now.BaseURL != v.url {
 			return claude.Destination{}, false
 		}
 		if now.Direct != "" {
 			return claude.Destination{BaseURL: now.Direct, Token: machine.DummyToken, Direct: now.Direct}, true
 		}
-		if _, locked := v.options.Yard.Locked(t.Project); now.Route == claude.Local && !locked {
-			_, err := v.options.Yard.Ledger.Switch(ctx, t, claude.Cloud, claude.Destination{}, nil)
+		if _, locked := v.options.Machine.Locked(t.Project); now.Route == claude.Local && !locked {
+			_, err := v.options.Machine.Ledger.Switch(ctx, t, claude.Cloud, claude.Destination{}, nil)
 			v.options.Log.Warn("only the gateway reaches Model Runner: back to the cloud", "file", t.File, "error", err)
 		}
 		return claude.Destination{}, false

@@ -13,8 +13,8 @@ import (
 
 // relieve ends the guard that keeps the gateway up for a killed Switchyard, if
 // there is one, and takes its listeners over.
-func relieve(ctx context.Context, y *machine.Machine) (listeners []net.Listener, relieved bool) {
-	conn, err := control.Dial(ctx, y)
+func relieve(ctx context.Context, m *machine.Machine) (listeners []net.Listener, relieved bool) {
+	conn, err := control.Dial(ctx, m)
 	if err != nil {
 		return nil, false
 	}

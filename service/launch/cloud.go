@@ -11,18 +11,18 @@ import (
 
 // cloudValues are the variables that take a session to where the cloud was before
 // Switchyard, or somebody else, pointed Claude Code to this machine.
-func cloudValues(y *machine.Machine, folder string) (map[string]string, error) {
+func cloudValues(m *machine.Machine, folder string) (map[string]string, error) {
 	values := map[string]string{}
-	targets, err := y.Ledger.Switched()
+	targets, err := m.Ledger.Switched()
 	if err != nil {
 		return nil, err
 	}
 	slices.SortStableFunc(targets, func(a, b claude.Target) int { return len(a.Project) - len(b.Project) }) // a project's word comes last, and counts
 	for _, t := range targets {
-		if t.ConfigDir != y.ConfigDir() || !t.Covers(claude.Session{CWD: folder}) {
+		if t.ConfigDir != m.ConfigDir() || !t.Covers(claude.Session{CWD: folder}) {
 			continue
 		}
-		before, err := y.Ledger.Before(t)
+		before, err := m.Ledger.Before(t)
 		if err != nil {
 			return nil, err
 		}
@@ -31,14 +31,14 @@ func cloudValues(y *machine.Machine, folder string) (map[string]string, error) {
 			case value != nil:
 				values[name] = *value
 			case values[name] == "":
-				values[name] = y.Getenv(name)
+				values[name] = m.Getenv(name)
 			}
 		}
 	}
 	if len(values) > 0 {
 		return values, nil
 	}
-	settings, _ := y.Scope(folder).Explain()
+	settings, _ := m.Scope(folder).Explain()
 	i := slices.IndexFunc(settings, func(s claude.Setting) bool { return s.Name == "ANTHROPIC_BASE_URL" })
 	if i < 0 || sessions.Elsewhere(settings[i].Value) {
 		return values, nil

@@ -29,7 +29,7 @@ const (
 )
 
 // ownSettings takes --settings out of Claude Code's arguments: there can be one only.
-func ownSettings(y *machine.Machine, r Request) (settings []byte, args []string, err error) {
+func ownSettings(m *machine.Machine, r Request) (settings []byte, args []string, err error) {
 	given := claude.ParseLaunch(r.Args).Settings
 	if len(given) == 0 {
 		return nil, r.Args, nil
@@ -60,12 +60,12 @@ func ownSettings(y *machine.Machine, r Request) (settings []byte, args []string,
 
 // writeOverlay writes the settings that only this session reads. They hold the
 // gateway's token: a command line would show it to everybody.
-func writeOverlay(y *machine.Machine, base []byte, values map[string]string) (file string, err error) {
+func writeOverlay(m *machine.Machine, base []byte, values map[string]string) (file string, err error) {
 	data, err := claude.Overlay(base, values)
 	if err != nil {
 		return "", err
 	}
-	dir, err := y.Paths.Runs()
+	dir, err := m.Paths.Runs()
 	if err != nil {
 		return "", err
 	}
@@ -89,12 +89,12 @@ func (r Session) Start() (code int, err error) {
 }
 
 // program is Claude Code's program, for a session.
-func program(y *machine.Machine) (string, error) {
-	program := localclaude.Program(y)
+func program(m *machine.Machine) (string, error) {
+	program := localclaude.Program(m)
 	switch {
 	case program == "":
 		return "", &fault.Error{Kind: fault.Refused, What: whatRun, Why: "Claude Code (claude) was not found", Remedy: "install Claude Code: npm install -g @anthropic-ai/claude-code"}
-	case y.Number(runVariable) >= deepest:
+	case m.Number(runVariable) >= deepest:
 		return "", &fault.Error{Kind: fault.Refused, What: whatRun, Why: program + " seems to start switchyard run itself, again and again", Remedy: "give the script another name, or put Claude Code's own program before it on the PATH"}
 	}
 	return program, nil
@@ -120,42 +120,42 @@ type Session struct {
 }
 
 // Prepare finds everything a session needs, and takes its place. The error is an *Error.
-func Prepare(ctx context.Context, y *machine.Machine, r Request, progress localrunner.Progress) (Session, error) {
+func Prepare(ctx context.Context, m *machine.Machine, r Request, progress localrunner.Progress) (Session, error) {
 	run := Session{Leave: func() {}}
 	var err error
-	if run.Program, err = program(y); err != nil {
+	if run.Program, err = program(m); err != nil {
 		return run, err
 	}
-	if lock, locked := y.Locked(r.Folder); locked && r.Cloud {
+	if lock, locked := m.Locked(r.Folder); locked && r.Cloud {
 		return run, fault.Wrap(whatRun, lock.Refusal())
 	}
-	if status, err := y.Ledger.Inspect(claude.UserTarget(y.ConfigDir())); r.Cloud && err == nil && status.Route == claude.Offline {
+	if status, err := m.Ledger.Inspect(claude.UserTarget(m.ConfigDir())); r.Cloud && err == nil && status.Route == claude.Offline {
 		return run, &fault.Error{Kind: fault.Refused, What: whatRun, Why: "the route is offline", Remedy: "end that first: switchyard cloud --yes"}
 	}
-	base, args, err := ownSettings(y, r)
+	base, args, err := ownSettings(m, r)
 	if err != nil {
 		return run, err
 	}
 	var values map[string]string
 	if r.Cloud {
-		values, err = cloudValues(y, r.Folder)
+		values, err = cloudValues(m, r.Folder)
 	} else {
-		values, run.Leave, err = localValues(ctx, y, r, progress)
+		values, run.Leave, err = localValues(ctx, m, r, progress)
 	}
 	if err != nil {
 		return run, fault.Wrap(whatRun, err)
 	}
 	front := []string{"claude"}
 	if len(values) > 0 || base != nil {
-		overlay, err := writeOverlay(y, base, values)
+		overlay, err := writeOverlay(m, base, values)
 		if err != nil {
 			run.Leave()
 			return run, fault.Wrap(whatRun, err)
 		}
 		front = append(front, "--settings", overlay)
 	}
-	if short := r.Lean || !r.Cloud && y.Lean(); short && claude.ParseLaunch(args).Agent == "" {
-		agent, err := lean.Agent(y)
+	if short := r.Lean || !r.Cloud && m.Lean(); short && claude.ParseLaunch(args).Agent == "" {
+		agent, err := lean.Agent(m)
 		if err != nil {
 			run.Leave()
 			return run, fault.Wrap(whatRun, err)
@@ -168,7 +168,7 @@ func Prepare(ctx context.Context, y *machine.Machine, r Request, progress localr
 		front = append(front, "--agents", string(definition), "--agent", agent.Name)
 	}
 	run.Args = append(front, args...)
-	run.Environ = append(slices.DeleteFunc(slices.Clone(y.Environ), func(pair string) bool { return strings.HasPrefix(pair, runVariable+"=") }),
-		runVariable+"="+strconv.Itoa(y.Number(runVariable)+1))
+	run.Environ = append(slices.DeleteFunc(slices.Clone(m.Environ), func(pair string) bool { return strings.HasPrefix(pair, runVariable+"=") }),
+		runVariable+"="+strconv.Itoa(m.Number(runVariable)+1))
 	return run, nil
 }

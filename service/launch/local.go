@@ -20,35 +20,35 @@ import (
 )
 
 // localValues are the variables of a local session, whose place is taken.
-func localValues(ctx context.Context, y *machine.Machine, r Request, progress localrunner.Progress) (values map[string]string, _ func(), err error) {
+func localValues(ctx context.Context, m *machine.Machine, r Request, progress localrunner.Progress) (values map[string]string, _ func(), err error) {
 	nothing := func() {}
-	if decides := y.Scope("").Stronger(claude.UserTarget(y.ConfigDir())); decides != nil {
+	if decides := m.Scope("").Stronger(claude.UserTarget(m.ConfigDir())); decides != nil {
 		return nil, nothing, decides
 	}
-	to, route, users, err := runTo(ctx, y, r, progress)
+	to, route, users, err := runTo(ctx, m, r, progress)
 	if err != nil {
 		return nil, nothing, err
 	}
 	r.Company.others = func() []sessions.Slot {
 		if users == nil {
-			users = control.GatewayState(ctx, y).Sessions
+			users = control.GatewayState(ctx, m).Sessions
 		}
-		others := othersOn(y, to.Model, users)
+		others := othersOn(m, to.Model, users)
 		users = nil // it is asked anew the next time
 		return others
 	}
-	leave, waited, err := acquire(ctx, y, sessions.Slot{Model: to.Model, Folder: r.Folder, Gateway: to.Way == claude.Gateway}, r.Company)
+	leave, waited, err := acquire(ctx, m, sessions.Slot{Model: to.Model, Folder: r.Folder, Gateway: to.Way == claude.Gateway}, r.Company)
 	if err != nil {
 		return nil, nothing, err
 	}
 	if waited { // much may have happened
 		r.Model = to.Model
-		if to, route, _, err = runTo(ctx, y, r, progress); err != nil {
+		if to, route, _, err = runTo(ctx, m, r, progress); err != nil {
 			leave()
 			return nil, nothing, err
 		}
 	}
-	values = y.Scope(r.Folder).Neutral()
+	values = m.Scope(r.Folder).Neutral()
 	for name, value := range claude.Values(route, to) {
 		values[name] = value
 	}
@@ -58,19 +58,19 @@ func localValues(ctx context.Context, y *machine.Machine, r Request, progress lo
 
 // runTo says where a session's requests go: through the running Switchyard's
 // gateway, else to the runner. Nothing is proven: a session shall start at once.
-func runTo(ctx context.Context, y *machine.Machine, r Request, progress localrunner.Progress) (to claude.Destination, route claude.Route, users []gateway.Session, err error) {
-	name := cmp.Or(r.Model, y.Config.Model)
-	running := control.Connect(y)
+func runTo(ctx context.Context, m *machine.Machine, r Request, progress localrunner.Progress) (to claude.Destination, route claude.Route, users []gateway.Session, err error) {
+	name := cmp.Or(r.Model, m.Config.Model)
+	running := control.Connect(m)
 	known, err := running.Session(ctx, name)
 	if errors.Is(err, control.ErrNotRunning) {
-		to, err = runDirectly(ctx, y, cmp.Or(name, y.Chosen()), progress)
+		to, err = runDirectly(ctx, m, cmp.Or(name, m.Chosen()), progress)
 		return to, claude.Local, nil, err
 	}
 	if err != nil {
 		return to, "", nil, err
 	}
 	if known.Runner.State != state.Running && known.Runner.State != "" {
-		if known, err = raise(ctx, y, running, name, known, progress); err != nil {
+		if known, err = raise(ctx, m, running, name, known, progress); err != nil {
 			return to, "", nil, err
 		}
 	}
@@ -88,31 +88,31 @@ func runTo(ctx context.Context, y *machine.Machine, r Request, progress localrun
 }
 
 // raise starts a runner that does not run, where that is allowed.
-func raise(ctx context.Context, y *machine.Machine, running *control.Client, name string, known control.SessionAnswer, progress localrunner.Progress) (control.SessionAnswer, error) {
+func raise(ctx context.Context, m *machine.Machine, running *control.Client, name string, known control.SessionAnswer, progress localrunner.Progress) (control.SessionAnswer, error) {
 	w, down := known.Runner.Warning()
 	if !down {
 		return known, nil // starting: the gateway waits for it
 	}
 	failed := &fault.Error{Kind: fault.Unreachable, Why: strings.TrimPrefix(w.Text, "Claude Code is pointed to "), Remedy: strings.TrimSuffix(w.Remedy, "; or go back: switchyard cloud")}
-	if !known.Runner.Controlled || !y.MayStart() {
+	if !known.Runner.Controlled || !m.MayStart() {
 		return known, failed
 	}
 	if progress.Begin != nil {
 		progress.Begin("start_runner")
 	}
-	if err := control.Runner(ctx, y, localrunner.Start); err != nil {
+	if err := control.Runner(ctx, m, localrunner.Start); err != nil {
 		return known, err
 	}
 	return running.Session(ctx, name)
 }
 
 // runDirectly finds the runner without a running Switchyard.
-func runDirectly(ctx context.Context, y *machine.Machine, name string, progress localrunner.Progress) (to claude.Destination, err error) {
-	f, err := localrunner.Find(ctx, y)
+func runDirectly(ctx context.Context, m *machine.Machine, name string, progress localrunner.Progress) (to claude.Destination, err error) {
+	f, err := localrunner.Find(ctx, m)
 	if err != nil {
 		return to, err
 	}
-	if f, err = control.BringUp(ctx, y, f, progress); err != nil {
+	if f, err = control.BringUp(ctx, m, f, progress); err != nil {
 		return to, err
 	}
 	at := f.Endpoint()
@@ -139,12 +139,12 @@ func runDirectly(ctx context.Context, y *machine.Machine, name string, progress 
 
 // othersOn are the sessions on a model that no "switchyard run" started, and that
 // have asked it lately.
-func othersOn(y *machine.Machine, tag string, users []gateway.Session) (others []sessions.Slot) {
+func othersOn(m *machine.Machine, tag string, users []gateway.Session) (others []sessions.Slot) {
 	if len(users) == 0 {
 		return nil
 	}
-	places := sessions.Slots(y)
-	for _, dir := range y.ConfigDirs() {
+	places := sessions.Slots(m)
+	for _, dir := range m.ConfigDirs() {
 		live, err := claude.Sessions(dir)
 		if err != nil {
 			continue

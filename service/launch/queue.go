@@ -37,8 +37,8 @@ type Others struct {
 
 // acquire takes a place on a model, and tells whether it had to wait for it. leave
 // gives it back when no session came of it.
-func acquire(ctx context.Context, y *machine.Machine, own sessions.Slot, c Others) (leave func(), waited bool, err error) {
-	dir, err := y.Paths.Runs()
+func acquire(ctx context.Context, m *machine.Machine, own sessions.Slot, c Others) (leave func(), waited bool, err error) {
+	dir, err := m.Paths.Runs()
 	if err != nil {
 		return nil, waited, &fault.Error{Kind: fault.Failed, What: whatRun, Why: err.Error(), Remedy: "make the folder writable", Err: err}
 	}
@@ -58,7 +58,7 @@ func acquire(ctx context.Context, y *machine.Machine, own sessions.Slot, c Other
 		if c.others != nil && c.Turn != ShareTurn {
 			others = c.others() // the gateway is asked: not under the lock
 		}
-		ahead, err := enter(ctx, y, dir, file, &own, c.Turn, others)
+		ahead, err := enter(ctx, m, dir, file, &own, c.Turn, others)
 		if err != nil {
 			leave()
 			return nil, waited, err
@@ -106,7 +106,7 @@ func waiting(places []sessions.Slot) (n int) {
 
 // enter takes the place when nobody is ahead, or a number in the queue. others are
 // ahead of everybody.
-func enter(ctx context.Context, y *machine.Machine, dir, file string, own *sessions.Slot, turn Turn, others []sessions.Slot) (ahead []sessions.Slot, err error) {
+func enter(ctx context.Context, m *machine.Machine, dir, file string, own *sessions.Slot, turn Turn, others []sessions.Slot) (ahead []sessions.Slot, err error) {
 	lock := flock.New(filepath.Join(dir, "lock"), flock.SetPermissions(0o600))
 	if _, err := lock.TryLockContext(ctx, 5*time.Millisecond); ctx.Err() != nil {
 		return nil, interrupted(err)
@@ -116,7 +116,7 @@ func enter(ctx context.Context, y *machine.Machine, dir, file string, own *sessi
 	defer func() { _ = lock.Close() }()
 	last := 0
 	ahead = others
-	for _, p := range sessions.Slots(y) {
+	for _, p := range sessions.Slots(m) {
 		last = max(last, p.Number)
 		if p.PID == own.PID || p.Model != own.Model || turn == ShareTurn {
 			continue

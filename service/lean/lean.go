@@ -17,8 +17,8 @@ import (
 )
 
 // Agent is the agent file: the user's own version of it, or ours.
-func Agent(y *machine.Machine) (*claude.Agent, error) {
-	own := filepath.Join(filepath.Dir(y.Paths.Config), "prompts", "lean.md")
+func Agent(m *machine.Machine) (*claude.Agent, error) {
+	own := filepath.Join(filepath.Dir(m.Paths.Config), "prompts", "lean.md")
 	text, err := os.ReadFile(own)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

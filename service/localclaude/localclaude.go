@@ -11,11 +11,11 @@ import (
 
 // Program is Claude Code: the one on the PATH, or where its own installer puts
 // it; empty when there is none.
-func Program(y *machine.Machine) string {
-	if program := engine.LookPath("claude", y.Getenv("PATH")); program != "" {
+func Program(m *machine.Machine) string {
+	if program := engine.LookPath("claude", m.Getenv("PATH")); program != "" {
 		return program
 	}
-	for _, file := range []string{filepath.Join(y.Home, ".local", "bin", "claude"), filepath.Join(y.Home, ".claude", "local", "claude")} {
+	for _, file := range []string{filepath.Join(m.Home, ".local", "bin", "claude"), filepath.Join(m.Home, ".claude", "local", "claude")} {
 		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o111 != 0 {
 			return file
 		}

@@ -9,16 +9,16 @@ import (
 )
 
 // Own reads what Claude Code keeps for itself, beside its settings.
-func Own(y *machine.Machine) (file string, known struct {
+func Own(m *machine.Machine) (file string, known struct {
 	Onboarded bool              `json:"hasCompletedOnboarding"`
 	Servers   map[string]Server `json:"mcpServers"`
 	Projects  map[string]struct {
 		Servers map[string]Server `json:"mcpServers"`
 	} `json:"projects"`
 }) {
-	file = filepath.Join(y.Home, ".claude.json")
-	if y.Getenv("CLAUDE_CONFIG_DIR") != "" {
-		file = filepath.Join(y.ConfigDir(), ".claude.json")
+	file = filepath.Join(m.Home, ".claude.json")
+	if m.Getenv("CLAUDE_CONFIG_DIR") != "" {
+		file = filepath.Join(m.ConfigDir(), ".claude.json")
 	}
 	if data, err := os.ReadFile(file); err == nil {
 		_ = json.Unmarshal(data, &known) // what is not there, or broken, says nothing

@@ -51,7 +51,7 @@ func UntilHealthy(ctx context.Context, e engine.Engine) error {
 }
 
 // Explain words an engine's error for a person; nil stays nil.
-func Explain(y *machine.Machine, c Verb, err error) error {
+func Explain(m *machine.Machine, c Verb, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -62,14 +62,14 @@ func Explain(y *machine.Machine, c Verb, err error) error {
 	e := fault.WrapEngine(what, err)
 	var taken *engine.Error
 	if errors.As(err, &taken) && taken.Code == engine.PortTaken {
-		e.Why, e.Remedy = PortTaken(y, taken.Port)
+		e.Why, e.Remedy = PortTaken(m, taken.Port)
 	}
 	return e
 }
 
 // Logs writes the runner's log.
-func Logs(ctx context.Context, y *machine.Machine, to io.Writer, lines int, follow bool) error {
-	e, err := Engine(ctx, y, false)
+func Logs(ctx context.Context, m *machine.Machine, to io.Writer, lines int, follow bool) error {
+	e, err := Engine(ctx, m, false)
 	if err != nil {
 		return err
 	}

@@ -13,9 +13,9 @@ import (
 
 // Install sets the runner up, or sets it up again with other options, and follows
 // it to another port. progress hears what is being done.
-func Install(ctx context.Context, y *machine.Machine, how engine.Install, progress func(string)) error {
+func Install(ctx context.Context, m *machine.Machine, how engine.Install, progress func(string)) error {
 	const what = "installing Model Runner"
-	e, err := Engine(ctx, y, false)
+	e, err := Engine(ctx, m, false)
 	if err != nil {
 		return err
 	}
@@ -28,24 +28,24 @@ func Install(ctx context.Context, y *machine.Machine, how engine.Install, progre
 	case ok:
 	case before.Seen.Named != "":
 		return &fault.Error{Kind: fault.Refused, What: what, Why: "the Model Runner here is the one at " + before.Seen.URL + ", which " + before.Seen.Named + " names", Remedy: "unset that to have one in Docker"}
-	case y.Config.Engine != "":
+	case m.Config.Engine != "":
 		return &fault.Error{Kind: fault.Refused, What: what, Why: `"engine" in config.toml says that Switchyard runs Model Runner itself, which needs no installation`, Remedy: `set it to "container" to have one in Docker`}
 	default: // nothing in Docker yet: that is where it shall be
-		asked := *y
+		asked := *m
 		asked.Config.Engine = string(engine.Container)
 		return Install(ctx, &asked, how, progress)
 	}
 	if err := installer.Install(ctx, how, progress); err != nil {
-		return Explain(y, "", err)
+		return Explain(m, "", err)
 	}
-	y.RememberStop(false)
+	m.RememberStop(false)
 	ctx, cancel := context.WithTimeout(ctx, EffortTime)
 	defer cancel()
 	if err := UntilHealthy(ctx, e); err != nil {
-		return Explain(y, "", err)
+		return Explain(m, "", err)
 	}
 	if before.Seen.State != engine.Absent {
-		y.FollowRunner(ctx, slog.New(slog.DiscardHandler), before.Endpoint().BaseURL(), Instance{e, e.Look(ctx)}.Endpoint().BaseURL())
+		m.FollowRunner(ctx, slog.New(slog.DiscardHandler), before.Endpoint().BaseURL(), Instance{e, e.Look(ctx)}.Endpoint().BaseURL())
 	}
 	return nil
 }

@@ -23,15 +23,15 @@ type Instance struct {
 
 // Engine finds what keeps the runner alive. An owner may run one itself. The error
 // is an *Error.
-func Engine(ctx context.Context, y *machine.Machine, owner bool) (engine.Engine, error) {
-	runtime := y.Paths.Runtime
-	if dir, err := y.Paths.RuntimeDir(); err == nil {
+func Engine(ctx context.Context, m *machine.Machine, owner bool) (engine.Engine, error) {
+	runtime := m.Paths.Runtime
+	if dir, err := m.Paths.RuntimeDir(); err == nil {
 		runtime = dir
 	}
 	e, err := engine.Find(ctx, engine.Search{
-		Getenv: y.Getenv, Home: y.Home, Environ: y.Environ, Configured: y.Config.Runner, Wanted: engine.Kind(y.Config.Engine),
-		Program: y.Path(y.Config.ModelRunner), LlamaServer: y.Path(y.Config.LlamaServer), State: y.Paths.State, Runtime: runtime, Owner: owner,
-		Usual: y.Paths.Usual.Runner, Docker: y.Paths.Usual.Docker,
+		Getenv: m.Getenv, Home: m.Home, Environ: m.Environ, Configured: m.Config.Runner, Wanted: engine.Kind(m.Config.Engine),
+		Program: m.Path(m.Config.ModelRunner), LlamaServer: m.Path(m.Config.LlamaServer), State: m.Paths.State, Runtime: runtime, Owner: owner,
+		Usual: m.Paths.Usual.Runner, Docker: m.Paths.Usual.Docker,
 	})
 	if err != nil {
 		failed := fault.WrapEngine("finding Model Runner", err)
@@ -42,8 +42,8 @@ func Engine(ctx context.Context, y *machine.Machine, owner bool) (engine.Engine,
 }
 
 // Find looks for the runner once.
-func Find(ctx context.Context, y *machine.Machine) (Instance, error) {
-	e, err := Engine(ctx, y, false)
+func Find(ctx context.Context, m *machine.Machine) (Instance, error) {
+	e, err := Engine(ctx, m, false)
 	if err != nil {
 		return Instance{}, err
 	}

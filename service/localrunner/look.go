@@ -16,10 +16,10 @@ type Look struct {
 }
 
 // LookWith looks with an engine, or with the one that it finds.
-func LookWith(ctx context.Context, y *machine.Machine, e, old engine.Engine, owner bool, version string) Look {
+func LookWith(ctx context.Context, m *machine.Machine, e, old engine.Engine, owner bool, version string) Look {
 	if e == nil {
 		var err error
-		if e, err = Engine(ctx, y, owner); err != nil {
+		if e, err = Engine(ctx, m, owner); err != nil {
 			problem := &engine.Error{Code: engine.Failed}
 			problem.Why, problem.Remedy = fault.Parts(err)
 			return Look{Instance: Instance{engine.Nowhere(problem), engine.Seen{State: engine.Absent, Problem: problem}}}

@@ -15,11 +15,11 @@ import (
 )
 
 // PortTaken says who holds a port, and offers a free one.
-func PortTaken(y *machine.Machine, port int) (why, remedy string) {
+func PortTaken(m *machine.Machine, port int) (why, remedy string) {
 	ctx, cancel := context.WithTimeout(context.Background(), Quick)
 	defer cancel()
 	why = fmt.Sprintf("port %d is taken", port)
-	if who := Holder(ctx, y, port); who != "" {
+	if who := Holder(ctx, m, port); who != "" {
 		why += " by " + who
 	}
 	remedy = "end what holds it"
@@ -31,7 +31,7 @@ func PortTaken(y *machine.Machine, port int) (why, remedy string) {
 
 // Holder names the program that listens on a TCP port; empty when that cannot be
 // told, as of another user's.
-func Holder(ctx context.Context, y *machine.Machine, port int) string {
+func Holder(ctx context.Context, m *machine.Machine, port int) string {
 	connections, err := gopsnet.ConnectionsWithContext(ctx, "tcp")
 	if err != nil {
 		return ""
@@ -48,7 +48,7 @@ func Holder(ctx context.Context, y *machine.Machine, port int) string {
 			return fmt.Sprintf("process %d", c.Pid)
 		}
 		if strings.HasPrefix(name, "docker-proxy") {
-			if container := engine.PublishedBy(ctx, y.Getenv, y.Home, y.Paths.Usual.Docker, port); container != "" {
+			if container := engine.PublishedBy(ctx, m.Getenv, m.Home, m.Paths.Usual.Docker, port); container != "" {
 				return "the container " + container
 			}
 		}

@@ -12,13 +12,13 @@ import (
 const what = "starting at login"
 
 // Place is where the desktop keeps who starts at login.
-func Place(y *machine.Machine) autostart.Place {
-	return autostart.Place{Config: filepath.Dir(filepath.Dir(y.Paths.Config)), Home: y.Home}
+func Place(m *machine.Machine) autostart.Place {
+	return autostart.Place{Config: filepath.Dir(filepath.Dir(m.Paths.Config)), Home: m.Home}
 }
 
 // Status reads whether Switchyard starts at login.
-func Status(y *machine.Machine) (autostart.Status, error) {
-	s, err := Place(y).Status()
+func Status(m *machine.Machine) (autostart.Status, error) {
+	s, err := Place(m).Status()
 	if err != nil {
 		err = &fault.Error{Kind: fault.Failed, What: what, Why: err.Error(), Remedy: "make it readable, or remove it", Err: err}
 	}
@@ -26,8 +26,8 @@ func Status(y *machine.Machine) (autostart.Status, error) {
 }
 
 // Set has the desktop start Switchyard at login, or not.
-func Set(y *machine.Machine, on bool) error {
-	place := Place(y)
+func Set(m *machine.Machine, on bool) error {
+	place := Place(m)
 	act := place.Off
 	if on {
 		act = func() error { return place.On(autostart.Stable(machine.Executable())) }

@@ -10,11 +10,11 @@ import (
 )
 
 // Chosen is the model that a switch takes when none is named.
-func (y *Machine) Chosen() string {
-	if y.Config.Model != "" {
-		return y.Config.Model
+func (m *Machine) Chosen() string {
+	if m.Config.Model != "" {
+		return m.Config.Model
 	}
-	data, err := os.ReadFile(y.Paths.LastModel())
+	data, err := os.ReadFile(m.Paths.LastModel())
 	if err != nil {
 		return ""
 	}
@@ -22,71 +22,71 @@ func (y *Machine) Chosen() string {
 }
 
 // Choose remembers the model for the next switch to local.
-func (y *Machine) Choose(tag string) error {
-	if err := os.MkdirAll(y.Paths.State, 0o700); err != nil {
+func (m *Machine) Choose(tag string) error {
+	if err := os.MkdirAll(m.Paths.State, 0o700); err != nil {
 		return err
 	}
-	return os.WriteFile(y.Paths.LastModel(), []byte(tag+"\n"), 0o600)
+	return os.WriteFile(m.Paths.LastModel(), []byte(tag+"\n"), 0o600)
 }
 
 // LeanAgent is the name of the lean profile's agent.
 const LeanAgent = "switchyard-lean"
 
 // Lean tells whether new local sessions shall have the lean profile.
-func (y *Machine) Lean() bool {
-	if y.Config.Lean != nil {
-		return *y.Config.Lean
+func (m *Machine) Lean() bool {
+	if m.Config.Lean != nil {
+		return *m.Config.Lean
 	}
-	_, err := os.Stat(y.Paths.Lean())
+	_, err := os.Stat(m.Paths.Lean())
 	return err == nil
 }
 
 // SetLean remembers whether they shall. The configuration overrules it.
-func (y *Machine) SetLean(on bool) error {
-	if y.Config.Lean != nil && *y.Config.Lean != on {
-		return &fault.Error{Kind: fault.Refused, What: "the lean profile", Why: "the configuration says whether new sessions have it", Remedy: `change "lean" in ` + y.Paths.Config}
+func (m *Machine) SetLean(on bool) error {
+	if m.Config.Lean != nil && *m.Config.Lean != on {
+		return &fault.Error{Kind: fault.Refused, What: "the lean profile", Why: "the configuration says whether new sessions have it", Remedy: `change "lean" in ` + m.Paths.Config}
 	}
-	return y.Mark(y.Paths.Lean(), on)
+	return m.Mark(m.Paths.Lean(), on)
 }
 
 // Quiet tells whether no notifications shall be shown.
-func (y *Machine) Quiet() bool {
-	if y.Config.Notifications != nil {
-		return !*y.Config.Notifications
+func (m *Machine) Quiet() bool {
+	if m.Config.Notifications != nil {
+		return !*m.Config.Notifications
 	}
-	_, err := os.Stat(y.Paths.Quiet())
+	_, err := os.Stat(m.Paths.Quiet())
 	return err == nil
 }
 
 // Mark makes an empty file that remembers something, or removes it.
-func (y *Machine) Mark(file string, on bool) error {
+func (m *Machine) Mark(file string, on bool) error {
 	if !on {
 		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		return nil
 	}
-	if err := os.MkdirAll(y.Paths.State, 0o700); err != nil {
+	if err := os.MkdirAll(m.Paths.State, 0o700); err != nil {
 		return err
 	}
 	return os.WriteFile(file, nil, 0o600)
 }
 
 // MayStart tells whether the configuration lets Switchyard start the runner by itself.
-func (y *Machine) MayStart() bool { return y.Config.StartRunner == nil || *y.Config.StartRunner }
+func (m *Machine) MayStart() bool { return m.Config.StartRunner == nil || *m.Config.StartRunner }
 
-func (y *Machine) StoppedByPerson() bool {
-	_, err := os.Stat(y.Paths.Stopped())
+func (m *Machine) StoppedByPerson() bool {
+	_, err := os.Stat(m.Paths.Stopped())
 	return err == nil
 }
 
 // RememberStop notes whether a person stopped the runner.
-func (y *Machine) RememberStop(stopped bool) {
+func (m *Machine) RememberStop(stopped bool) {
 	if !stopped {
-		_ = os.Remove(y.Paths.Stopped())
+		_ = os.Remove(m.Paths.Stopped())
 		return
 	}
-	if os.MkdirAll(y.Paths.State, 0o700) == nil {
-		_ = os.WriteFile(y.Paths.Stopped(), nil, 0o600)
+	if os.MkdirAll(m.Paths.State, 0o700) == nil {
+		_ = os.WriteFile(m.Paths.Stopped(), nil, 0o600)
 	}
 }

@@ -43,14 +43,14 @@ type Host interface {
 
 // Open reads the configuration. It opens nothing else.
 func Open(paths config.Paths, home string, environ []string) (*Machine, error) {
-	y := &Machine{Paths: paths, Home: home, Environ: environ, Ledger: claude.OpenLedger(paths.Ledger())}
+	m := &Machine{Paths: paths, Home: home, Environ: environ, Ledger: claude.OpenLedger(paths.Ledger())}
 	var err error
-	y.Config, y.Warnings, err = config.Load(paths.Config, y.Getenv)
-	return y, err
+	m.Config, m.Warnings, err = config.Load(paths.Config, m.Getenv)
+	return m, err
 }
 
-func (y *Machine) Getenv(name string) string {
-	for _, pair := range slices.Backward(y.Environ) {
+func (m *Machine) Getenv(name string) string {
+	for _, pair := range slices.Backward(m.Environ) {
 		if value, ok := strings.CutPrefix(pair, name+"="); ok {
 			return value
 		}
@@ -59,30 +59,30 @@ func (y *Machine) Getenv(name string) string {
 }
 
 // Number is a variable's value; 0 when it is none.
-func (y *Machine) Number(variable string) int {
-	n, _ := strconv.Atoi(y.Getenv(variable))
+func (m *Machine) Number(variable string) int {
+	n, _ := strconv.Atoi(m.Getenv(variable))
 	return n
 }
 
 // Path is a configured file, with ~ for the home folder.
-func (y *Machine) Path(file string) string {
+func (m *Machine) Path(file string) string {
 	if file == "" {
 		return ""
 	}
-	return config.Expand(file, y.Home)
+	return config.Expand(file, m.Home)
 }
 
 // Tilde writes paths under the home folder short.
-func (y *Machine) Tilde(text string) string {
+func (m *Machine) Tilde(text string) string {
 	const slash = string(filepath.Separator)
-	return strings.ReplaceAll(text, y.Home+slash, "~"+slash)
+	return strings.ReplaceAll(text, m.Home+slash, "~"+slash)
 }
 
-func (y *Machine) GatewayPort() int {
-	if y.Config.GatewayPort > 0 {
-		return y.Config.GatewayPort
+func (m *Machine) GatewayPort() int {
+	if m.Config.GatewayPort > 0 {
+		return m.Config.GatewayPort
 	}
-	return y.Paths.Usual.Gateway
+	return m.Paths.Usual.Gateway
 }
 
 // Executable is the program that runs, also when its file was replaced or removed meanwhile.

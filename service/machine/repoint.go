@@ -9,13 +9,13 @@ import (
 )
 
 // Repoint repoints the switched targets for which where says so.
-func (y *Machine) Repoint(ctx context.Context, log *slog.Logger, where func(claude.Target, claude.Status) (claude.Destination, bool)) {
-	targets, err := y.Ledger.Switched()
+func (m *Machine) Repoint(ctx context.Context, log *slog.Logger, where func(claude.Target, claude.Status) (claude.Destination, bool)) {
+	targets, err := m.Ledger.Switched()
 	if err != nil {
 		return // the look says so
 	}
 	for _, t := range targets {
-		now, err := y.Ledger.Inspect(t)
+		now, err := m.Ledger.Inspect(t)
 		if err != nil || now.Route == claude.Cloud {
 			continue
 		}
@@ -23,7 +23,7 @@ func (y *Machine) Repoint(ctx context.Context, log *slog.Logger, where func(clau
 		if !wanted {
 			continue
 		}
-		if _, err := y.Ledger.Repoint(ctx, t, to); err != nil && ctx.Err() == nil {
+		if _, err := m.Ledger.Repoint(ctx, t, to); err != nil && ctx.Err() == nil {
 			log.Warn("pointing Claude Code to another address", "file", t.File, "to", to.BaseURL, "error", err)
 		} else if err == nil {
 			log.Info("Claude Code was pointed to another address", "file", t.File, "to", to.BaseURL)
@@ -33,11 +33,11 @@ func (y *Machine) Repoint(ctx context.Context, log *slog.Logger, where func(clau
 
 // FollowRunner points the targets to a runner's new address, those behind the gateway
 // for when it ends.
-func (y *Machine) FollowRunner(ctx context.Context, log *slog.Logger, from, to string) {
+func (m *Machine) FollowRunner(ctx context.Context, log *slog.Logger, from, to string) {
 	if from == "" || to == "" || from == to {
 		return
 	}
-	y.Repoint(ctx, log, func(_ claude.Target, now claude.Status) (claude.Destination, bool) {
+	m.Repoint(ctx, log, func(_ claude.Target, now claude.Status) (claude.Destination, bool) {
 		at := claude.Destination{BaseURL: now.BaseURL, Token: now.Token, Way: now.Way, Direct: to}
 		if now.BaseURL == from {
 			at.BaseURL = to

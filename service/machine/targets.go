@@ -9,15 +9,15 @@ import (
 )
 
 // ConfigDir is the folder that a Claude Code started in this environment uses.
-func (y *Machine) ConfigDir() string {
-	if dir := y.Getenv("CLAUDE_CONFIG_DIR"); dir != "" {
-		return config.Expand(dir, y.Home)
+func (m *Machine) ConfigDir() string {
+	if dir := m.Getenv("CLAUDE_CONFIG_DIR"); dir != "" {
+		return config.Expand(dir, m.Home)
 	}
-	return filepath.Join(y.Home, ".claude")
+	return filepath.Join(m.Home, ".claude")
 }
 
-func (y *Machine) ConfigDirs() (dirs []string) {
-	for _, t := range y.Targets() {
+func (m *Machine) ConfigDirs() (dirs []string) {
+	for _, t := range m.Targets() {
 		dirs = append(dirs, t.ConfigDir)
 	}
 	return state.Unique(dirs)
@@ -25,34 +25,34 @@ func (y *Machine) ConfigDirs() (dirs []string) {
 
 // Targets are the folders that a plain switch moves: the one that Claude Code
 // uses here and the configured ones.
-func (y *Machine) Targets() []claude.Target {
-	targets := []claude.Target{claude.UserTarget(y.ConfigDir())}
-	for _, dir := range y.Config.Targets {
-		targets = append(targets, claude.UserTarget(config.Expand(dir, y.Home)))
+func (m *Machine) Targets() []claude.Target {
+	targets := []claude.Target{claude.UserTarget(m.ConfigDir())}
+	for _, dir := range m.Config.Targets {
+		targets = append(targets, claude.UserTarget(config.Expand(dir, m.Home)))
 	}
 	return state.Unique(targets)
 }
 
 // Project is the target of one project's folder.
-func (y *Machine) Project(dir string) claude.Target {
-	return claude.ProjectTarget(config.Expand(dir, y.Home), y.ConfigDir())
+func (m *Machine) Project(dir string) claude.Target {
+	return claude.ProjectTarget(config.Expand(dir, m.Home), m.ConfigDir())
 }
 
 // Folder is the target of another configuration folder.
-func (y *Machine) Folder(dir string) claude.Target {
-	return claude.UserTarget(config.Expand(dir, y.Home))
+func (m *Machine) Folder(dir string) claude.Target {
+	return claude.UserTarget(config.Expand(dir, m.Home))
 }
 
 // Scope says which layers decide for a Claude Code started in a folder; empty for none in particular.
-func (y *Machine) Scope(project string) claude.Scope {
+func (m *Machine) Scope(project string) claude.Scope {
 	managed := claude.ManagedDir()
-	if y.Config.ManagedSettings != "" {
-		managed = config.Expand(y.Config.ManagedSettings, y.Home)
+	if m.Config.ManagedSettings != "" {
+		managed = config.Expand(m.Config.ManagedSettings, m.Home)
 	}
 	if project != "" {
-		project = config.Expand(project, y.Home)
+		project = config.Expand(project, m.Home)
 	}
-	return claude.Scope{ManagedDir: managed, ConfigDir: y.ConfigDir(), Project: project, Environ: y.Environ}
+	return claude.Scope{ManagedDir: managed, ConfigDir: m.ConfigDir(), Project: project, Environ: m.Environ}
 }
 
 // Inspected is a target and what its files say.

@@ -12,11 +12,11 @@ import (
 )
 
 // Read reads the devices, in a process of its own.
-func Read(ctx context.Context, y *machine.Machine) state.VRAM {
-	if y.Program == "" {
+func Read(ctx context.Context, m *machine.Machine) state.VRAM {
+	if m.Program == "" {
 		return state.VRAM{Devices: []gpu.Device{}}
 	}
-	devices, err := gpu.Read(ctx, y.Program, "gpu", "--probe")
+	devices, err := gpu.Read(ctx, m.Program, "gpu", "--probe")
 	if err != nil {
 		return state.VRAM{Devices: []gpu.Device{}, Why: err.Error()}
 	}

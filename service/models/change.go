@@ -20,10 +20,10 @@ import (
 const learnWait = 2 * time.Second
 
 // Unload takes a model out of memory, or all of them when name is empty. It returns how many that were.
-func Unload(ctx context.Context, y *machine.Machine, name string) (n int, err error) {
+func Unload(ctx context.Context, m *machine.Machine, name string) (n int, err error) {
 	const what = "unloading"
 	if name == "" {
-		client, err := reach(ctx, y, what)
+		client, err := reach(ctx, m, what)
 		if err != nil {
 			return 0, err
 		}
@@ -41,7 +41,7 @@ func Unload(ctx context.Context, y *machine.Machine, name string) (n int, err er
 		}
 		return n, nil
 	}
-	client, _, tag, err := pick(ctx, y, what, name)
+	client, _, tag, err := pick(ctx, m, what, name)
 	if err != nil {
 		return 0, err
 	}
@@ -54,14 +54,14 @@ func Unload(ctx context.Context, y *machine.Machine, name string) (n int, err er
 
 // Remove takes a model's tag away, and returns what that freed, in bytes. The model
 // that Claude Code is pointed to is refused unless forced.
-func Remove(ctx context.Context, y *machine.Machine, name string, force bool) (tag string, freed int64, err error) {
+func Remove(ctx context.Context, m *machine.Machine, name string, force bool) (tag string, freed int64, err error) {
 	what := "removing " + name
-	client, m, tag, err := pick(ctx, y, what, name)
+	client, model, tag, err := pick(ctx, m, what, name)
 	if err != nil {
 		return "", 0, err
 	}
 	defer client.Close()
-	if inUse(y)(tag, m.ID) && !force {
+	if inUse(m)(tag, model.ID) && !force {
 		return tag, 0, &fault.Error{Kind: fault.Refused, What: what, Why: "Claude Code is pointed to it", Remedy: "switch away first (switchyard cloud, or another model), or use --force"}
 	}
 	freed, err = remove(ctx, client, tag)
@@ -87,9 +87,9 @@ func remove(ctx context.Context, client *runner.Client, tag string) (freed int64
 
 // QuantiseCache has a model's cache stored as f16, q8_0 or q4_0. The model is taken
 // out of memory first; the next request loads it anew.
-func QuantiseCache(ctx context.Context, y *machine.Machine, name, kind string) error {
+func QuantiseCache(ctx context.Context, m *machine.Machine, name, kind string) error {
 	what := "changing the cache of " + name
-	client, _, tag, err := pick(ctx, y, what, name)
+	client, _, tag, err := pick(ctx, m, what, name)
 	if err != nil {
 		return err
 	}
@@ -124,18 +124,18 @@ func resized(tag string, tokens int) string {
 // Resize makes a model of the same weights that is loaded with another context, in
 // tokens, and returns its tag. Where Claude Code is pointed to the old one, it is
 // for the caller to switch.
-func Resize(ctx context.Context, y *machine.Machine, name string, tokens int) (tag string, current bool, err error) {
+func Resize(ctx context.Context, m *machine.Machine, name string, tokens int) (tag string, current bool, err error) {
 	what := "changing the context of " + name
-	client, m, from, err := pick(ctx, y, what, name)
+	client, model, from, err := pick(ctx, m, what, name)
 	if err != nil {
 		return "", false, err
 	}
 	defer client.Close()
-	current = inUse(y)(from, m.ID)
-	if m.Context == tokens {
+	current = inUse(m)(from, model.ID)
+	if model.Context == tokens {
 		return from, current, nil
 	}
-	if trained := m.Trained; trained > 0 && tokens > trained {
+	if trained := model.Trained; trained > 0 && tokens > trained {
 		return "", current, &fault.Error{Kind: fault.Refused, What: what, Why: fmt.Sprintf("it was made for at most %s tokens", words.Tokens(trained)), Remedy: "ask for less"}
 	}
 	if tokens < runner.MinContext {
@@ -161,9 +161,9 @@ func Resize(ctx context.Context, y *machine.Machine, name string, tokens int) (t
 }
 
 // Preload takes a model into memory and returns when it is there.
-func Preload(ctx context.Context, y *machine.Machine, name string) (tag string, err error) {
+func Preload(ctx context.Context, m *machine.Machine, name string) (tag string, err error) {
 	what := "loading " + name
-	client, _, tag, err := pick(ctx, y, what, name)
+	client, _, tag, err := pick(ctx, m, what, name)
 	if err != nil {
 		return "", err
 	}

@@ -13,63 +13,63 @@ import (
 )
 
 // Fit judges a model of the runner's; a context of 0 is its own.
-func Fit(ctx context.Context, y *machine.Machine, name string, s gpu.Setting) (memory.Fit, error) {
-	client, m, tag, err := pick(ctx, y, "fitting "+name, name)
+func Fit(ctx context.Context, m *machine.Machine, name string, s gpu.Setting) (memory.Fit, error) {
+	client, model, tag, err := pick(ctx, m, "fitting "+name, name)
 	if err != nil {
 		return memory.Fit{}, err
 	}
 	defer client.Close()
 	if detailed, err := client.Model(ctx, tag); err == nil {
-		m.Context, m.Slots, m.Cache = detailed.Context, detailed.Slots, detailed.Cache
+		model.Context, model.Slots, model.Cache = detailed.Context, detailed.Slots, detailed.Cache
 	}
 	if s.Context == 0 {
-		s.Context = m.Context
+		s.Context = model.Context
 	}
 	if s.Parallel == 0 {
-		s.Parallel = m.Slots
+		s.Parallel = model.Slots
 	}
 	if s.KV == "" {
-		s.KV = m.Cache
+		s.KV = model.Cache
 	}
-	fit := memory.Judge(memory.Shape(m), s, gpu.Free(memory.Read(ctx, y).Devices), max(m.Trained, m.Context))
+	fit := memory.Judge(memory.Shape(model), s, gpu.Free(memory.Read(ctx, m).Devices), max(model.Trained, model.Context))
 	fit.Model = tag
-	if fit.Need = need(y, m, s); fit.Bound == gpu.Learnt {
+	if fit.Need = need(m, model, s); fit.Bound == gpu.Learnt {
 		fit.Verdict = gpu.Judge(fit.Total, fit.Free)
 	}
 	return fit, nil
 }
 
 // FitFile judges a model by Model Runner's object of it.
-func FitFile(ctx context.Context, y *machine.Machine, file string, s gpu.Setting) (memory.Fit, error) {
+func FitFile(ctx context.Context, m *machine.Machine, file string, s gpu.Setting) (memory.Fit, error) {
 	data, err := os.ReadFile(file)
-	var m runner.Model
+	var model runner.Model
 	if err == nil {
-		m, err = runner.ParseModel(data)
+		model, err = runner.ParseModel(data)
 	}
 	if err != nil {
 		return memory.Fit{}, &fault.Error{Kind: fault.Refused, What: "reading " + file, Why: err.Error(), Remedy: "give Model Runner's object of the model: GET /models/NAME, or docker model inspect NAME", Err: err}
 	}
 	if s.Context == 0 {
-		s.Context = m.Context
+		s.Context = model.Context
 	}
-	return memory.Judge(memory.Shape(m), s, gpu.Free(memory.Read(ctx, y).Devices), max(m.Trained, m.Context, s.Context)), nil
+	return memory.Judge(memory.Shape(model), s, gpu.Free(memory.Read(ctx, m).Devices), max(model.Trained, model.Context, s.Context)), nil
 }
 
 // Fits judges the models of the runner by what is free, and what unloading those
 // that are loaded would free.
-func Fits(y *machine.Machine, models []state.Model, all []runner.Model, vram state.VRAM) []state.Model {
+func Fits(m *machine.Machine, models []state.Model, all []runner.Model, vram state.VRAM) []state.Model {
 	free, total := gpu.Free(vram.Devices), gpu.Total(vram.Devices)
 	shapes := map[string]runner.Model{}
-	for _, m := range all {
-		shapes[m.ID] = m
+	for _, model := range all {
+		shapes[model.ID] = model
 	}
-	known := known(y)
+	known := known(m)
 	needs := make([]gpu.Need, len(models))
 	available := free
-	for i, m := range models {
-		one := shapes[m.ID]
-		needs[i] = learnt(known, one, gpu.Setting{Context: m.Context, Parallel: one.Slots})
-		if m.Loaded && free >= 0 {
+	for i, model := range models {
+		one := shapes[model.ID]
+		needs[i] = learnt(known, one, gpu.Setting{Context: model.Context, Parallel: one.Slots})
+		if model.Loaded && free >= 0 {
 			available += needs[i].Total
 		}
 	}
@@ -77,10 +77,10 @@ func Fits(y *machine.Machine, models []state.Model, all []runner.Model, vram sta
 		available = min(available, total)
 	}
 	for i := range models {
-		m := &models[i]
-		m.Need, m.Fit = needs[i].Total, gpu.Judge(needs[i].Total, available)
-		if m.Loaded && m.Fit != gpu.Unknown {
-			m.Fit = gpu.Fits // it is there
+		model := &models[i]
+		model.Need, model.Fit = needs[i].Total, gpu.Judge(needs[i].Total, available)
+		if model.Loaded && model.Fit != gpu.Unknown {
+			model.Fit = gpu.Fits // it is there
 		}
 	}
 	return models

@@ -29,36 +29,36 @@ type Learned struct {
 	Took map[int]int64 `json:"took,omitempty"`
 }
 
-func learnedFile(y *machine.Machine) string { return filepath.Join(y.Paths.State, "models.json") }
+func learnedFile(m *machine.Machine) string { return filepath.Join(m.Paths.State, "models.json") }
 
-func known(y *machine.Machine) map[string]Learned {
+func known(m *machine.Machine) map[string]Learned {
 	known := map[string]Learned{}
-	if data, err := os.ReadFile(learnedFile(y)); err == nil {
+	if data, err := os.ReadFile(learnedFile(m)); err == nil {
 		_ = json.Unmarshal(data, &known) // a broken file is learned anew
 	}
 	return known
 }
 
 // Learn changes what is known of a model.
-func Learn(y *machine.Machine, id string, change func(*Learned)) { learnAll(y, []string{id}, change) }
+func Learn(m *machine.Machine, id string, change func(*Learned)) { learnAll(m, []string{id}, change) }
 
 // learnAll changes what is known of several models. The lock is of the file, not of
 // this process: flock excludes two descriptors of one process as well.
-func learnAll(y *machine.Machine, ids []string, change func(*Learned)) {
+func learnAll(m *machine.Machine, ids []string, change func(*Learned)) {
 	if len(ids) == 0 {
 		return
 	}
-	if os.MkdirAll(y.Paths.State, 0o700) != nil {
+	if os.MkdirAll(m.Paths.State, 0o700) != nil {
 		return
 	}
-	lock := flock.New(learnedFile(y)+".lock", flock.SetPermissions(0o600)) // the tray and commands learn at the same time
+	lock := flock.New(learnedFile(m)+".lock", flock.SetPermissions(0o600)) // the tray and commands learn at the same time
 	ctx, cancel := context.WithTimeout(context.Background(), learnWait)
 	defer cancel()
 	if ok, err := lock.TryLockContext(ctx, time.Millisecond); err != nil || !ok {
 		return
 	}
 	defer func() { _ = lock.Close() }()
-	known := known(y)
+	known := known(m)
 	for _, id := range ids {
 		one := known[id]
 		change(&one)
@@ -68,40 +68,40 @@ func learnAll(y *machine.Machine, ids []string, change func(*Learned)) {
 	if err != nil {
 		return
 	}
-	file, err := os.CreateTemp(y.Paths.State, "models-*.json")
+	file, err := os.CreateTemp(m.Paths.State, "models-*.json")
 	if err != nil {
 		return
 	}
 	_, err = file.Write(data)
-	if errors.Join(err, file.Close()) != nil || os.Rename(file.Name(), learnedFile(y)) != nil {
+	if errors.Join(err, file.Close()) != nil || os.Rename(file.Name(), learnedFile(m)) != nil {
 		_ = os.Remove(file.Name())
 	}
 }
 
 // NoteSeen notes models that were not there before.
-func NoteSeen(y *machine.Machine, models []runner.Model) {
-	known := known(y)
+func NoteSeen(m *machine.Machine, models []runner.Model) {
+	known := known(m)
 	var fresh []string
-	for _, m := range models {
-		if known[m.ID].Seen.IsZero() {
-			fresh = append(fresh, m.ID)
+	for _, model := range models {
+		if known[model.ID].Seen.IsZero() {
+			fresh = append(fresh, model.ID)
 		}
 	}
-	learnAll(y, fresh, func(l *Learned) { l.Seen = time.Now() })
+	learnAll(m, fresh, func(l *Learned) { l.Seen = time.Now() })
 }
 
 // LearnFrom takes over what the proofs of a model showed.
-func LearnFrom(y *machine.Machine, model runner.Model, proofs []runner.Proof) {
+func LearnFrom(m *machine.Machine, model runner.Model, proofs []runner.Proof) {
 	for _, p := range proofs {
 		if p.Name == "tool_call" && p.Err == nil && model.ID != "" {
-			Learn(y, model.ID, func(l *Learned) { l.Tools = &p.OK })
+			Learn(m, model.ID, func(l *Learned) { l.Tools = &p.OK })
 		}
 	}
 }
 
 // need is the estimate, or what a load before really took.
-func need(y *machine.Machine, m runner.Model, s gpu.Setting) gpu.Need {
-	return learnt(known(y), m, s)
+func need(m *machine.Machine, model runner.Model, s gpu.Setting) gpu.Need {
+	return learnt(known(m), model, s)
 }
 
 func learnt(known map[string]Learned, m runner.Model, s gpu.Setting) gpu.Need {

@@ -18,14 +18,14 @@ import (
 )
 
 // Describe adds what is loaded and what was learned.
-func Describe(y *machine.Machine, models []state.Model, loaded []runner.Loaded) []state.Model {
-	known := known(y)
+func Describe(m *machine.Machine, models []state.Model, loaded []runner.Loaded) []state.Model {
+	known := known(m)
 	for i := range models {
-		m := &models[i]
-		m.Tools, m.Used = known[m.ID].Tools, known[m.ID].Used
+		model := &models[i]
+		model.Tools, model.Used = known[model.ID].Tools, known[model.ID].Used
 		for _, l := range loaded {
-			if runner.Full(l.Model) == m.Tag || l.Model == m.ID {
-				m.Loaded, m.InUse = !l.Loading, l.InUse
+			if runner.Full(l.Model) == model.Tag || l.Model == model.ID {
+				model.Loaded, model.InUse = !l.Loading, l.InUse
 			}
 		}
 	}
@@ -33,21 +33,21 @@ func Describe(y *machine.Machine, models []state.Model, loaded []runner.Loaded) 
 }
 
 // reach finds the runner, brings it up and opens a client of it.
-func reach(ctx context.Context, y *machine.Machine, what string) (*runner.Client, error) {
-	f, err := localrunner.Find(ctx, y)
+func reach(ctx context.Context, m *machine.Machine, what string) (*runner.Client, error) {
+	f, err := localrunner.Find(ctx, m)
 	if err != nil {
 		return nil, err
 	}
-	if f, err = control.BringUp(ctx, y, f, localrunner.Progress{}); err != nil {
+	if f, err = control.BringUp(ctx, m, f, localrunner.Progress{}); err != nil {
 		return nil, fault.Wrap(what, err)
 	}
 	return runner.NewClient(f.Endpoint()), nil
 }
 
 // List lists the models with all that is known of them.
-func List(ctx context.Context, y *machine.Machine) ([]state.Model, error) {
+func List(ctx context.Context, m *machine.Machine) ([]state.Model, error) {
 	const what = "listing the models"
-	client, err := reach(ctx, y, what)
+	client, err := reach(ctx, m, what)
 	if err != nil {
 		return nil, err
 	}
@@ -57,51 +57,51 @@ func List(ctx context.Context, y *machine.Machine) ([]state.Model, error) {
 		return nil, fault.Wrap(what, err)
 	}
 	loaded, _ := client.Running(ctx)
-	NoteSeen(y, all)
-	return Fits(y, Describe(y, localrunner.Tagged(all), loaded), all, memory.Read(ctx, y)), nil
+	NoteSeen(m, all)
+	return Fits(m, Describe(m, localrunner.Tagged(all), loaded), all, memory.Read(ctx, m)), nil
 }
 
 // pick opens a client and finds a model that a person names.
-func pick(ctx context.Context, y *machine.Machine, what, name string) (client *runner.Client, m runner.Model, tag string, err error) {
-	if client, err = reach(ctx, y, what); err != nil {
-		return nil, m, "", err
+func pick(ctx context.Context, m *machine.Machine, what, name string) (client *runner.Client, model runner.Model, tag string, err error) {
+	if client, err = reach(ctx, m, what); err != nil {
+		return nil, model, "", err
 	}
 	all, err := client.Models(ctx)
 	if err == nil {
-		m, tag, err = runner.Pick(all, name)
+		model, tag, err = runner.Pick(all, name)
 	}
 	if err != nil {
 		client.Close()
-		return nil, m, "", fault.Wrap(what, err)
+		return nil, model, "", fault.Wrap(what, err)
 	}
-	return client, m, tag, nil
+	return client, model, tag, nil
 }
 
 // Unused are the models that nobody has used for so long, counted from when
 // Switchyard first saw them; never the one in use, the chosen one or a loaded one.
-func Unused(ctx context.Context, y *machine.Machine, older time.Duration) ([]state.Model, error) {
-	all, err := List(ctx, y)
+func Unused(ctx context.Context, m *machine.Machine, older time.Duration) ([]state.Model, error) {
+	all, err := List(ctx, m)
 	if err != nil {
 		return nil, err
 	}
-	chosen, known, inUse := runner.Full(y.Chosen()), known(y), inUse(y)
-	return slices.DeleteFunc(all, func(m state.Model) bool {
-		last := known[m.ID].Used
-		if seen := known[m.ID].Seen; seen.After(last) {
+	chosen, known, inUse := runner.Full(m.Chosen()), known(m), inUse(m)
+	return slices.DeleteFunc(all, func(model state.Model) bool {
+		last := known[model.ID].Used
+		if seen := known[model.ID].Seen; seen.After(last) {
 			last = seen
 		}
-		return m.Loaded || m.Tag == chosen || inUse(m.Tag, m.ID) || older > 0 && (last.IsZero() || time.Since(last) < older)
+		return model.Loaded || model.Tag == chosen || inUse(model.Tag, model.ID) || older > 0 && (last.IsZero() || time.Since(last) < older)
 	}), nil
 }
 
 // Outdated are the models whose tag is another model in its registry by now. Those
 // that were made here have no registry, and one that cannot be asked is left out.
-func Outdated(ctx context.Context, y *machine.Machine, name string) (outdated []state.Model, err error) {
+func Outdated(ctx context.Context, m *machine.Machine, name string) (outdated []state.Model, err error) {
 	const what = "looking for newer models"
-	if err := y.MayPull("newer models"); err != nil {
+	if err := m.MayPull("newer models"); err != nil {
 		return nil, err
 	}
-	client, err := reach(ctx, y, what)
+	client, err := reach(ctx, m, what)
 	if err != nil {
 		return nil, err
 	}
@@ -117,25 +117,25 @@ func Outdated(ctx context.Context, y *machine.Machine, name string) (outdated []
 	if err != nil {
 		return nil, fault.Wrap(what, err)
 	}
-	for _, m := range localrunner.Tagged(all) {
-		if strings.HasPrefix(m.Tag, "docker.io/local/") {
+	for _, model := range localrunner.Tagged(all) {
+		if strings.HasPrefix(model.Tag, "docker.io/local/") {
 			continue
 		}
-		if remote, err := client.Remote(ctx, m.Tag); err == nil && remote.ID != "" && remote.ID != m.ID {
-			outdated = append(outdated, m)
+		if remote, err := client.Remote(ctx, model.Tag); err == nil && remote.ID != "" && remote.ID != model.ID {
+			outdated = append(outdated, model)
 		}
 	}
 	return outdated, nil
 }
 
 // LookAtRunner fills the State's part about the runner.
-func LookAtRunner(ctx context.Context, y *machine.Machine) (state.Runner, []state.Model) {
-	r, models, _ := Look(ctx, y)
+func LookAtRunner(ctx context.Context, m *machine.Machine) (state.Runner, []state.Model) {
+	r, models, _ := Look(ctx, m)
 	return r, models
 }
 
-func Look(ctx context.Context, y *machine.Machine) (state.Runner, []state.Model, []runner.Model) {
-	f, err := localrunner.Find(ctx, y)
+func Look(ctx context.Context, m *machine.Machine) (state.Runner, []state.Model, []runner.Model) {
+	f, err := localrunner.Find(ctx, m)
 	if err != nil {
 		what, remedy := fault.Parts(err)
 		return state.Runner{State: state.Absent, Engine: engine.None, Reason: what, Remedy: remedy}, nil, nil
@@ -145,19 +145,19 @@ func Look(ctx context.Context, y *machine.Machine) (state.Runner, []state.Model,
 		a = f.Ask(ctx, "")
 	}
 	r := f.Describe(a)
-	r.ByPerson = r.State == state.Stopped && y.StoppedByPerson()
-	return r, Describe(y, localrunner.Tagged(a.Models), a.Loaded), a.Models
+	r.ByPerson = r.State == state.Stopped && m.StoppedByPerson()
+	return r, Describe(m, localrunner.Tagged(a.Models), a.Loaded), a.Models
 }
 
 // inUse looks which models Claude Code is pointed to.
-func inUse(y *machine.Machine) func(tag, id string) bool {
-	targets := y.Targets()
-	if switched, err := y.Ledger.Switched(); err == nil {
+func inUse(m *machine.Machine) func(tag, id string) bool {
+	targets := m.Targets()
+	if switched, err := m.Ledger.Switched(); err == nil {
 		targets = append(targets, switched...)
 	}
 	used := map[string]bool{}
 	for _, t := range targets {
-		if now, err := y.Ledger.Inspect(t); err == nil && now.Route != claude.Cloud {
+		if now, err := m.Ledger.Inspect(t); err == nil && now.Route != claude.Cloud {
 			used[now.Model] = true
 		}
 	}

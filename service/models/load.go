@@ -26,9 +26,9 @@ type Load struct {
 
 // BeforeLoad looks what a load of a model will need. Without GPUs that tell, or for
 // a model that is loaded already, nothing is known.
-func BeforeLoad(ctx context.Context, y *machine.Machine, client *runner.Client, name string) Load {
+func BeforeLoad(ctx context.Context, m *machine.Machine, client *runner.Client, name string) Load {
 	l := Load{Free: -1, available: -1}
-	v := memory.Read(ctx, y)
+	v := memory.Read(ctx, m)
 	free := gpu.Free(v.Devices)
 	if free < 0 {
 		return l
@@ -50,14 +50,14 @@ func BeforeLoad(ctx context.Context, y *machine.Machine, client *runner.Client, 
 		if runner.Full(one.Model) == tag || one.Model == l.model.ID {
 			return l
 		}
-		for _, m := range all {
-			if !one.InUse && (m.ID == one.Model || slices.Contains(m.Tags, runner.Full(one.Model))) {
-				idle += need(y, m, gpu.Setting{Context: m.Context}).Total
+		for _, model := range all {
+			if !one.InUse && (model.ID == one.Model || slices.Contains(model.Tags, runner.Full(one.Model))) {
+				idle += need(m, model, gpu.Setting{Context: model.Context}).Total
 			}
 		}
 	}
 	s := gpu.Setting{Context: l.model.Context, Parallel: l.model.Slots, KV: l.model.Cache}
-	l.tag, l.need, l.Free = tag, need(y, l.model, s), free
+	l.tag, l.need, l.Free = tag, need(m, l.model, s), free
 	l.available = min(free+idle, gpu.Total(v.Devices))
 	l.largest = gpu.Largest(memory.Shape(l.model), s, l.available, max(l.model.Trained, l.model.Context))
 	return l
@@ -101,16 +101,16 @@ func (l Load) Explain(err error) error {
 }
 
 // LearnTook remembers what a load took, when it is likely that it was this load.
-func LearnTook(ctx context.Context, y *machine.Machine, before Load) {
+func LearnTook(ctx context.Context, m *machine.Machine, before Load) {
 	if before.Free < 0 || before.tag == "" || before.model.Cache != "" {
 		return
 	}
-	took := before.Free - gpu.Free(memory.Read(ctx, y).Devices)
+	took := before.Free - gpu.Free(memory.Read(ctx, m).Devices)
 	estimate := before.need.Total
 	if took < estimate/3 || took > 2*estimate { // somebody else's, or on the CPU
 		return
 	}
-	Learn(y, before.model.ID, func(l *Learned) {
+	Learn(m, before.model.ID, func(l *Learned) {
 		if l.Took == nil {
 			l.Took = map[int]int64{}
 		}

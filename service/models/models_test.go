@@ -34,13 +34,13 @@ func TestResizedTags(t *testing.T) {
 }
 
 func TestWhatIsLearnedSurvivesABrokenFile(t *testing.T) {
-	y := &machine.Machine{Paths: config.Paths{State: t.TempDir()}}
-	Learn(y, "sha256:a", func(l *Learned) { l.Used = time.Now() })
-	if err := os.WriteFile(learnedFile(y), []byte("{"), 0o600); err != nil {
+	m := &machine.Machine{Paths: config.Paths{State: t.TempDir()}}
+	Learn(m, "sha256:a", func(l *Learned) { l.Used = time.Now() })
+	if err := os.WriteFile(learnedFile(m), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	Learn(y, "sha256:b", func(l *Learned) { yes := true; l.Tools = &yes })
-	if known := known(y); len(known) != 1 || !*known["sha256:b"].Tools {
+	Learn(m, "sha256:b", func(l *Learned) { yes := true; l.Tools = &yes })
+	if known := known(m); len(known) != 1 || !*known["sha256:b"].Tools {
 		t.Errorf("%+v", known)
 	}
 }
@@ -50,10 +50,10 @@ func TestAThousandModels(t *testing.T) {
 	for i := range all {
 		all[i] = runner.Model{ID: fmt.Sprintf("sha256:%064d", i), Tags: []string{fmt.Sprintf("docker.io/ai/m%d:latest", i)}, Size: 1 << 30, Context: 65536}
 	}
-	y := &machine.Machine{Paths: config.Paths{State: t.TempDir()}}
-	NoteSeen(y, all)
-	NoteSeen(y, all)
-	if got := Describe(y, localrunner.Tagged(all), nil); len(got) != 1000 || len(known(y)) != 1000 {
-		t.Errorf("%d models, %d learned", len(got), len(known(y)))
+	m := &machine.Machine{Paths: config.Paths{State: t.TempDir()}}
+	NoteSeen(m, all)
+	NoteSeen(m, all)
+	if got := Describe(m, localrunner.Tagged(all), nil); len(got) != 1000 || len(known(m)) != 1000 {
+		t.Errorf("%d models, %d learned", len(got), len(known(m)))
 	}
 }

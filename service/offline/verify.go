@@ -66,14 +66,14 @@ func Fenced(args, environ []string) error {
 }
 
 // uses names whose the places are that a program was let through to.
-func uses(ctx context.Context, y *machine.Machine, local []fence.Local, gateway string) []LocalUse {
+func uses(ctx context.Context, m *machine.Machine, local []fence.Local, gateway string) []LocalUse {
 	uses := []LocalUse{}
 	for _, l := range local {
 		use := LocalUse{Local: l}
 		if l.Address == gateway {
 			use.Who = "Switchyard's gateway"
 		} else if port := engine.PortOf("http://" + l.Address); port > 0 {
-			use.Who = localrunner.Holder(ctx, y, port)
+			use.Who = localrunner.Holder(ctx, m, port)
 		}
 		uses = append(uses, use)
 	}
@@ -82,7 +82,7 @@ func uses(ctx context.Context, y *machine.Machine, local []fence.Local, gateway 
 
 // watchedSessions are the Claude Codes that ask the gateway while they are watched.
 type watchedSessions struct {
-	y       *machine.Machine
+	machine *machine.Machine
 	ctx     context.Context // of the command that is watched
 	gateway string
 
@@ -98,26 +98,26 @@ func (w *watchedSessions) see(pid int, address string) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, dir := range w.y.ConfigDirs() {
+	for _, dir := range w.machine.ConfigDirs() {
 		s, err := claude.SessionOf(dir, pid)
 		if err != nil || s.SessionID == "" || w.ids[s.SessionID] {
 			continue
 		}
 		w.ids[s.SessionID] = true
-		_ = control.Connect(w.y).Watched(w.ctx, s.SessionID) // else it writes a line too
+		_ = control.Connect(w.machine).Watched(w.ctx, s.SessionID) // else it writes a line too
 	}
 }
 
 // auditWatched are the lines of the sessions that were watched.
-func auditWatched(y *machine.Machine, w *watchedSessions, attempts int, now time.Time) []AuditLine {
+func auditWatched(m *machine.Machine, w *watchedSessions, attempts int, now time.Time) []AuditLine {
 	lines := []AuditLine{}
 	if len(w.ids) == 0 {
 		return lines
 	}
 	ctx, cancel := context.WithTimeout(w.ctx, localrunner.Quick)
 	defer cancel()
-	state := state.State{Gateway: control.GatewayState(ctx, y)}
-	if f, err := localrunner.Find(ctx, y); err == nil {
+	state := state.State{Gateway: control.GatewayState(ctx, m)}
+	if f, err := localrunner.Find(ctx, m); err == nil {
 		state.Models = localrunner.Tagged(f.Ask(ctx, "?").Models)
 	}
 	for id := range w.ids {
@@ -169,13 +169,13 @@ func firstLine(text string) string {
 
 // Verify runs a command that can reach this machine only, and tells what else it
 // tried. The error is an *Error; that the command failed is none.
-func Verify(ctx context.Context, y *machine.Machine, r VerifyRequest) (Verification, error) {
+func Verify(ctx context.Context, m *machine.Machine, r VerifyRequest) (Verification, error) {
 	v := Verification{Route: claude.Cloud}
 	if err := fence.Available(); err != nil {
 		return v, &fault.Error{Kind: fault.Refused, What: whatVerify, Why: err.Error(),
 			Remedy: "watch it with the system's own means; the offline route's settings and the gateway are the same here, only the proof is missing", Err: err}
 	}
-	status, err := y.Ledger.Inspect(y.Targets()[0])
+	status, err := m.Ledger.Inspect(m.Targets()[0])
 	if err != nil {
 		return v, fault.Wrap(whatVerify, err)
 	}
@@ -185,7 +185,7 @@ func Verify(ctx context.Context, y *machine.Machine, r VerifyRequest) (Verificat
 		if v.Route != claude.Offline {
 			return v, &fault.Error{Kind: fault.Refused, What: whatVerify, Why: "the route is " + string(v.Route) + ", where Claude Code may look outwards", Remedy: "switch first: switchyard offline; or name a command: switchyard offline --verify -- claude"}
 		}
-		program := localclaude.Program(y)
+		program := localclaude.Program(m)
 		if program == "" {
 			return v, &fault.Error{Kind: fault.Refused, What: whatVerify, Why: "Claude Code (claude) was not found", Remedy: "install Claude Code: npm install -g @anthropic-ai/claude-code"}
 		}
@@ -193,14 +193,14 @@ func Verify(ctx context.Context, y *machine.Machine, r VerifyRequest) (Verificat
 	}
 	program := r.Command[0]
 	if !strings.ContainsRune(program, filepath.Separator) {
-		program = engine.LookPath(program, y.Getenv("PATH"))
+		program = engine.LookPath(program, m.Getenv("PATH"))
 	}
 	if program == "" {
 		return v, &fault.Error{Kind: fault.Refused, What: whatVerify, Why: "there is no " + r.Command[0] + " on the PATH", Remedy: "check the name"}
 	}
 	v.Program = filepath.Base(program)
-	seen := &watchedSessions{y: y, ctx: context.WithoutCancel(ctx), ids: map[string]bool{}}
-	if at, served := control.Gateway(ctx, y); served {
+	seen := &watchedSessions{machine: m, ctx: context.WithoutCancel(ctx), ids: map[string]bool{}}
+	if at, served := control.Gateway(ctx, m); served {
 		seen.gateway = strings.TrimPrefix(at.URL, "http://")
 	}
 	running := ctx
@@ -209,7 +209,7 @@ func Verify(ctx context.Context, y *machine.Machine, r VerifyRequest) (Verificat
 	}
 	cmd := exec.CommandContext(running, machine.Executable(), append([]string{"fenced", "--", program}, r.Command[1:]...)...)
 	cmd.Args[0] = "switchyard"
-	cmd.Env, cmd.Dir = y.Environ, r.Folder
+	cmd.Env, cmd.Dir = m.Environ, r.Folder
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = r.Stdin, r.Stdout, r.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second
@@ -224,7 +224,7 @@ func Verify(ctx context.Context, y *machine.Machine, r VerifyRequest) (Verificat
 	if v.ExitCode != 0 {
 		v.Said = strings.TrimSpace(said.String())
 	}
-	v.Attempts, v.Local = report.Attempts, uses(seen.ctx, y, report.Local, seen.gateway)
+	v.Attempts, v.Local = report.Attempts, uses(seen.ctx, m, report.Local, seen.gateway)
 	for _, a := range report.Attempts {
 		if a.Kind == fence.Lookup {
 			v.Lookups += a.Times
@@ -232,10 +232,10 @@ func Verify(ctx context.Context, y *machine.Machine, r VerifyRequest) (Verificat
 			v.Connections += a.Times
 		}
 	}
-	v.Sessions = auditWatched(y, seen, v.Lookups+v.Connections, time.Now())
+	v.Sessions = auditWatched(m, seen, v.Lookups+v.Connections, time.Now())
 	if v.Route == claude.Offline {
-		if err := AppendAudit(y.Paths, v.Sessions); err != nil {
-			return v, &fault.Error{Kind: fault.Failed, What: "writing " + y.Paths.Audit(), Why: err.Error(), Remedy: "make it writable", Err: err}
+		if err := AppendAudit(m.Paths, v.Sessions); err != nil {
+			return v, &fault.Error{Kind: fault.Failed, What: "writing " + m.Paths.Audit(), Why: err.Error(), Remedy: "make it writable", Err: err}
 		}
 	}
 	return v, nil

@@ -13,19 +13,19 @@ import (
 
 // Pull pulls a model: the Switchyard that runs does it, so that it is resumed and
 // shown; without one it is done here. each hears of every step.
-func Pull(ctx context.Context, y *machine.Machine, ref string, each func(state.Pull)) (state.Pull, error) {
+func Pull(ctx context.Context, m *machine.Machine, ref string, each func(state.Pull)) (state.Pull, error) {
 	what := "pulling " + ref
-	if running, err := control.Find(ctx, y); err == nil {
+	if running, err := control.Find(ctx, m); err == nil {
 		return running.Pull(ctx, ref, each)
 	}
-	if err := y.MayPull(ref); err != nil {
+	if err := m.MayPull(ref); err != nil {
 		return state.Pull{}, err
 	}
-	f, err := localrunner.Find(ctx, y)
+	f, err := localrunner.Find(ctx, m)
 	if err != nil {
 		return state.Pull{}, err
 	}
-	if f, err = control.BringUp(ctx, y, f, localrunner.Progress{}); err != nil {
+	if f, err = control.BringUp(ctx, m, f, localrunner.Progress{}); err != nil {
 		return state.Pull{}, fault.Wrap(what, err)
 	}
 	client := runner.NewClient(f.Endpoint())
@@ -41,8 +41,8 @@ func Pull(ctx context.Context, y *machine.Machine, ref string, each func(state.P
 		return one.Pull, fault.Wrap(what, err)
 	}
 	one.State = state.Pulled
-	if m, err := client.Model(ctx, runner.Full(ref)); err == nil {
-		one.Size, one.Context = m.Size, m.Context
+	if model, err := client.Model(ctx, runner.Full(ref)); err == nil {
+		one.Size, one.Context = model.Size, model.Context
 	}
 	return one.Pull, nil
 }

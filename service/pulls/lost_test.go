@@ -79,17 +79,17 @@ func TestAModelThatIsLost(t *testing.T) {
 			}))
 			t.Cleanup(losing.Close)
 			home := t.TempDir()
-			y, err := machine.Open(config.Paths{State: home, Runtime: home}, home, []string{"MODEL_RUNNER_HOST=" + losing.URL})
+			m, err := machine.Open(config.Paths{State: home, Runtime: home}, home, []string{"MODEL_RUNNER_HOST=" + losing.URL})
 			if err != nil {
 				t.Fatal(err)
 			}
-			f, err := localrunner.Find(t.Context(), y)
+			f, err := localrunner.Find(t.Context(), m)
 			if err != nil {
 				t.Fatal(err)
 			}
 			reports := make(chan []state.Pull, 1)
 			p = New(Options{
-				Machine: y, Log: slog.New(slog.DiscardHandler),
+				Machine: m, Log: slog.New(slog.DiscardHandler),
 				Runner: func(context.Context) localrunner.Instance { return f },
 				Start:  func(context.Context, bool) error { return nil },
 				VRAM:   func() state.VRAM { return state.VRAM{} },

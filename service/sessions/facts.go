@@ -29,9 +29,9 @@ type Facts struct {
 
 // Look reads the records of every target's folder, and what each session's
 // layers say.
-func Look(y *machine.Machine, status []machine.Inspected, roster *claude.Roster, cache *claude.Files) (f Facts) {
-	f.Places = Slots(y)
-	managed := y.Scope("").ManagedDir
+func Look(m *machine.Machine, status []machine.Inspected, roster *claude.Roster, cache *claude.Files) (f Facts) {
+	f.Places = Slots(m)
+	managed := m.Scope("").ManagedDir
 	locks := map[string]string{} // by folder
 	var all []claude.Session
 	seen := map[string]bool{}
@@ -48,11 +48,11 @@ func Look(y *machine.Machine, status []machine.Inspected, roster *claude.Roster,
 			scope := claude.Scope{ManagedDir: managed, ConfigDir: dir, Project: s.CWD, Environ: p.Environ, Launch: p.Launch, Files: cache}
 			one := Fact{Session: s, word: scope.Word(), decided: scope.Decided(), target: targetOf(status, dir, s),
 				ours: slices.ContainsFunc(f.Places, func(p Slot) bool { return p.PID == s.PID })}
-			one.pin = pin(y, status, one)
+			one.pin = pin(m, status, one)
 			if _, known := locks[s.CWD]; !known {
 				locks[s.CWD] = ""
-				if lock, locked := y.Locked(s.CWD); locked {
-					locks[s.CWD] = y.Tilde(lock.Where())
+				if lock, locked := m.Locked(s.CWD); locked {
+					locks[s.CWD] = m.Tilde(lock.Where())
 				}
 			}
 			one.lock = locks[s.CWD]
@@ -92,7 +92,7 @@ func targetOf(status []machine.Inspected, configDir string, s claude.Session) in
 
 // pin names the layer that decides where a session's requests go, when that is
 // none that a switch of its target writes.
-func pin(y *machine.Machine, status []machine.Inspected, s Fact) string {
+func pin(m *machine.Machine, status []machine.Inspected, s Fact) string {
 	at := s.word.Place
 	switch {
 	case s.ours && at.Layer == claude.CommandLine:
@@ -106,5 +106,5 @@ func pin(y *machine.Machine, status []machine.Inspected, s Fact) string {
 	case slices.ContainsFunc(status, func(t machine.Inspected) bool { return t.File == at.File && t.Route != claude.Cloud }):
 		return "" // a project that was switched alone
 	}
-	return y.Tilde(fmt.Sprintf("%s:%d", at.File, at.Line))
+	return m.Tilde(fmt.Sprintf("%s:%d", at.File, at.Line))
 }

@@ -43,8 +43,8 @@ const OverlaySuffix = ".settings.json"
 
 // Slots lists those whose process lives, by their numbers, and removes what others
 // left behind.
-func Slots(y *machine.Machine) (all []Slot) {
-	for _, runtime := range state.Unique([]string{y.Paths.Runtime, y.Paths.State}) {
+func Slots(m *machine.Machine) (all []Slot) {
+	for _, runtime := range state.Unique([]string{m.Paths.Runtime, m.Paths.State}) {
 		dir := filepath.Join(runtime, "run")
 		files, err := os.ReadDir(dir)
 		if err != nil {

@@ -28,23 +28,23 @@ type Files struct {
 
 // Read reads every target, and first ends what was left open. Its sessions
 // are looked at apart.
-func Read(ctx context.Context, y *machine.Machine) Files {
-	f := Files{Chosen: y.Chosen(), Lean: y.Lean(), Quiet: y.Quiet()}
+func Read(ctx context.Context, m *machine.Machine) Files {
+	f := Files{Chosen: m.Chosen(), Lean: m.Lean(), Quiet: m.Quiet()}
 	warn := func(code, text, remedy string) {
 		f.Warnings = append(f.Warnings, state.Warning{Code: code, Text: text, Remedy: remedy})
 	}
 	var err error
-	if f.Waiting, err = y.Ledger.Tidy(ctx); err != nil {
+	if f.Waiting, err = m.Ledger.Tidy(ctx); err != nil {
 		what, remedy := fault.Parts(err)
 		warn("ledger", words.T("an earlier switch could not be completed: %s", what), remedy)
 	}
-	main := y.Targets()
-	switched, err := y.Ledger.Switched()
+	main := m.Targets()
+	switched, err := m.Ledger.Switched()
 	if err != nil {
-		warn("ledger", words.T("the ledger cannot be read: %v", err), words.T("your original settings are the before-… files in %s", y.Paths.Ledger()))
+		warn("ledger", words.T("the ledger cannot be read: %v", err), words.T("your original settings are the before-… files in %s", m.Paths.Ledger()))
 	}
 	for i, t := range state.Unique(append(main, switched...)) {
-		status, err := y.Ledger.Inspect(t)
+		status, err := m.Ledger.Inspect(t)
 		if err != nil {
 			continue // named above
 		}
@@ -55,18 +55,18 @@ func Read(ctx context.Context, y *machine.Machine) Files {
 		f.Targets = append(f.Targets, state.Target{Dir: t.Dir, File: t.File, Route: status.Route, Model: status.Model, Way: status.Way, Direct: status.Direct,
 			Drift: state.List(status.Drift), Waiting: len(status.Waiting)})
 		for _, w := range warnings(t, status) {
-			w.Text = y.Tilde(w.Text)
+			w.Text = m.Tilde(w.Text)
 			f.Warnings = append(f.Warnings, w)
 		}
 		if i >= len(main) && status.Route != claude.Cloud {
 			warn("other_target", words.T("%s is %s too", t.File, status.Route), "switchyard cloud "+flagFor(t))
 		}
 	}
-	if stronger := y.Scope("").Stronger(main[0]); stronger != nil {
+	if stronger := m.Scope("").Stronger(main[0]); stronger != nil {
 		warn("stronger_layer", stronger.Where()+": "+stronger.Why, stronger.Remedy)
 	}
 	if f.BaseURL == "" {
-		f.BaseURL = y.Getenv("ANTHROPIC_BASE_URL")
+		f.BaseURL = m.Getenv("ANTHROPIC_BASE_URL")
 	}
 	return f
 }

@@ -53,7 +53,7 @@ func (w *Watcher) forward() {
 // that matter while they are there.
 func (w *Watcher) Update(also []string) {
 	wanted := map[string]bool{}
-	if dir, err := w.yard.Paths.Runs(); err == nil {
+	if dir, err := w.machine.Paths.Runs(); err == nil {
 		wanted[dir] = true
 	}
 	for _, dir := range also {
@@ -61,8 +61,8 @@ func (w *Watcher) Update(also []string) {
 			wanted[dir] = true
 		}
 	}
-	targets := w.yard.Targets()
-	if switched, err := w.yard.Ledger.Switched(); err == nil {
+	targets := w.machine.Targets()
+	if switched, err := w.machine.Ledger.Switched(); err == nil {
 		targets = append(targets, switched...)
 	}
 	for _, t := range targets {
@@ -74,7 +74,7 @@ func (w *Watcher) Update(also []string) {
 			wanted[dir] = true
 		}
 	}
-	wanted[existing(w.yard.Ledger.Dir())] = true
+	wanted[existing(w.machine.Ledger.Dir())] = true
 	for dir := range w.watched {
 		if !wanted[dir] {
 			_ = w.notify.Remove(dir)
@@ -102,7 +102,7 @@ func existing(dir string) string {
 // Watcher tells when a file that matters may have changed. It watches folders,
 // because everybody replaces files by renaming.
 type Watcher struct {
-	yard     *machine.Machine
+	machine  *machine.Machine
 	notify   *fsnotify.Watcher
 	events   chan struct{}
 	sessions chan struct{}
@@ -110,13 +110,13 @@ type Watcher struct {
 	done     chan struct{}
 }
 
-func Watch(y *machine.Machine) (*Watcher, error) {
+func Watch(m *machine.Machine) (*Watcher, error) {
 	notify, err := fsnotify.NewWatcher()
 	if err != nil {
 		return nil, &fault.Error{Kind: fault.Failed, What: "watching Claude Code's settings", Why: err.Error(),
 			Remedy: "allow more watches (sysctl fs.inotify.max_user_instances)", Err: err}
 	}
-	w := &Watcher{yard: y, notify: notify, events: make(chan struct{}, 1), sessions: make(chan struct{}, 1), watched: map[string]bool{}, done: make(chan struct{})}
+	w := &Watcher{machine: m, notify: notify, events: make(chan struct{}, 1), sessions: make(chan struct{}, 1), watched: map[string]bool{}, done: make(chan struct{})}
 	w.Update(nil)
 	go w.forward()
 	return w, nil

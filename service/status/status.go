@@ -23,44 +23,44 @@ import (
 )
 
 // Look reads everything once.
-func Look(ctx context.Context, y *machine.Machine) state.State {
+func Look(ctx context.Context, m *machine.Machine) state.State {
 	var s state.State
 	var both sync.WaitGroup
 	var shapes []runner.Model
-	both.Go(func() { s.Runner, s.Models, shapes = models.Look(ctx, y) })
-	both.Go(func() { s.VRAM = memory.Read(ctx, y) })
+	both.Go(func() { s.Runner, s.Models, shapes = models.Look(ctx, m) })
+	both.Go(func() { s.VRAM = memory.Read(ctx, m) })
 	var told state.Runner
-	if running, err := control.Find(ctx, y); err == nil {
+	if running, err := control.Find(ctx, m); err == nil {
 		s.Gateway, _ = running.Gateway(ctx)
 		told, _ = running.Runner(ctx)
 		s.Pulls, _ = running.Pulls(ctx)
 	}
-	f := settings.Read(ctx, y)
-	facts := sessions.Look(y, f.Status, &claude.Roster{}, &claude.Files{})
+	f := settings.Read(ctx, m)
+	facts := sessions.Look(m, f.Status, &claude.Roster{}, &claude.Files{})
 	both.Wait()
-	s.Models = models.Fits(y, s.Models, shapes, s.VRAM)
+	s.Models = models.Fits(m, s.Models, shapes, s.VRAM)
 	// What is being done with it, and why it was given up, only the supervisor knows;
 	// when it agrees, it knows more.
 	if told.State == state.Starting || told.State == state.Broken || told.State == s.Runner.State && told.Engine == s.Runner.Engine {
 		told.Exposed, told.OpenOrigins = s.Runner.Exposed, s.Runner.OpenOrigins
 		s.Runner = told
 	}
-	s, _ = Merge(y, s, f, facts, sessions.Episodes{}, time.Now())
+	s, _ = Merge(m, s, f, facts, sessions.Episodes{}, time.Now())
 	return s
 }
 
 // Merge puts what the files say into a State that knows the runner. again, when
 // not zero, is when time alone may change it.
-func Merge(y *machine.Machine, s state.State, f settings.Files, facts sessions.Facts, begun sessions.Episodes, now time.Time) (_ state.State, again time.Time) {
-	s.Targets, s.Chosen, s.Lean, s.Runs, s.Locked = state.List(f.Targets), f.Chosen, f.Lean, facts.Runs(), y.Config.Cloud == config.Never
-	s.Version, s.Quiet = y.Version, f.Quiet
+func Merge(m *machine.Machine, s state.State, f settings.Files, facts sessions.Facts, begun sessions.Episodes, now time.Time) (_ state.State, again time.Time) {
+	s.Targets, s.Chosen, s.Lean, s.Runs, s.Locked = state.List(f.Targets), f.Chosen, f.Lean, facts.Runs(), m.Config.Cloud == config.Never
+	s.Version, s.Quiet = m.Version, f.Quiet
 	s.Sessions, _, again = sessions.World{Targets: f.Status, Gateway: s.Gateway, Runner: s.Runner.URL, Now: now}.Judge(facts.Sessions)
 	s.Models, s.Pulls = state.List(s.Models), state.List(s.Pulls)
 	s.BaseURL, s.Context = machine.PlainURL(f.BaseURL), f.Context
 	if len(f.Status) > 0 {
 		s.Since = f.Status[0].Since
 	}
-	s = s.Derive(append(append(state.List(y.Warnings), f.Warnings...), s.Warnings...))
+	s = s.Derive(append(append(state.List(m.Warnings), f.Warnings...), s.Warnings...))
 	warnings, due := begun.See(sessions.Conditions(s, now))
 	s.Warnings = append(s.Warnings, warnings...)
 	if !due.IsZero() && (again.IsZero() || due.Before(again)) {
@@ -81,15 +81,15 @@ func Merge(y *machine.Machine, s state.State, f settings.Files, facts sessions.F
 
 // Sessions lists the running Claude Codes, and with all the records that killed
 // ones left behind.
-func Sessions(ctx context.Context, y *machine.Machine, all bool) []state.Session {
-	f := settings.Read(ctx, y)
-	facts := sessions.Look(y, f.Status, &claude.Roster{}, &claude.Files{})
-	w := sessions.World{Targets: f.Status, Gateway: control.GatewayState(ctx, y), Now: time.Now()}
-	if running, err := control.Find(ctx, y); err == nil {
+func Sessions(ctx context.Context, m *machine.Machine, all bool) []state.Session {
+	f := settings.Read(ctx, m)
+	facts := sessions.Look(m, f.Status, &claude.Roster{}, &claude.Files{})
+	w := sessions.World{Targets: f.Status, Gateway: control.GatewayState(ctx, m), Now: time.Now()}
+	if running, err := control.Find(ctx, m); err == nil {
 		if r, err := running.Runner(ctx); err == nil {
 			w.Runner = r.URL
 		}
-	} else if found, err := localrunner.Find(ctx, y); err == nil {
+	} else if found, err := localrunner.Find(ctx, m); err == nil {
 		w.Runner = found.Seen.URL
 	}
 	live, stale, _ := w.Judge(facts.Sessions)

@@ -14,19 +14,19 @@ import (
 )
 
 // destination finds the runner and the model, and proves that they work.
-func destination(ctx context.Context, y *machine.Machine, r Request, progress localrunner.Progress) (claude.Destination, []string, error) {
-	f, err := localrunner.Find(ctx, y)
+func destination(ctx context.Context, m *machine.Machine, r Request, progress localrunner.Progress) (claude.Destination, []string, error) {
+	f, err := localrunner.Find(ctx, m)
 	if err != nil {
 		return claude.Destination{}, nil, err
 	}
 	if !r.Force {
-		if f, err = control.BringUp(ctx, y, f, progress); err != nil {
+		if f, err = control.BringUp(ctx, m, f, progress); err != nil {
 			return claude.Destination{}, nil, err
 		}
 	}
 	found := f.Endpoint()
 	to := claude.Destination{BaseURL: found.BaseURL(), Token: machine.DummyToken, Direct: found.BaseURL()}
-	at, served := control.Gateway(ctx, y)
+	at, served := control.Gateway(ctx, m)
 	switch {
 	case r.Direct:
 		to.Way = claude.Direct
@@ -44,31 +44,31 @@ func destination(ctx context.Context, y *machine.Machine, r Request, progress lo
 	}
 	name := r.Model
 	if name == "" {
-		name = y.Chosen()
+		name = m.Chosen()
 	}
 	if r.Force {
-		return unproven(ctx, y, client, to, name, r.Context)
+		return unproven(ctx, m, client, to, name, r.Context)
 	}
-	before := models.BeforeLoad(ctx, y, client, name)
+	before := models.BeforeLoad(ctx, m, client, name)
 	if w, ok := before.Warning(); ok && progress.Warn != nil {
 		progress.Warn(w)
 	}
-	model, tag, err := prove(ctx, y, client, name, r.Context, progress)
-	if runner.OutOfMemory(err) && unloadOthers(ctx, y, client, tag) {
+	model, tag, err := prove(ctx, m, client, name, r.Context, progress)
+	if runner.OutOfMemory(err) && unloadOthers(ctx, m, client, tag) {
 		before.Free = -1 // what is measured now is not this load alone
-		model, tag, err = prove(ctx, y, client, name, r.Context, progress)
+		model, tag, err = prove(ctx, m, client, name, r.Context, progress)
 	}
 	if err != nil {
 		return to, nil, before.Explain(err)
 	}
-	models.LearnTook(ctx, y, before)
-	models.Learn(y, model.ID, func(l *models.Learned) { l.Used = time.Now() })
+	models.LearnTook(ctx, m, before)
+	models.Learn(m, model.ID, func(l *models.Learned) { l.Used = time.Now() })
 	to.Model, to.Context = tag, model.Context
 	return to, []string{}, nil
 }
 
 // prove runs the proofs and remembers what they show.
-func prove(ctx context.Context, y *machine.Machine, client *runner.Client, name string, wish int, progress localrunner.Progress) (runner.Model, string, error) {
+func prove(ctx context.Context, m *machine.Machine, client *runner.Client, name string, wish int, progress localrunner.Progress) (runner.Model, string, error) {
 	var proofs []runner.Proof
 	model, tag, err := client.Prove(ctx, name, wish, progress.Begin, func(p runner.Proof) {
 		proofs = append(proofs, p)
@@ -76,14 +76,14 @@ func prove(ctx context.Context, y *machine.Machine, client *runner.Client, name 
 			progress.Done(p)
 		}
 	})
-	models.LearnFrom(y, model, proofs)
+	models.LearnFrom(m, model, proofs)
 	return model, tag, err
 }
 
 // unloadOthers makes room for a model that does not fit beside those that are
 // loaded. Model Runner itself does not (docker/model-runner#1014). It tells whether
 // anything was unloaded.
-func unloadOthers(ctx context.Context, y *machine.Machine, client *runner.Client, tag string) bool {
+func unloadOthers(ctx context.Context, m *machine.Machine, client *runner.Client, tag string) bool {
 	loaded, err := client.Running(ctx)
 	if err != nil {
 		return false
@@ -100,7 +100,7 @@ func unloadOthers(ctx context.Context, y *machine.Machine, client *runner.Client
 }
 
 // unproven takes what can be learnt at once and names what was not shown.
-func unproven(ctx context.Context, y *machine.Machine, client *runner.Client, to claude.Destination, name string, wish int) (claude.Destination, []string, error) {
+func unproven(ctx context.Context, m *machine.Machine, client *runner.Client, to claude.Destination, name string, wish int) (claude.Destination, []string, error) {
 	unproven := []string{"message", "system_message", "tool_call"}
 	ctx, cancel := context.WithTimeout(ctx, localrunner.Quick)
 	defer cancel()
@@ -130,20 +130,20 @@ func unproven(ctx context.Context, y *machine.Machine, client *runner.Client, to
 
 // Check runs the proofs for a model, the chosen one when name is empty: through
 // the gateway where one runs and direct does not say otherwise.
-func Check(ctx context.Context, y *machine.Machine, name string, wish int, direct bool, progress localrunner.Progress) error {
-	f, err := localrunner.Find(ctx, y)
+func Check(ctx context.Context, m *machine.Machine, name string, wish int, direct bool, progress localrunner.Progress) error {
+	f, err := localrunner.Find(ctx, m)
 	if err != nil {
 		return err
 	}
 	client := runner.NewClient(f.Endpoint())
 	defer client.Close()
-	if at, served := control.Gateway(ctx, y); served && !direct {
+	if at, served := control.Gateway(ctx, m); served && !direct {
 		client.Through(at.URL, at.Token)
 	}
 	if name == "" {
-		name = y.Chosen()
+		name = m.Chosen()
 	}
-	if _, _, err := prove(ctx, y, client, name, wish, progress); err != nil {
+	if _, _, err := prove(ctx, m, client, name, wish, progress); err != nil {
 		return fault.Wrap("checking", err)
 	}
 	return nil

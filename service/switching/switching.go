@@ -50,16 +50,16 @@ type SwitchedTarget struct {
 // Switch moves the targets to a route. The error is an *Error. Every target is
 // looked at, and the model proven, before the first one is touched; the result
 // names those that were switched even when a later one failed.
-func Switch(ctx context.Context, y *machine.Machine, r Request, progress localrunner.Progress) (Result, error) {
+func Switch(ctx context.Context, m *machine.Machine, r Request, progress localrunner.Progress) (Result, error) {
 	what := "switching to " + string(r.Route)
 	if len(r.Targets) == 0 {
-		r.Targets = y.Targets()
+		r.Targets = m.Targets()
 	}
-	if err := allowed(y, r); err != nil {
+	if err := allowed(m, r); err != nil {
 		return Result{}, fault.WrapRefused(what, err)
 	}
 	for _, t := range r.Targets {
-		if err := look(y, t, r); err != nil {
+		if err := look(m, t, r); err != nil {
 			return Result{}, fault.WrapRefused(what, err)
 		}
 	}
@@ -67,11 +67,11 @@ func Switch(ctx context.Context, y *machine.Machine, r Request, progress localru
 	var to claude.Destination
 	if r.Route != claude.Cloud {
 		var err error
-		if to, result.Unproven, err = destination(ctx, y, r, progress); err != nil {
+		if to, result.Unproven, err = destination(ctx, m, r, progress); err != nil {
 			return Result{}, fault.Wrap(what, err)
 		}
 		result.Model, result.Context, result.BaseURL = to.Model, to.Context, to.BaseURL
-		if to.Agent, err = agentFor(y, r); err != nil {
+		if to.Agent, err = agentFor(m, r); err != nil {
 			return Result{}, fault.WrapRefused(what, err)
 		}
 	}
@@ -79,9 +79,9 @@ func Switch(ctx context.Context, y *machine.Machine, r Request, progress localru
 	for _, t := range r.Targets {
 		extra := map[string]string{}
 		if r.Route != claude.Cloud {
-			extra = y.Scope(r.Folder).Neutral()
+			extra = m.Scope(r.Folder).Neutral()
 		}
-		out, err := y.Ledger.Switch(ctx, t, r.Route, to, extra)
+		out, err := m.Ledger.Switch(ctx, t, r.Route, to, extra)
 		if err != nil {
 			failed = errors.Join(failed, err)
 			continue
@@ -93,13 +93,13 @@ func Switch(ctx context.Context, y *machine.Machine, r Request, progress localru
 		return result, fault.Wrap(what, failed)
 	}
 	if r.Lean != nil {
-		if err := y.SetLean(*r.Lean); err != nil {
+		if err := m.SetLean(*r.Lean); err != nil {
 			return result, fault.Wrap("remembering the lean profile", err)
 		}
 	}
-	if r.Route != claude.Cloud && y.Config.Model == "" {
-		if err := y.Choose(to.Model); err != nil {
-			return result, &fault.Error{Kind: fault.Failed, What: "remembering the model", Why: err.Error(), Remedy: "the switch itself is done; check " + y.Paths.State, Err: err}
+	if r.Route != claude.Cloud && m.Config.Model == "" {
+		if err := m.Choose(to.Model); err != nil {
+			return result, &fault.Error{Kind: fault.Failed, What: "remembering the model", Why: err.Error(), Remedy: "the switch itself is done; check " + m.Paths.State, Err: err}
 		}
 	}
 	return result, nil
@@ -107,15 +107,15 @@ func Switch(ctx context.Context, y *machine.Machine, r Request, progress localru
 
 // allowed refuses a switch to the cloud where it is forbidden, or where it ends the
 // offline route without a person's word.
-func allowed(y *machine.Machine, r Request) error {
+func allowed(m *machine.Machine, r Request) error {
 	if r.Route != claude.Cloud {
 		return nil
 	}
 	for _, t := range r.Targets {
-		if lock, locked := y.Locked(t.Project); locked {
+		if lock, locked := m.Locked(t.Project); locked {
 			return lock.Refusal()
 		}
-		if status, err := y.Ledger.Inspect(t); err == nil && status.Route == claude.Offline && !r.Confirmed {
+		if status, err := m.Ledger.Inspect(t); err == nil && status.Route == claude.Offline && !r.Confirmed {
 			return &fault.Error{Kind: fault.Refused, Why: "the route is offline, and in the cloud Claude Code talks to Anthropic again", Remedy: "confirm it: switchyard cloud --yes", Err: ErrOffline}
 		}
 	}
@@ -126,15 +126,15 @@ func allowed(y *machine.Machine, r Request) error {
 var ErrOffline = errors.New("the route is offline")
 
 // look refuses what would not work before anything long begins.
-func look(y *machine.Machine, t claude.Target, r Request) error {
-	if t.Project != "" && config.Missing(t.Project) || t.Project == "" && t.Dir != y.ConfigDir() && config.Missing(t.Dir) {
+func look(m *machine.Machine, t claude.Target, r Request) error {
+	if t.Project != "" && config.Missing(t.Project) || t.Project == "" && t.Dir != m.ConfigDir() && config.Missing(t.Dir) {
 		dir := t.Project
 		if dir == "" {
 			dir = t.Dir
 		}
 		return &claude.Refusal{File: dir, Why: "there is no such folder", Remedy: "check the name"}
 	}
-	if err := y.Ledger.Look(t); err != nil {
+	if err := m.Ledger.Look(t); err != nil {
 		return err
 	}
 	if r.Route == claude.Cloud {
@@ -144,7 +144,7 @@ func look(y *machine.Machine, t claude.Target, r Request) error {
 	if t.Project != "" {
 		folder = t.Project
 	}
-	stronger := y.Scope(folder).Stronger(t)
+	stronger := m.Scope(folder).Stronger(t)
 	if stronger == nil || r.Force && stronger.File != "" && within(stronger.File, folder) {
 		return nil
 	}
@@ -157,22 +157,22 @@ func within(file, folder string) bool {
 }
 
 // agentFor is the agent file that a switch installs; nil without the lean profile.
-func agentFor(y *machine.Machine, r Request) (*claude.Agent, error) {
-	wanted := y.Lean()
+func agentFor(m *machine.Machine, r Request) (*claude.Agent, error) {
+	wanted := m.Lean()
 	if r.Lean != nil {
 		wanted = *r.Lean
 	}
 	if !wanted {
 		return nil, nil
 	}
-	return lean.Agent(y)
+	return lean.Agent(m)
 }
 
 // Settle watches the switched targets until no running session can write a
 // stale copy over the switch any more, and returns the files that needed repair.
-func Settle(ctx context.Context, y *machine.Machine, targets []SwitchedTarget) (repaired []string, err error) {
+func Settle(ctx context.Context, m *machine.Machine, targets []SwitchedTarget) (repaired []string, err error) {
 	for _, t := range targets {
-		out, settleErr := y.Ledger.Settle(ctx, t.Target)
+		out, settleErr := m.Ledger.Settle(ctx, t.Target)
 		if out.Again > 0 {
 			repaired = append(repaired, t.File)
 		}

@@ -15,8 +15,8 @@ import (
 const quitTime = 30 * time.Second
 
 // Quit ends the Switchyard that runs, and waits until it has ended.
-func Quit(ctx context.Context, y *machine.Machine) (ran bool, err error) {
-	running, err := control.Find(ctx, y)
+func Quit(ctx context.Context, m *machine.Machine) (ran bool, err error) {
+	running, err := control.Find(ctx, m)
 	if err != nil {
 		return false, nil
 	}

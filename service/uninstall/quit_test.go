@@ -19,8 +19,8 @@ func TestQuitOutlivesACutAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(short) })
-	y := &machine.Machine{Paths: config.Paths{Runtime: short, State: t.TempDir()}}
-	socket := filepath.Join(y.Paths.Runtime, "switchyard.sock")
+	m := &machine.Machine{Paths: config.Paths{Runtime: short, State: t.TempDir()}}
+	socket := filepath.Join(m.Paths.Runtime, "switchyard.sock")
 	l, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)
@@ -34,7 +34,7 @@ func TestQuitOutlivesACutAnswer(t *testing.T) {
 		_ = l.Close()
 		_ = os.Remove(socket)
 	}()
-	if ran, err := Quit(t.Context(), y); !ran || err != nil {
+	if ran, err := Quit(t.Context(), m); !ran || err != nil {
 		t.Errorf("%v, %v", ran, err)
 	}
 }

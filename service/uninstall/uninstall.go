@@ -26,7 +26,7 @@ type Removed struct {
 }
 
 // dependents are the running sessions that saw a local route.
-func dependents(y *machine.Machine, targets []claude.Target) (names []string) {
+func dependents(m *machine.Machine, targets []claude.Target) (names []string) {
 	for _, t := range targets {
 		sessions, err := claude.Sessions(t.ConfigDir)
 		if err != nil {
@@ -49,41 +49,41 @@ type Request struct {
 
 // Everything restores all settings, then removes the start at login and everything that
 // Switchyard keeps of this user. The program itself is for whoever installed it.
-func Everything(ctx context.Context, y *machine.Machine, r Request) (done Removed, err error) {
+func Everything(ctx context.Context, m *machine.Machine, r Request) (done Removed, err error) {
 	const what = "uninstalling"
 	done = Removed{Restored: []string{}, Kept: []string{}, Removed: []string{}}
-	targets, err := y.Ledger.Switched()
+	targets, err := m.Ledger.Switched()
 	if err != nil {
-		return done, &fault.Error{Kind: fault.Refused, What: what, Why: "the ledger cannot be read: " + err.Error(), Remedy: "see " + y.Paths.Ledger() + "; the copies named before-… in it are the settings of before", Err: err}
+		return done, &fault.Error{Kind: fault.Refused, What: what, Why: "the ledger cannot be read: " + err.Error(), Remedy: "see " + m.Paths.Ledger() + "; the copies named before-… in it are the settings of before", Err: err}
 	}
 	for _, t := range targets {
-		if err := y.Ledger.Look(t); err != nil {
+		if err := m.Ledger.Look(t); err != nil {
 			return done, fault.WrapRefused(what, err)
 		}
 	}
-	if names := dependents(y, targets); len(names) > 0 && !r.Force {
+	if names := dependents(m, targets); len(names) > 0 && !r.Force {
 		return done, &fault.Error{Kind: fault.Refused, What: what, Why: fmt.Sprintf("%s still use the gateway: %s", words.Count(len(names), "running session", "running sessions"), words.Some(names)), Remedy: "end them first, or --force"}
 	}
-	if done.Stopped, err = Quit(ctx, y); err != nil {
+	if done.Stopped, err = Quit(ctx, m); err != nil {
 		return done, fault.Wrap(what, err)
 	}
 	for _, t := range targets {
-		out, err := y.Ledger.Restore(ctx, t)
+		out, err := m.Ledger.Restore(ctx, t)
 		if err != nil {
 			return done, fault.Wrap("restoring "+t.File, err)
 		}
 		done.Restored = append(done.Restored, t.File)
 		done.Kept = append(done.Kept, out.Kept...)
 	}
-	if status, err := login.Status(y); err == nil && status.Program != "" {
-		if err := login.Set(y, false); err != nil {
+	if status, err := login.Status(m); err == nil && status.Program != "" {
+		if err := login.Set(m, false); err != nil {
 			return done, err
 		}
 		done.Removed = append(done.Removed, status.Where)
 	}
-	remove := []string{y.Paths.Runtime, y.Paths.State}
+	remove := []string{m.Paths.Runtime, m.Paths.State}
 	if !r.KeepConfig {
-		remove = append(remove, filepath.Dir(y.Paths.Config))
+		remove = append(remove, filepath.Dir(m.Paths.Config))
 	}
 	for _, dir := range remove {
 		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
@@ -94,7 +94,7 @@ func Everything(ctx context.Context, y *machine.Machine, r Request) (done Remove
 		}
 		done.Removed = append(done.Removed, dir)
 	}
-	above := filepath.Dir(y.Paths.State)
+	above := filepath.Dir(m.Paths.State)
 	_, _ = os.Remove(above), os.Remove(filepath.Dir(above)) // ~/.local/state and ~/.local, when they are empty
 	return done, nil
 }

@@ -125,7 +125,7 @@ func spread(times []time.Duration) string {
 func round(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }
 
 func (b *bench) switching() (string, error) {
-	yard, err := machine.Open(config.Paths{Config: filepath.Join(b.home, "none.toml"), State: filepath.Join(b.home, "bench-state")}, b.home, b.environ)
+	m, err := machine.Open(config.Paths{Config: filepath.Join(b.home, "none.toml"), State: filepath.Join(b.home, "bench-state")}, b.home, b.environ)
 	if err != nil {
 		return "", err
 	}
@@ -136,7 +136,7 @@ func (b *bench) switching() (string, error) {
 			r = switching.Request{Route: claude.Cloud}
 		}
 		start := time.Now()
-		if _, err := switching.Switch(b.ctx, yard, r, localrunner.Progress{}); err != nil {
+		if _, err := switching.Switch(b.ctx, m, r, localrunner.Progress{}); err != nil {
 			return "", err
 		}
 		times = append(times, time.Since(start))
