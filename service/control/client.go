@@ -3,7 +3,7 @@ package control
 import (
 	"cmp"
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -22,8 +22,8 @@ import (
 // Client is a connection to the Switchyard that runs, over its socket.
 type Client struct{ client *http.Client }
 
-// Find connects to the Switchyard that runs. The error is ErrNoSupervisor
-// when there is none.
+// Find connects to the Switchyard that runs. The error is ErrNotRunning when there is
+// none.
 func Find(ctx context.Context, m *machine.Machine) (*Client, error) {
 	conn, err := Dial(ctx, m)
 	if err != nil {
@@ -33,8 +33,8 @@ func Find(ctx context.Context, m *machine.Machine) (*Client, error) {
 	return Connect(m), nil
 }
 
-// Connect is the connection that Supervised makes, without trying it: the first
-// question fails with ErrNoSupervisor.
+// Connect is the connection that Find makes, without trying it: the first question
+// fails with ErrNotRunning.
 func Connect(m *machine.Machine) *Client {
 	return &Client{&http.Client{Transport: &http.Transport{
 		Proxy: nil, DisableKeepAlives: true,
@@ -42,7 +42,8 @@ func Connect(m *machine.Machine) *Client {
 	}}}
 }
 
-// Dial opens the socket of the Switchyard that runs. The error is ErrNoSupervisor.
+// Dial opens the socket of the Switchyard that runs. The error is
+// ErrNotRunning.
 func Dial(ctx context.Context, m *machine.Machine) (net.Conn, error) {
 	for _, dir := range []string{m.Paths.Runtime, m.Paths.State} {
 		if conn, err := (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(dir, socketName)); err == nil {
@@ -52,12 +53,15 @@ func Dial(ctx context.Context, m *machine.Machine) (net.Conn, error) {
 	return nil, ErrNotRunning
 }
 
-func (s *Client) send(ctx context.Context, method, path string) (*http.Response, error) {
+func (c *Client) send(ctx context.Context, method, path string, values url.Values) (*http.Response, error) {
+	if len(values) > 0 {
+		path += "?" + values.Encode()
+	}
 	req, err := http.NewRequestWithContext(ctx, method, "http://switchyard"+path, nil)
 	if err != nil {
 		return nil, err
 	}
-	resp, err := s.client.Do(req)
+	resp, err := c.client.Do(req)
 	if err != nil {
 		return nil, err
 	}
@@ -69,94 +73,70 @@ func (s *Client) send(ctx context.Context, method, path string) (*http.Response,
 	return resp, nil
 }
 
-func (s *Client) Ask(ctx context.Context, method, path string, into any) error {
-	ctx, cancel := context.WithTimeout(ctx, localrunner.Quick)
-	defer cancel()
-	return s.askLong(ctx, method, path, into)
-}
-
-// askLong waits as long as the context allows.
-func (s *Client) askLong(ctx context.Context, method, path string, into any) error {
-	resp, err := s.send(ctx, method, path)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if into == nil {
-		return nil
-	}
-	return json.NewDecoder(resp.Body).Decode(into)
-}
-
 // Gateway is what the gateway does just now.
-func (s *Client) Gateway(ctx context.Context) (state.Gateway, error) {
-	var g state.Gateway
-	err := s.Ask(ctx, http.MethodGet, "/gateway", &g)
-	return g, err
+func (c *Client) Gateway(ctx context.Context) (state.Gateway, error) {
+	return askGateway.quick(ctx, c, nil)
 }
 
 // Runner is how the runner is, with what only the supervisor knows of it.
-func (s *Client) Runner(ctx context.Context) (state.Runner, error) {
-	var r state.Runner
-	err := s.Ask(ctx, http.MethodGet, "/runner", &r)
-	return r, err
+func (c *Client) Runner(ctx context.Context) (state.Runner, error) {
+	return askRunner.quick(ctx, c, nil)
 }
 
 // Pulls are the models on their way, and those that came lately.
-func (s *Client) Pulls(ctx context.Context) ([]state.Pull, error) {
-	var pulls []state.Pull
-	err := s.Ask(ctx, http.MethodGet, "/pulls", &pulls)
-	return pulls, err
-}
+func (c *Client) Pulls(ctx context.Context) ([]state.Pull, error) { return askPulls.quick(ctx, c, nil) }
 
-func (s *Client) Address(ctx context.Context) (Address, error) {
-	var a Address
-	err := s.Ask(ctx, http.MethodGet, "/address", &a)
-	return a, err
+// Address is where the gateway listens. A guard is there when it returns: whoever asks
+// is about to write the address into settings.
+func (c *Client) Address(ctx context.Context) (Address, error) { return askAddress.quick(ctx, c, nil) }
+
+// Session is what a session needs to know that is about to start on a model.
+func (c *Client) Session(ctx context.Context, model string) (SessionAnswer, error) {
+	return askSession.quick(ctx, c, url.Values{"model": {model}})
 }
 
 // RotateToken makes the gateway ask for a new token; the settings follow.
-func (s *Client) RotateToken(ctx context.Context) error {
-	return s.Ask(ctx, http.MethodPost, "/token", nil)
+func (c *Client) RotateToken(ctx context.Context) error {
+	_, err := doRotate.quick(ctx, c, nil)
+	return err
 }
 
-// Raise has the Switchyard that runs show that it does.
-func (s *Client) Raise(ctx context.Context) error {
-	return s.Ask(ctx, http.MethodPost, "/raise", nil)
+// Raise has the running Switchyard show itself.
+func (c *Client) Raise(ctx context.Context) error {
+	_, err := doRaise.quick(ctx, c, nil)
+	return err
+}
+
+// Quit ends the running Switchyard; its guard may take its place.
+func (c *Client) Quit(ctx context.Context) error {
+	_, err := doQuit.quick(ctx, c, nil)
+	return err
+}
+
+// Watched tells the running Switchyard that a session's audit line is written elsewhere.
+func (c *Client) Watched(ctx context.Context, session string) error {
+	_, err := doWatch.quick(ctx, c, url.Values{"session": {session}})
+	return err
 }
 
 // Requests hands over what the gateway served, oldest first, and with follow
 // what it serves from now on, until the context ends.
-func (s *Client) Requests(ctx context.Context, follow bool, each func(gateway.Record) error) error {
-	path := "/requests"
+func (c *Client) Requests(ctx context.Context, follow bool, each func(gateway.Record) error) error {
+	values := url.Values{}
 	if follow {
-		path += "?follow=1"
+		values.Set("follow", "1")
 	}
-	resp, err := s.send(ctx, http.MethodGet, path)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	for dec := json.NewDecoder(resp.Body); ; {
-		var r gateway.Record
-		switch err := dec.Decode(&r); {
-		case err == io.EOF:
-			return nil
-		case err != nil:
-			return err
-		}
-		if err := each(r); err != nil {
-			return err
-		}
-	}
+	return tellRequests.read(ctx, c, values, each)
 }
 
-func (s *Client) Control(ctx context.Context, c localrunner.Verb) error {
-	var answer controlAnswer
+// Control starts, stops or restarts the runner, and returns when that is done. The
+// error is a *fault.Error.
+func (c *Client) Control(ctx context.Context, verb localrunner.Verb) error {
 	ctx, cancel := context.WithTimeout(ctx, localrunner.EffortTime+localrunner.Quick)
 	defer cancel()
-	if err := s.askLong(ctx, http.MethodPost, "/runner/"+string(c), &answer); err != nil {
-		return &fault.Error{Kind: fault.Failed, What: localrunner.Progressive[c], Why: err.Error(), Remedy: "try again", Err: err}
+	answer, err := doControl(verb).ask(ctx, c, nil)
+	if err != nil {
+		return &fault.Error{Kind: fault.Failed, What: localrunner.Progressive[verb], Why: err.Error(), Remedy: "try again", Err: err}
 	}
 	if answer.Failed {
 		return &fault.Error{Kind: answer.Kind, What: answer.What, Why: answer.Why, Remedy: answer.Remedy}
@@ -164,42 +144,34 @@ func (s *Client) Control(ctx context.Context, c localrunner.Verb) error {
 	return nil
 }
 
-// Session asks what a session needs to know.
-func (s *Client) Session(ctx context.Context, model string) (known SessionAnswer, err error) {
-	err = s.Ask(ctx, "GET", "/run?model="+url.QueryEscape(model), &known)
-	return known, err
-}
+// errOver ends the reading of a pull that is over.
+var errOver = errors.New("the pull is over")
 
-// Watched tells the running Switchyard that a session's line is written elsewhere.
-func (s *Client) Watched(ctx context.Context, id string) error {
-	return s.Ask(ctx, "POST", "/watched?session="+id, nil)
-}
-
-// Pull has the Switchyard that runs pull. Ending the context ends the pull.
-func (s *Client) Pull(ctx context.Context, ref string, each func(state.Pull)) (last state.Pull, err error) {
-	what := "pulling " + ref
-	query := "?ref=" + url.QueryEscape(ref)
-	defer func() {
-		if ctx.Err() == nil {
-			return
+// Pull has the running Switchyard pull a model, and hands each step over. Ending the
+// context ends the pull. The error is a *fault.Error.
+func (c *Client) Pull(ctx context.Context, ref string, each func(state.Pull)) (last state.Pull, err error) {
+	what, values := "pulling "+ref, url.Values{"ref": {ref}}
+	begun := false
+	err = tellPull.read(ctx, c, values, func(p state.Pull) error {
+		begun, last = true, p
+		each(p)
+		if p.State.Over() {
+			return errOver
 		}
+		return nil
+	})
+	switch {
+	case ctx.Err() != nil:
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), localrunner.Quick)
 		defer cancel()
-		_ = s.Ask(ending, http.MethodDelete, "/pull"+query, nil)
-		err = &fault.Error{Kind: fault.Failed, What: what, Why: "it was cancelled", Remedy: "pull it again: it goes on where it ended", Err: ctx.Err()}
-	}()
-	resp, err := s.send(ctx, http.MethodPost, "/pull"+query)
-	if err != nil {
-		return last, &fault.Error{Kind: fault.Refused, What: what, Why: strings.TrimSpace(err.Error()), Remedy: "see switchyard status", Err: err}
-	}
-	defer resp.Body.Close()
-	for dec := json.NewDecoder(resp.Body); !last.State.Over(); each(last) {
-		if err := dec.Decode(&last); err != nil {
-			return last, &fault.Error{Kind: fault.Failed, What: what, Why: "Switchyard ended", Remedy: "start it again: switchyard; it goes on with the pull", Err: err}
-		}
-	}
-	if last.State != state.Pulled {
-		return last, &fault.Error{Kind: fault.Failed, What: what, Why: cmp.Or(last.Why, "it was cancelled"), Remedy: cmp.Or(last.Remedy, "pull it again: it goes on where it ended")}
+		_, _ = endPull.ask(ending, c, values)
+		return last, &fault.Error{Kind: fault.Failed, What: what, Why: "it was cancelled", Remedy: "pull it again: it continues where it stopped", Err: ctx.Err()}
+	case !errors.Is(err, errOver) && begun:
+		return last, &fault.Error{Kind: fault.Failed, What: what, Why: "Switchyard ended", Remedy: "start it again: switchyard; it continues the pull", Err: err}
+	case !errors.Is(err, errOver):
+		return last, &fault.Error{Kind: fault.Refused, What: what, Why: strings.TrimSpace(cmp.Or(err, errors.New("it ended")).Error()), Remedy: "see switchyard status", Err: err}
+	case last.State != state.Pulled:
+		return last, &fault.Error{Kind: fault.Failed, What: what, Why: cmp.Or(last.Why, "it was cancelled"), Remedy: cmp.Or(last.Remedy, "pull it again: it continues where it stopped")}
 	}
 	return last, nil
 }

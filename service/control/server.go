@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net"
 	"net/http"
@@ -18,112 +17,28 @@ import (
 	"github.com/switchyard-app/switchyard/service/state"
 )
 
-func reply(w http.ResponseWriter, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(v)
+// gatewaySide is what the socket asks of the gateway's host.
+type gatewaySide interface {
+	State() state.Gateway
+	Address(context.Context) Address
+	ForSession(ctx context.Context, model string) SessionAnswer
+	Records() []gateway.Record
+	Follow(context.Context, func([]gateway.Record) error) error
+	Metrics() http.Handler
+	Rotate() error
+	Yields() bool
+	Yield(net.Conn)
 }
 
-func answerGateway(mux *http.ServeMux, g gatewaySide) {
-	mux.HandleFunc("GET /gateway", func(w http.ResponseWriter, _ *http.Request) { reply(w, g.State()) })
-	mux.HandleFunc("GET /run", func(w http.ResponseWriter, r *http.Request) {
-		reply(w, g.ForSession(r.Context(), r.FormValue("model")))
-	})
-	mux.HandleFunc("GET /address", func(w http.ResponseWriter, r *http.Request) { reply(w, g.Address(r.Context())) })
-	mux.Handle("GET /metrics", g.Metrics())
-	mux.HandleFunc("POST /token", func(w http.ResponseWriter, _ *http.Request) {
-		if err := g.Rotate(); err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-		}
-	})
-}
-
-func answerRequests(mux *http.ServeMux, g gatewaySide) {
-	mux.HandleFunc("GET /requests", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/x-ndjson")
-		enc := json.NewEncoder(w)
-		send := func(records []gateway.Record) error {
-			for _, record := range records {
-				if err := enc.Encode(record); err != nil {
-					return err
-				}
-			}
-			return http.NewResponseController(w).Flush()
-		}
-		if r.FormValue("follow") == "" {
-			_ = send(g.Records())
-			return
-		}
-		_ = g.Follow(r.Context(), send)
-	})
-}
-
-// answerYield gives a guard's listeners to a Switchyard that starts.
-func answerYield(mux *http.ServeMux, g gatewaySide, socket net.Listener) {
-	mux.HandleFunc("POST /yield", func(w http.ResponseWriter, _ *http.Request) {
-		if !g.Yields() {
-			http.Error(w, "it is no guard", http.StatusConflict)
-			return
-		}
-		conn, _, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			return
-		}
-		defer conn.Close()
-		_ = socket.Close() // also removes the socket: the path is free for the next one
-		g.Yield(conn)
-	})
-}
-
-func answerRunner(mux *http.ServeMux, s supervisorSide) {
-	mux.HandleFunc("GET /runner", func(w http.ResponseWriter, _ *http.Request) { reply(w, s.State().Runner) })
-	for _, c := range []localrunner.Verb{localrunner.Start, localrunner.Stop, localrunner.Restart} {
-		mux.HandleFunc("POST /runner/"+string(c), func(w http.ResponseWriter, r *http.Request) {
-			reply(w, answerOf(c, s.KeepRunner(r.Context(), c)))
-		})
-	}
-}
-
-// answerOf is how a command ended.
-func answerOf(c localrunner.Verb, err error) controlAnswer {
-	if err == nil {
-		return controlAnswer{}
-	}
-	var e *fault.Error
-	if !errors.As(err, &e) {
-		e = &fault.Error{Kind: fault.Failed, What: localrunner.Progressive[c], Why: err.Error(), Remedy: "try again"}
-	}
-	return controlAnswer{Kind: e.Kind, What: e.What, Why: e.Why, Remedy: e.Remedy, Failed: true}
-}
-
-func answerPulls(mux *http.ServeMux, s supervisorSide) {
-	mux.HandleFunc("POST /pull", func(w http.ResponseWriter, r *http.Request) {
-		heard, err := s.Pull(r.Context(), r.FormValue("ref"))
-		if err != nil {
-			reason, remedy := fault.Parts(err)
-			http.Error(w, reason+"; "+remedy, http.StatusConflict)
-			return
-		}
-		w.Header().Set("Content-Type", "application/x-ndjson")
-		enc := json.NewEncoder(w)
-		for {
-			select {
-			case <-r.Context().Done():
-				return
-			case p := <-heard:
-				if enc.Encode(p) != nil || http.NewResponseController(w).Flush() != nil || p.State.Over() {
-					return
-				}
-			}
-		}
-	})
-	mux.HandleFunc("DELETE /pull", func(_ http.ResponseWriter, r *http.Request) { s.CancelPull(r.Context(), r.FormValue("ref")) })
-	mux.HandleFunc("GET /pulls", func(w http.ResponseWriter, _ *http.Request) { reply(w, state.List(s.State().Pulls)) })
-}
-
-func answerProgram(mux *http.ServeMux, s supervisorSide) {
-	mux.HandleFunc("POST /quit", func(http.ResponseWriter, *http.Request) { s.Quit() })
-	mux.HandleFunc("POST /raise", func(_ http.ResponseWriter, r *http.Request) { s.Raise(r.Context()) })
-	mux.HandleFunc("POST /watched", func(_ http.ResponseWriter, r *http.Request) { s.Watched(r.Context(), r.FormValue("session")) })
+// supervisorSide is what it asks of the supervisor.
+type supervisorSide interface {
+	State() state.State
+	KeepRunner(context.Context, localrunner.Verb) error
+	Pull(ctx context.Context, ref string) (<-chan state.Pull, error)
+	CancelPull(ctx context.Context, ref string)
+	Watched(ctx context.Context, session string)
+	Raise(context.Context)
+	Quit()
 }
 
 // Server is the running Switchyard's side of the socket.
@@ -155,7 +70,6 @@ func Listen(paths config.Paths, g gatewaySide, s supervisorSide) (*Server, error
 	}
 	mux := http.NewServeMux()
 	answerGateway(mux, g)
-	answerRequests(mux, g)
 	answerYield(mux, g, listener)
 	answerRunner(mux, s)
 	answerPulls(mux, s)
@@ -163,26 +77,96 @@ func Listen(paths config.Paths, g gatewaySide, s supervisorSide) (*Server, error
 	return &Server{&http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}, listener}, nil
 }
 
-// gatewaySide is what the socket asks of the gateway's host.
-type gatewaySide interface {
-	State() state.Gateway
-	Address(context.Context) Address
-	ForSession(ctx context.Context, model string) SessionAnswer
-	Records() []gateway.Record
-	Follow(context.Context, func([]gateway.Record) error) error
-	Metrics() http.Handler
-	Rotate() error
-	Yields() bool
-	Yield(net.Conn)
+func answerGateway(mux *http.ServeMux, g gatewaySide) {
+	askGateway.answer(mux, func(*http.Request) (state.Gateway, error) { return g.State(), nil })
+	askAddress.answer(mux, func(r *http.Request) (Address, error) { return g.Address(r.Context()), nil })
+	askSession.answer(mux, func(r *http.Request) (SessionAnswer, error) {
+		return g.ForSession(r.Context(), r.FormValue("model")), nil
+	})
+	doRotate.answer(mux, func(*http.Request) (nothing, error) { return nothing{}, g.Rotate() })
+	mux.Handle("GET /metrics", g.Metrics())
+	tellRequests.answer(mux, func(r *http.Request, send func(...gateway.Record) error) error {
+		if r.FormValue("follow") == "" {
+			return send(g.Records()...)
+		}
+		return g.Follow(r.Context(), func(records []gateway.Record) error { return send(records...) })
+	})
 }
 
-// supervisorSide is what it asks of the supervisor.
-type supervisorSide interface {
-	State() state.State
-	KeepRunner(context.Context, localrunner.Verb) error
-	Pull(ctx context.Context, ref string) (<-chan state.Pull, error)
-	CancelPull(ctx context.Context, ref string)
-	Watched(ctx context.Context, session string)
-	Raise(context.Context)
-	Quit()
+// answerYield gives a guard's listeners to a Switchyard that starts.
+func answerYield(mux *http.ServeMux, g gatewaySide, socket net.Listener) {
+	mux.HandleFunc("POST /yield", func(w http.ResponseWriter, _ *http.Request) {
+		if !g.Yields() {
+			http.Error(w, "it is no guard", http.StatusConflict)
+			return
+		}
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		_ = socket.Close() // also removes the socket: the path is free for the next one
+		g.Yield(conn)
+	})
+}
+
+func answerRunner(mux *http.ServeMux, s supervisorSide) {
+	askRunner.answer(mux, func(*http.Request) (state.Runner, error) { return s.State().Runner, nil })
+	for _, verb := range []localrunner.Verb{localrunner.Start, localrunner.Stop, localrunner.Restart} {
+		doControl(verb).answer(mux, func(r *http.Request) (controlAnswer, error) {
+			return answerOf(verb, s.KeepRunner(r.Context(), verb)), nil
+		})
+	}
+}
+
+// answerOf is how a command ended.
+func answerOf(verb localrunner.Verb, err error) controlAnswer {
+	if err == nil {
+		return controlAnswer{}
+	}
+	var e *fault.Error
+	if !errors.As(err, &e) {
+		e = &fault.Error{Kind: fault.Failed, What: localrunner.Progressive[verb], Why: err.Error(), Remedy: "try again"}
+	}
+	return controlAnswer{Kind: e.Kind, What: e.What, Why: e.Why, Remedy: e.Remedy, Failed: true}
+}
+
+func answerPulls(mux *http.ServeMux, s supervisorSide) {
+	tellPull.answer(mux, func(r *http.Request, send func(...state.Pull) error) error {
+		heard, err := s.Pull(r.Context(), r.FormValue("ref"))
+		if err != nil {
+			reason, remedy := fault.Parts(err)
+			return errors.New(reason + "; " + remedy)
+		}
+		for {
+			select {
+			case <-r.Context().Done():
+				return r.Context().Err()
+			case p := <-heard:
+				if err := send(p); err != nil || p.State.Over() {
+					return err
+				}
+			}
+		}
+	})
+	endPull.answer(mux, func(r *http.Request) (nothing, error) {
+		s.CancelPull(r.Context(), r.FormValue("ref"))
+		return nothing{}, nil
+	})
+	askPulls.answer(mux, func(*http.Request) ([]state.Pull, error) { return state.List(s.State().Pulls), nil })
+}
+
+func answerProgram(mux *http.ServeMux, s supervisorSide) {
+	doQuit.answer(mux, func(*http.Request) (nothing, error) {
+		s.Quit()
+		return nothing{}, nil
+	})
+	doRaise.answer(mux, func(r *http.Request) (nothing, error) {
+		s.Raise(r.Context())
+		return nothing{}, nil
+	})
+	doWatch.answer(mux, func(r *http.Request) (nothing, error) {
+		s.Watched(r.Context(), r.FormValue("session"))
+		return nothing{}, nil
+	})
 }

@@ -23,7 +23,7 @@ func Quit(ctx context.Context, m *machine.Machine) (ran bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, quitTime)
 	defer cancel()
 	for {
-		err = running.Ask(ctx, "POST", "/quit", nil) // again to a guard that took its place
+		err = running.Quit(ctx) // again to a guard that took its place
 		if errors.Is(err, control.ErrNotRunning) && ctx.Err() == nil {
 			return true, nil
 		}
