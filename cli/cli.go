@@ -105,6 +105,8 @@ func (c *commands) exit(err error) int {
 	return exitFailed
 }
 
+// commands makes the command line. Each command is a method that returns it, one file
+// for a theme: there are as many methods as commands and what they share.
 type commands struct {
 	Env
 	json    bool

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/switchyard-app/switchyard/service/doctor"
@@ -13,16 +14,25 @@ import (
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
-// CheckDeparture runs the proofs and looks what would go wrong without a network. What
-// it finds is in the State.
-func (s *Supervisor) CheckDeparture(ctx context.Context) {
-	s.checkDeparture(ctx, doctor.Departure{Model: s.State().Model})
+// departures are the checks before a departure.
+type departures struct {
+	*hub
+
+	mu      sync.Mutex
+	checked *doctor.Departure // that was checked
+	cures   []state.Finding   // what it found, with what cures it
 }
 
-func (s *Supervisor) checkDeparture(ctx context.Context, r doctor.Departure) {
-	t := s.begin(ctx, checking)
-	r.Failed = switching.Check(ctx, s.machine, r.Model, r.Context, false, localrunner.Progress{})
-	s.depart(ctx, ctx, &r, true)
+// CheckDeparture runs the proofs and looks what would go wrong without a network. What
+// it finds is in the State.
+func (d *departures) CheckDeparture(ctx context.Context) {
+	d.checkDeparture(ctx, doctor.Departure{Model: d.State().Model})
+}
+
+func (d *departures) checkDeparture(ctx context.Context, r doctor.Departure) {
+	t := d.begin(ctx, checking)
+	r.Failed = switching.Check(ctx, d.machine, r.Model, r.Context, false, localrunner.Progress{})
+	d.depart(ctx, ctx, &r, true)
 	t.end(ctx)
 }
 
@@ -30,47 +40,47 @@ var checking = words.Key("Checking for the departure…")
 
 // depart puts into the State what would go wrong without a network. tell says that a
 // person shall hear of it; one is the context of what it is part of.
-func (s *Supervisor) depart(ctx, one context.Context, r *doctor.Departure, tell bool) {
-	t := s.begin(ctx, checking)
-	found := doctor.Depart(one, s.machine, r)
+func (d *departures) depart(ctx, one context.Context, r *doctor.Departure, tell bool) {
+	t := d.begin(ctx, checking)
+	found := doctor.Depart(one, d.machine, r)
 	t.end(ctx)
 	if one.Err() != nil {
 		return // somebody wants something else
 	}
-	d := state.Departure{At: time.Now().Truncate(time.Second), Ready: state.Ready(found, r.Failed), Findings: []state.Finding{}}
+	result := state.Departure{At: time.Now().Truncate(time.Second), Ready: state.Ready(found, r.Failed), Findings: []state.Finding{}}
 	if r.Failed != nil {
-		d.Failed, d.Remedy = fault.Parts(r.Failed)
+		result.Failed, result.Remedy = fault.Parts(r.Failed)
 	}
 	for _, f := range found {
 		f.Cure = nil // a State is compared, and functions cannot be
-		d.Findings = append(d.Findings, f)
+		result.Findings = append(result.Findings, f)
 	}
-	s.mu.Lock()
-	s.departing, s.cures = r, found
-	s.mu.Unlock()
-	s.fact(ctx, func(k *known) {
-		if d.N = k.leaving.N; tell {
-			d.N++
+	d.mu.Lock()
+	d.checked, d.cures = r, found
+	d.mu.Unlock()
+	d.fact(ctx, func(k *known) {
+		if result.N = k.leaving.N; tell {
+			result.N++
 		}
-		k.leaving = d
+		k.leaving = result
 	})
 }
 
 // CureDeparture does what cures a finding of the last check, and checks again.
-func (s *Supervisor) CureDeparture(ctx context.Context, code string) {
-	s.mu.Lock()
-	r, cures := s.departing, s.cures
-	s.mu.Unlock()
+func (d *departures) CureDeparture(ctx context.Context, code string) {
+	d.mu.Lock()
+	r, cures := d.checked, d.cures
+	d.mu.Unlock()
 	i := slices.IndexFunc(cures, func(f state.Finding) bool { return f.Code == code && f.Cure != nil })
 	if i < 0 {
 		return
 	}
-	t := s.begin(ctx, words.T("Doing it: %s", cures[i].Command))
+	t := d.begin(ctx, words.T("Doing it: %s", cures[i].Command))
 	err := cures[i].Fix(ctx)
 	t.end(ctx)
 	if err != nil {
-		s.failed(ctx, words.Key("Could not do it"), err)
+		d.failed(ctx, words.Key("Could not do it"), err)
 		return
 	}
-	s.checkDeparture(ctx, *r)
+	d.checkDeparture(ctx, *r)
 }

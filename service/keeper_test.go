@@ -413,7 +413,7 @@ func TestTheRunnersStateOverTheSocket(t *testing.T) {
 	if err := s.Control(t.Context(), localrunner.Start); err == nil {
 		t.Error("it says that it was started")
 	}
-	s.until("the failure", func(s state.State) bool { return s.Runner.State == state.Broken && s.Failure.N == 1 })
+	s.until("the failure", func(s state.State) bool { return s.Runner.State == state.Broken && len(s.Failures) == 1 })
 	look := status.Look(context.Background(), like(m, t))
 	if look.Runner.State != state.Broken || look.Runner.Reason == "" {
 		t.Errorf("the command line says %+v", look.Runner)

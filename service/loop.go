@@ -19,7 +19,6 @@ import (
 	"github.com/switchyard-app/switchyard/service/settings"
 	"github.com/switchyard-app/switchyard/service/state"
 	"github.com/switchyard-app/switchyard/service/status"
-	"github.com/switchyard-app/switchyard/service/switching"
 	"github.com/switchyard-app/switchyard/service/wake"
 )
 
@@ -35,16 +34,36 @@ type known struct {
 	strained  []state.Warning // about it
 	files     settings.Files
 	sessions  sessions.Facts
-	look      int           // which look at the files that was
-	tasks     []task        // what is being done, the newest last
-	doubt     state.Warning // about it
-	failure   state.Failure
+	look      int             // which look at the files that was
+	tasks     []task          // what is being done, the newest last
+	doubt     state.Warning   // about it
+	failures  []state.Failure // the last ones
+	failed    int             // counts them
 	audit     *offline.Auditor
 	raised    int
 	update    release.Release
 	autostart autostart.Status
 	leaving   state.Departure
 	sense     *offline.Sense
+}
+
+// read takes a look at the files, unless a newer one came first.
+func (k *known) read(look int, f settings.Files, facts sessions.Facts) {
+	if look >= k.look {
+		k.look, k.files, k.sessions = look, f, facts
+	}
+}
+
+func (k *known) finish(id int) {
+	k.tasks = slices.DeleteFunc(k.tasks, func(t task) bool { return t.id == id })
+}
+
+// busy is what the newest task says.
+func (k *known) busy() string {
+	if len(k.tasks) == 0 {
+		return ""
+	}
+	return k.tasks[len(k.tasks)-1].text
 }
 
 // judge gives the verdicts anew.
@@ -55,12 +74,7 @@ func (k *known) judge(m *machine.Machine) {
 // state is the State before the files are merged into it.
 func (k *known) state() state.State {
 	return state.State{Runner: k.runner, Models: k.models, Gateway: k.gateway, Pulls: k.pulls, VRAM: k.vram, Warnings: k.strained, Busy: k.busy(), Doubt: k.doubt,
-		Failure: k.failure, Departure: k.leaving, Raised: k.raised, Update: k.update, Autostart: k.autostart}
-}
-
-type command struct {
-	request switching.Request
-	done    chan error
+		Failures: k.failures, Departure: k.leaving, Raised: k.raised, Update: k.update, Autostart: k.autostart}
 }
 
 // loop is the one goroutine that changes the State.
@@ -111,7 +125,7 @@ func (l *loop) run(ctx context.Context) {
 			l.follow(ctx)
 		case <-l.due.C:
 			l.follow(ctx)
-		case c := <-l.s.commands:
+		case c := <-l.s.switches:
 			l.begin(ctx, c)
 		}
 	}

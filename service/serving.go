@@ -1,8 +1,11 @@
 package service
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -90,3 +93,58 @@ const (
 	// yieldGrace is the same for a guard that another Switchyard relieves: nobody waits for it.
 	yieldGrace = 15 * time.Minute
 )
+
+// Guard waits for the end of the process that started it, which it learns by its
+// standard input. After an orderly end it ends too. Else it supervises in that
+// one's place, without a tray, until another Switchyard starts or nothing is pointed
+// to the gateway any more.
+func Guard(ctx context.Context, m *machine.Machine, log *slog.Logger, parent io.Reader) error {
+	listeners := door.Inherited(m.Number(door.GuardVariable))
+	defer func() {
+		for _, l := range listeners {
+			_ = l.Close()
+		}
+	}()
+	resting := false
+	said := make(chan string, 1)
+	go func() { // ends with the process at the latest
+		words, _ := io.ReadAll(bufio.NewReader(parent))
+		said <- string(words)
+	}()
+	select {
+	case <-ctx.Done():
+		return nil
+	case words := <-said:
+		if words == door.Farewell {
+			return nil
+		}
+		resting = words == door.StayOn
+	}
+	if resting {
+		log.Info("Switchyard ended; its guard serves the sessions of switchyard run to their end")
+	} else {
+		log.Warn("the Switchyard before was killed; its guard keeps the gateway up")
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	s := NewSupervisor(m, log)
+	program := machine.Executable()
+	if m.Number(door.TurnVariable) >= door.GuardTurns {
+		program = ""
+	}
+	s.Serve(door.Serve{Listeners: listeners, Program: program, IsGuard: true, Resting: resting})
+	states := s.Subscribe()
+	go func() { // ends with the supervisor
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case state := <-states:
+				if len(state.Targets) > 0 && !state.GatewayInUse() {
+					stop()
+				}
+			}
+		}
+	}()
+	return s.Run(ctx)
+}

@@ -1,3 +1,5 @@
+// Package service is the supervisor: facts in, State out. It starts the rooms, hands
+// wishes down to them, and makes one State of what they report.
 package service
 
 import (
@@ -8,111 +10,44 @@ import (
 	"sync/atomic"
 
 	"github.com/switchyard-app/switchyard/service/claude"
-	"github.com/switchyard-app/switchyard/service/doctor"
 	"github.com/switchyard-app/switchyard/service/door"
 	"github.com/switchyard-app/switchyard/service/engine"
-	"github.com/switchyard-app/switchyard/service/fault"
 	"github.com/switchyard-app/switchyard/service/keeper"
 	"github.com/switchyard-app/switchyard/service/localrunner"
 	"github.com/switchyard-app/switchyard/service/machine"
 	"github.com/switchyard-app/switchyard/service/models"
 	"github.com/switchyard-app/switchyard/service/pulls"
-	"github.com/switchyard-app/switchyard/service/sessions"
 	"github.com/switchyard-app/switchyard/service/settings"
 	"github.com/switchyard-app/switchyard/service/state"
+	"github.com/switchyard-app/switchyard/service/switching"
 	"github.com/switchyard-app/switchyard/service/wake"
 )
 
-// Supervisor owns the State: one goroutine changes it, everybody else gets copies.
+// Supervisor runs the parts, and makes one State of what they report: one goroutine,
+// the loop, changes it, and everybody else gets copies.
 type Supervisor struct {
-	machine *machine.Machine
-	log     *slog.Logger
+	*hub
+	*Commands
+	log *slog.Logger
 
-	facts     chan func(*known) // what became known, applied in the loop
-	commands  chan command
-	lookFiles chan struct{} // a wish to read the files, at most one waiting
-	lookVRAM  chan struct{} // a wish to read the graphics memory
+	serve *door.Serve               // nil: it only looks
+	door  atomic.Pointer[door.Door] // while it serves
 
-	serve  *door.Serve               // nil: it only looks
-	door   atomic.Pointer[door.Door] // while it serves
-	keeper *keeper.Keeper
-	puller *pulls.Puller
-
-	mu          sync.Mutex
-	subscribers []chan state.State
-	last        state.State
-	stop        func()            // ends Run; nil before it
-	begun       int               // counts the tasks
-	looks       int               // counts the looks at the files
-	departing   *doctor.Departure // the last check before a departure
-	cures       []state.Finding   // what it found, with what cures it
-}
-
-// read takes a look at the files, unless a newer one came first.
-func (k *known) read(look int, f settings.Files, facts sessions.Facts) {
-	if look >= k.look {
-		k.look, k.files, k.sessions = look, f, facts
-	}
-}
-
-// task is something that is being done. Several may be at a time.
-type task struct {
-	id   int
-	text string
-	s    *Supervisor
-}
-
-// begin puts a task into the State.
-func (s *Supervisor) begin(ctx context.Context, text string) task {
-	s.mu.Lock()
-	s.begun++
-	t := task{s.begun, text, s}
-	s.mu.Unlock()
-	s.fact(ctx, func(k *known) { k.tasks = append(k.tasks, t) })
-	return t
-}
-
-// say tells how far it is.
-func (t task) say(ctx context.Context, text string) {
-	t.s.fact(ctx, func(k *known) {
-		for i := range k.tasks {
-			if k.tasks[i].id == t.id {
-				k.tasks[i].text = text
-			}
-		}
-	})
-}
-
-func (t task) end(ctx context.Context) { t.s.fact(ctx, func(k *known) { k.finish(t.id) }) }
-
-func (k *known) finish(id int) {
-	k.tasks = slices.DeleteFunc(k.tasks, func(t task) bool { return t.id == id })
-}
-
-// busy is what the newest task says.
-func (k *known) busy() string {
-	if len(k.tasks) == 0 {
-		return ""
-	}
-	return k.tasks[len(k.tasks)-1].text
-}
-
-// nextLook numbers a look at the files that begins now.
-func (s *Supervisor) nextLook() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.looks++
-	return s.looks
+	stopping sync.Mutex
+	stop     func() // ends Run; nil before it
 }
 
 // NewSupervisor makes a supervisor; Run starts it.
 func NewSupervisor(m *machine.Machine, log *slog.Logger) *Supervisor {
 	own := *m
-	s := &Supervisor{
-		machine: &own, log: log,
-		facts: make(chan func(*known)), commands: make(chan command),
-		lookFiles: make(chan struct{}, 1), lookVRAM: make(chan struct{}, 1),
+	h := &hub{
+		machine: &own, facts: make(chan func(*known)),
 		last: state.State{Route: claude.Cloud, Runner: state.Runner{State: state.Absent, Engine: engine.None}},
+	}
+	s := &Supervisor{hub: h, log: log}
+	s.Commands = &Commands{
+		hub: h, log: log, serving: func() bool { return s.door.Load() != nil }, departures: &departures{hub: h},
+		switches: make(chan command), lookFiles: make(chan struct{}, 1), lookVRAM: make(chan struct{}, 1),
 	}
 	s.keeper = keeper.New(keeper.Options{
 		Machine: s.machine, Log: log, Busy: s.answering, Looked: s.looked, Report: s.runnerReporter(), Shown: s.shown,
@@ -193,13 +128,10 @@ func (s *Supervisor) runnerReporter() func(context.Context, keeper.Report) {
 	}
 }
 
-// shown returns when all facts of before are in the State.
-func (s *Supervisor) shown(ctx context.Context) { s.fact(ctx, func(*known) {}) }
-
 // Quit makes Run return, as if its context had ended.
 func (s *Supervisor) Quit() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.stopping.Lock()
+	defer s.stopping.Unlock()
 	if s.stop != nil {
 		s.stop()
 	}
@@ -210,43 +142,12 @@ func (s *Supervisor) Raise(ctx context.Context) {
 	s.fact(ctx, func(k *known) { k.raised++ })
 }
 
-// State is what is known at this moment.
-func (s *Supervisor) State() state.State {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.last
-}
-
-// Subscribe returns a channel that always holds the newest State, beginning
-// with the present one. States that nobody took in time are replaced.
-func (s *Supervisor) Subscribe() <-chan state.State {
-	c := make(chan state.State, 1)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c <- s.last
-	s.subscribers = append(s.subscribers, c)
-	return c
-}
-
-// Refresh asks for a new look at everything, without waiting for it.
-func (s *Supervisor) Refresh() {
-	wake.Notify(s.lookFiles)
-	s.keeper.Look()
-	wake.Notify(s.lookVRAM)
-}
-
-// failed puts a command's failure into the State.
-func (s *Supervisor) failed(ctx context.Context, title string, err error) {
-	text := s.machine.Tilde(fault.Lines(err))
-	s.fact(ctx, func(k *known) { k.failure = state.Failure{N: k.failure.N + 1, Title: title, Text: text} })
-}
-
 // Run supervises until the context ends, and returns when everything it started has ended.
 func (s *Supervisor) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
-	s.mu.Lock()
+	s.stopping.Lock()
 	s.stop = stop
-	s.mu.Unlock()
+	s.stopping.Unlock()
 	var owned sync.WaitGroup
 	defer owned.Wait()
 	defer stop()
@@ -277,37 +178,23 @@ func (s *Supervisor) startParts(ctx context.Context, watch *settings.Watcher, ow
 		(&fileLooker{s: s, watch: watch, exits: map[int]bool{}, ended: make(chan int), owned: owned, cache: &claude.Files{}}).run(ctx)
 	})
 	owned.Go(func() { s.keeper.Run(ctx) })
+	w := &watchers{hub: s.hub, log: s.log}
 	if s.machine.Program != "" {
-		owned.Go(func() { s.watchVRAM(ctx) })
+		owned.Go(func() { w.memory(ctx, s.lookVRAM) })
 	}
 	if s.door.Load() == nil {
 		return
 	}
-	owned.Go(func() { s.lookAtAutostart(ctx) })
+	owned.Go(func() { w.autostart(ctx) })
 	if s.machine.Config.Releases != "" {
-		owned.Go(func() { s.watchReleases(ctx) })
+		owned.Go(func() { w.releases(ctx) })
 	}
 	owned.Go(func() { s.puller.Run(ctx) })
-	owned.Go(func() { s.watchNetwork(ctx) })
+	owned.Go(func() { w.network(ctx) })
 }
 
-// fact hands a change of the State to the loop.
-func (s *Supervisor) fact(ctx context.Context, f func(*known)) {
-	select {
-	case s.facts <- f:
-	case <-ctx.Done():
-	}
-}
-
-func (s *Supervisor) publish(state state.State) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.last = state
-	for _, c := range s.subscribers {
-		select {
-		case <-c:
-		default:
-		}
-		c <- state
-	}
+// follow switches where the network has led, as the configuration wants it.
+func (s *Supervisor) follow(ctx context.Context, to claude.Route) {
+	s.log.Info("the network changed", "route", to)
+	_ = s.Switch(ctx, switching.Request{Route: to, Confirmed: true}) // a failure is in the State
 }

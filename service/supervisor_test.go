@@ -133,7 +133,7 @@ func TestAnotherClickEndsTheProof(t *testing.T) {
 		t.Errorf("the first click ended with %v", err)
 	}
 	state := until("rest", func(s state.State) bool { return s.Busy == "" })
-	if state.Route != claude.Cloud || state.Failure.N != 0 {
+	if state.Route != claude.Cloud || len(state.Failures) != 0 {
 		t.Errorf("%+v", state)
 	}
 }
@@ -145,9 +145,9 @@ func TestAFailureIsInTheState(t *testing.T) {
 		if err := s.Switch(t.Context(), switching.Request{Route: claude.Local, Model: "x"}); !errors.As(err, &failed) || failed.Kind != fault.Unreachable {
 			t.Fatalf("got %v", err)
 		}
-		state := until("the failure", func(s state.State) bool { return s.Failure.N == n })
-		if !strings.Contains(state.Failure.Text, "nothing answers\n→ start Model Runner") {
-			t.Errorf("it says %q", state.Failure.Text)
+		state := until("the failure", func(s state.State) bool { return len(s.Failures) == n })
+		if !strings.Contains(state.Failures[len(state.Failures)-1].Text, "nothing answers\n→ start Model Runner") {
+			t.Errorf("it says %q", state.Failures[len(state.Failures)-1].Text)
 		}
 	}
 }
@@ -159,8 +159,8 @@ func TestTheConfigurationsModelCannotBeChosenAway(t *testing.T) {
 	if err := s.Choose(t.Context(), "ai/other"); err == nil {
 		t.Error("it said nothing")
 	}
-	state := until("the failure", func(s state.State) bool { return s.Failure.N == 1 && s.Chosen == "ai/mine" })
-	if !strings.Contains(state.Failure.Text, "config.toml") {
+	state := until("the failure", func(s state.State) bool { return len(s.Failures) == 1 && s.Chosen == "ai/mine" })
+	if !strings.Contains(state.Failures[len(state.Failures)-1].Text, "config.toml") {
 		t.Errorf("%+v", state)
 	}
 }

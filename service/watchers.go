@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/switchyard-app/switchyard/gpu"
@@ -14,24 +15,29 @@ import (
 	"github.com/switchyard-app/switchyard/service/release"
 	"github.com/switchyard-app/switchyard/service/runner"
 	"github.com/switchyard-app/switchyard/service/state"
-	"github.com/switchyard-app/switchyard/service/switching"
 	"github.com/switchyard-app/switchyard/service/words"
 )
+
+// watchers look and listen for what no room owns, and put it into the State.
+type watchers struct {
+	*hub
+	log *slog.Logger
+}
 
 // readVRAM is how often the devices are read while Claude Code depends on a model here.
 const readVRAM = 15 * time.Second
 
-// watchVRAM keeps the State's part about the devices.
-func (s *Supervisor) watchVRAM(ctx context.Context) {
+// memory keeps the State's part about the devices.
+func (w *watchers) memory(ctx context.Context, wishes <-chan struct{}) {
 	var short memory.Follower
 	for {
-		v := memory.Read(ctx, s.machine)
-		now := s.State()
+		v := memory.Read(ctx, w.machine)
+		now := w.State()
 		var warnings []state.Warning
 		if now.Needs().Route {
 			short.See(gpu.Free(v.Devices), gpu.Total(v.Devices))
-			if w, ok := short.Warning(v, now.Models); ok {
-				warnings = append(warnings, w)
+			if warning, ok := short.Warning(v, now.Models); ok {
+				warnings = append(warnings, warning)
 			}
 			if m, ok := memory.OnCPU(v, now.Models); ok {
 				warnings = append(warnings, state.Warning{Code: "gpu_unused", Text: words.T("%s is running on the CPU, not the GPU, and will be slow", runner.Short(m.Tag)),
@@ -40,37 +46,31 @@ func (s *Supervisor) watchVRAM(ctx context.Context) {
 		} else {
 			short = memory.Follower{}
 		}
-		s.fact(ctx, func(k *known) {
+		w.fact(ctx, func(k *known) {
 			k.vram, k.strained = v, warnings
-			k.judge(s.machine)
+			k.judge(w.machine)
 		})
 		var again <-chan time.Time
-		if s.State().Needs().Route && len(v.Devices) > 0 {
+		if w.State().Needs().Route && len(v.Devices) > 0 {
 			again = time.After(readVRAM)
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-s.lookVRAM:
+		case <-wishes:
 		case <-again:
 		}
 	}
 }
 
-// watchNetwork hears of the network, where the system tells.
-func (s *Supervisor) watchNetwork(ctx context.Context) {
+// network hears of the network, where the system tells.
+func (w *watchers) network(ctx context.Context) {
 	err := network.Watch(ctx, func(r network.Reach) {
-		s.fact(ctx, func(k *known) { k.sense.Hear(r, time.Now()) })
+		w.fact(ctx, func(k *known) { k.sense.Hear(r, time.Now()) })
 	})
 	if err != nil && ctx.Err() == nil {
-		s.log.Warn("the network is not watched", "error", err)
+		w.log.Warn("the network is not watched", "error", err)
 	}
-}
-
-// follow switches where the network has led, as the configuration wants it.
-func (s *Supervisor) follow(ctx context.Context, to claude.Route) {
-	s.log.Info("the network changed", "route", to)
-	_ = s.Switch(ctx, switching.Request{Route: to, Confirmed: true}) // a failure is in the State
 }
 
 const (
@@ -78,37 +78,37 @@ const (
 	everyUpdate = 24 * time.Hour
 )
 
-// watchReleases asks for a newer version once a day, where the configuration names a URL,
+// releases asks for a newer version once a day, where the configuration names a URL,
 // and never in the offline route.
-func (s *Supervisor) watchReleases(ctx context.Context) {
+func (w *watchers) releases(ctx context.Context) {
 	for pause := firstUpdate; ; pause = everyUpdate {
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(pause):
 		}
-		if s.State().Route == claude.Offline {
+		if w.State().Route == claude.Offline {
 			continue
 		}
-		found, err := release.Latest(ctx, s.machine.Config.Releases)
+		found, err := release.Latest(ctx, w.machine.Config.Releases)
 		if err != nil {
-			s.log.Info("the releases URL", "error", err)
+			w.log.Info("the releases URL", "error", err)
 			continue
 		}
-		if found.Newer(s.machine.Version) {
-			s.fact(ctx, func(k *known) { k.update = found })
+		if found.Newer(w.machine.Version) {
+			w.fact(ctx, func(k *known) { k.update = found })
 		}
 	}
 }
 
-// lookAtAutostart reads the record, after correcting one of a program that an update moved.
-func (s *Supervisor) lookAtAutostart(ctx context.Context) {
-	if err := login.Place(s.machine).Follow(autostart.Stable(machine.Executable())); err != nil {
-		s.log.Warn("the start at login", "error", err)
+// autostart reads the record, after correcting one of a program that an update moved.
+func (w *watchers) autostart(ctx context.Context) {
+	if err := login.Place(w.machine).Follow(autostart.Stable(machine.Executable())); err != nil {
+		w.log.Warn("the start at login", "error", err)
 	}
-	status, err := login.Status(s.machine)
+	status, err := login.Status(w.machine)
 	if err != nil {
-		s.log.Warn("the start at login", "error", err)
+		w.log.Warn("the start at login", "error", err)
 	}
-	s.fact(ctx, func(k *known) { k.autostart = status })
+	w.fact(ctx, func(k *known) { k.autostart = status })
 }

@@ -489,7 +489,7 @@ func TestNotices(t *testing.T) {
 	left := func(text string) state.State {
 		return state.State{Warnings: []state.Warning{{Code: "sessions_behind", Text: text}}}
 	}
-	failed := state.State{Failure: state.Failure{N: 1, Title: "Could not switch to local", Text: "why. what."}}
+	failed := state.State{Failures: []state.Failure{{N: 1, Title: "Could not switch to local", Text: "why. what."}}}
 	tests := []struct {
 		name          string
 		before, after state.State
@@ -501,7 +501,8 @@ func TestNotices(t *testing.T) {
 		{"a session that did not follow", state.State{}, left("a session did not follow: api"), "Not every session followed"},
 		{"a session in the cloud where it is forbidden", state.State{}, state.State{Warnings: []state.Warning{{Code: "cloud_forbidden"}}}, "A session is in the cloud"},
 		{"is told once for a switch, whatever the number", left("a session did not follow: api"), left("2 sessions did not follow"), ""},
-		{"the next one again", failed, state.State{Failure: state.Failure{N: 2, Title: "again"}}, "again"},
+		{"the next one again", failed, state.State{Failures: []state.Failure{failed.Failures[0], {N: 2, Title: "again"}}}, "again"},
+		{"two at once", state.State{}, state.State{Failures: []state.Failure{failed.Failures[0], {N: 2, Title: "again"}}}, "Could not switch to local;again"},
 		{"drift", state.State{}, state.State{Warnings: []state.Warning{drift}}, "Settings were changed"},
 		{"drift stays", state.State{Warnings: []state.Warning{drift}}, state.State{Warnings: []state.Warning{drift}}, ""},
 		{"a context that fills", session(84, false), session(86, true), "A session's context is nearly full"},

@@ -1,6 +1,7 @@
 package tray
 
 import (
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -57,8 +58,13 @@ func withUnseen(rows []menuRow, n notice) []menuRow {
 // whose context is nearly full.
 func noticesOf(before, after state.State) []notice {
 	var out []notice
-	if after.Failure.N > before.Failure.N {
-		out = append(out, notice{Title: words.T(after.Failure.Title), Text: after.Failure.Text, Kind: kindFailures, Key: "failure"})
+	fresh := after.FailuresSince(before)
+	for i, f := range fresh {
+		key := "failure" // replaces the one before, but none that came with it
+		if i < len(fresh)-1 {
+			key = fmt.Sprintf("failure %d", f.N)
+		}
+		out = append(out, notice{Title: words.T(f.Title), Text: f.Text, Kind: kindFailures, Key: key})
 	}
 	for _, w := range after.Warnings {
 		telling, ok := tellings[w.Code]

@@ -85,7 +85,8 @@ type key struct {
 
 func (e *entry) returning() bool { return e.Route == Cloud }
 
-// folder is one target's part of the ledger.
+// folder is one target's part of the ledger. Reading, journal and writing are its
+// methods, more than 25, in files of their own: they share the one lock.
 type folder struct {
 	*Ledger
 	path string

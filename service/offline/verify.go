@@ -58,6 +58,40 @@ const (
 	verifyPrompt = "Answer with one word: ready"
 )
 
+// count sums the attempts up.
+func (v *Verification) count() {
+	for _, a := range v.Attempts {
+		if a.Kind == fence.Lookup {
+			v.Lookups += a.Times
+		} else {
+			v.Connections += a.Times
+		}
+	}
+}
+
+// fencedCommand starts a program through Fenced.
+func fencedCommand(ctx context.Context, m *machine.Machine, r VerifyRequest, program string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, machine.Executable(), append([]string{"fenced", "--", program}, r.Command[1:]...)...)
+	cmd.Args[0] = "switchyard"
+	cmd.Env, cmd.Dir = m.Environ, r.Folder
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = r.Stdin, r.Stdout, r.Stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 5 * time.Second
+	return cmd
+}
+
+// ownCommand is what is verified when no command is named: one short prompt.
+func ownCommand(m *machine.Machine, route claude.Route) ([]string, error) {
+	if route != claude.Offline {
+		return nil, &fault.Error{Kind: fault.Refused, What: whatVerify, Why: "the route is " + string(route) + ", where Claude Code may look outwards", Remedy: "switch first: switchyard offline; or name a command: switchyard offline --verify -- claude"}
+	}
+	program := localclaude.Program(m)
+	if program == "" {
+		return nil, &fault.Error{Kind: fault.Refused, What: whatVerify, Why: "Claude Code (claude) was not found", Remedy: "install Claude Code: npm install -g @anthropic-ai/claude-code"}
+	}
+	return []string{program, "-p", verifyPrompt}, nil
+}
+
 // Fenced becomes a program that can reach this machine only. It returns only when
 // that fails; Verify starts it so.
 func Fenced(args, environ []string) error {
@@ -182,14 +216,10 @@ func Verify(ctx context.Context, m *machine.Machine, r VerifyRequest) (Verificat
 	v.Route = status.Route
 	var said strings.Builder
 	if len(r.Command) == 0 {
-		if v.Route != claude.Offline {
-			return v, &fault.Error{Kind: fault.Refused, What: whatVerify, Why: "the route is " + string(v.Route) + ", where Claude Code may look outwards", Remedy: "switch first: switchyard offline; or name a command: switchyard offline --verify -- claude"}
+		if r.Command, err = ownCommand(m, v.Route); err != nil {
+			return v, err
 		}
-		program := localclaude.Program(m)
-		if program == "" {
-			return v, &fault.Error{Kind: fault.Refused, What: whatVerify, Why: "Claude Code (claude) was not found", Remedy: "install Claude Code: npm install -g @anthropic-ai/claude-code"}
-		}
-		r.Command, r.Stdin, r.Stdout, r.Stderr = []string{program, "-p", verifyPrompt}, nil, &said, &said
+		r.Stdin, r.Stdout, r.Stderr = nil, &said, &said
 	}
 	program := r.Command[0]
 	if !strings.ContainsRune(program, filepath.Separator) {
@@ -207,12 +237,7 @@ func Verify(ctx context.Context, m *machine.Machine, r VerifyRequest) (Verificat
 	if r.Terminal {
 		running = context.WithoutCancel(ctx)
 	}
-	cmd := exec.CommandContext(running, machine.Executable(), append([]string{"fenced", "--", program}, r.Command[1:]...)...)
-	cmd.Args[0] = "switchyard"
-	cmd.Env, cmd.Dir = m.Environ, r.Folder
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = r.Stdin, r.Stdout, r.Stderr
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 5 * time.Second
+	cmd := fencedCommand(running, m, r, program)
 	begun := time.Now()
 	report, err := fence.Run(running, cmd, seen.see)
 	v.MS = time.Since(begun).Milliseconds()
@@ -225,13 +250,7 @@ func Verify(ctx context.Context, m *machine.Machine, r VerifyRequest) (Verificat
 		v.Said = strings.TrimSpace(said.String())
 	}
 	v.Attempts, v.Local = report.Attempts, uses(seen.ctx, m, report.Local, seen.gateway)
-	for _, a := range report.Attempts {
-		if a.Kind == fence.Lookup {
-			v.Lookups += a.Times
-		} else {
-			v.Connections += a.Times
-		}
-	}
+	v.count()
 	v.Sessions = auditWatched(m, seen, v.Lookups+v.Connections, time.Now())
 	if v.Route == claude.Offline {
 		if err := AppendAudit(m.Paths, v.Sessions); err != nil {

@@ -58,7 +58,8 @@ func (e *Error) Unwrap() error { return e.Err }
 // Unreachable tells whether nothing answered at all.
 func (e *Error) Unreachable() bool { return e.Status == 0 }
 
-// Client talks to one runner.
+// Client talks to one runner. It has a method for each thing that Model Runner can be
+// asked, which are more than 25.
 type Client struct {
 	endpoint Endpoint
 	http     *http.Client

@@ -60,21 +60,10 @@ func (w World) judgeOne(f Fact) (s state.Session, again time.Time) {
 	}
 	seen := !use.Last.IsZero() && (use.Last.After(changed.Add(machine.Reload)) || f.Started().After(changed))
 	s.Route, s.Reason = w.says(f.word)
-	switch {
-	case seen:
+	if seen {
 		s.Route, s.Reason = claude.Local, ""
-	case f.Status == "busy" && s.Route == claude.Local && f.word.BaseURL == w.Gateway.URL:
-		// A busy session has asked somebody; it was not the gateway.
-		asked := f.StatusSince()
-		if asked.IsZero() || use.Last.After(asked) {
-			break
-		}
-		if limit := latest(asked, changed).Add(answers); w.Now.Before(limit) {
-			again = limit
-			break
-		}
-		s.Route, s.Reason = state.Unknown, words.T("it is busy, and no request of it has come through the gateway since the switch")
-		s.Remedy = words.T("if it is trying the address of before again (for up to 3 minutes): press Esc in it, and send the prompt once more")
+	} else {
+		again = w.silent(&s, f, use, changed)
 	}
 	s.Model = w.model(f, s, use, target)
 	s.Lean = strings.HasPrefix(f.word.Agent, machine.LeanAgent) && (target.Agent != f.word.Agent || !f.Started().Before(target.AgentSince))
@@ -96,6 +85,21 @@ func (w World) judgeOne(f Fact) (s state.Session, again time.Time) {
 	}
 	behind(&s, f, target)
 	return s, again
+}
+
+// silent judges a busy session whose request has not come through the gateway: it
+// has asked another address. Until a limit, which is returned, that may still change.
+func (w World) silent(s *state.Session, f Fact, use gateway.Session, changed time.Time) (again time.Time) {
+	asked := f.StatusSince()
+	if f.Status != "busy" || s.Route != claude.Local || f.word.BaseURL != w.Gateway.URL || asked.IsZero() || use.Last.After(asked) {
+		return time.Time{}
+	}
+	if limit := latest(asked, changed).Add(answers); w.Now.Before(limit) {
+		return limit
+	}
+	s.Route, s.Reason = state.Unknown, words.T("it is busy, and no request of it has come through the gateway since the switch")
+	s.Remedy = words.T("if it is trying the address of before again (for up to 3 minutes): press Esc in it, and send the prompt once more")
+	return time.Time{}
 }
 
 // says puts the word of a session's layers into a route.

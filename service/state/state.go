@@ -28,10 +28,10 @@ type State struct {
 	Sessions []Session    `json:"sessions"`
 	Warnings []Warning    `json:"warnings"`
 
-	Chosen  string  `json:"chosen,omitempty"` // the model that the next switch to local takes
-	Busy    string  `json:"busy,omitempty"`   // what is being done just now
-	Doubt   Warning `json:"doubt,omitzero"`   // why what is being done may fail
-	Failure Failure `json:"-"`                // the last command that failed
+	Chosen   string    `json:"chosen,omitempty"` // the model that the next switch to local takes
+	Busy     string    `json:"busy,omitempty"`   // what is being done just now
+	Doubt    Warning   `json:"doubt,omitzero"`   // why what is being done may fail
+	Failures []Failure `json:"-"`                // the last commands that failed, at most KeptFailures, the newest last
 
 	Network Network `json:"network,omitzero"`
 	Advice  Advice  `json:"-"` // the last switch that the network suggested
@@ -77,9 +77,27 @@ type Warning struct {
 	Remedy string `json:"remedy"`
 }
 
+// KeptFailures is how many failures a State holds: whoever reads only the newest State
+// misses none unless there were more since the one before.
+const KeptFailures = 8
+
 // Failure is a command that failed. N counts them, so that the same one twice is two.
 type Failure struct {
 	N     int
 	Title string
 	Text  string
+}
+
+// FailuresSince are those that an older State did not have yet.
+func (s State) FailuresSince(before State) (fresh []Failure) {
+	last := 0
+	if n := len(before.Failures); n > 0 {
+		last = before.Failures[n-1].N
+	}
+	for _, f := range s.Failures {
+		if f.N > last {
+			fresh = append(fresh, f)
+		}
+	}
+	return fresh
 }

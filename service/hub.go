@@ -1,0 +1,113 @@
+package service
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/switchyard-app/switchyard/service/fault"
+	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/state"
+)
+
+// hub hands facts to the loop, and the State to everybody else.
+type hub struct {
+	machine *machine.Machine
+	facts   chan func(*known) // what became known, applied in the loop
+
+	mu          sync.Mutex
+	subscribers []chan state.State
+	last        state.State
+	tasks       int // counts the tasks
+	looks       int // counts the looks at the files
+}
+
+// State is what is known at this moment.
+func (h *hub) State() state.State {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.last
+}
+
+// Subscribe returns a channel that always holds the newest State, beginning
+// with the present one. States that nobody took in time are replaced.
+func (h *hub) Subscribe() <-chan state.State {
+	c := make(chan state.State, 1)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c <- h.last
+	h.subscribers = append(h.subscribers, c)
+	return c
+}
+
+// fact hands a change of the State to the loop.
+func (h *hub) fact(ctx context.Context, f func(*known)) {
+	select {
+	case h.facts <- f:
+	case <-ctx.Done():
+	}
+}
+
+func (h *hub) publish(state state.State) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.last = state
+	for _, c := range h.subscribers {
+		select {
+		case <-c:
+		default:
+		}
+		c <- state
+	}
+}
+
+// shown returns when all facts of before are in the State.
+func (h *hub) shown(ctx context.Context) { h.fact(ctx, func(*known) {}) }
+
+// failed puts a command's failure into the State.
+func (h *hub) failed(ctx context.Context, title string, err error) {
+	text := h.machine.Tilde(fault.Lines(err))
+	h.fact(ctx, func(k *known) {
+		k.failed++
+		k.failures = append(slices.Clone(k.failures), state.Failure{N: k.failed, Title: title, Text: text})
+		k.failures = k.failures[max(0, len(k.failures)-state.KeptFailures):]
+	})
+}
+
+// task is something that is being done. Several may be at a time.
+type task struct {
+	id   int
+	text string
+	hub  *hub
+}
+
+// begin puts a task into the State.
+func (h *hub) begin(ctx context.Context, text string) task {
+	h.mu.Lock()
+	h.tasks++
+	t := task{h.tasks, text, h}
+	h.mu.Unlock()
+	h.fact(ctx, func(k *known) { k.tasks = append(k.tasks, t) })
+	return t
+}
+
+// say tells how far it is.
+func (t task) say(ctx context.Context, text string) {
+	t.hub.fact(ctx, func(k *known) {
+		for i := range k.tasks {
+			if k.tasks[i].id == t.id {
+				k.tasks[i].text = text
+			}
+		}
+	})
+}
+
+func (t task) end(ctx context.Context) { t.hub.fact(ctx, func(k *known) { k.finish(t.id) }) }
+
+// nextLook numbers a look at the files that begins now.
+func (h *hub) nextLook() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.looks++
+	return h.looks
+}
