@@ -22,7 +22,7 @@ type floor struct {
 // house lists the floors from the ground up. docs/architecture.md has it as a picture.
 var house = []floor{
 	{"service/wake service/words assets", "what everybody may know, knows nobody"},
-	{"gpu service/autostart service/claude service/engine service/fence service/gateway service/network service/release service/runner",
+	{"gpu service/autostart service/claude service/engine service/fence service/gateway service/network service/power service/release service/runner",
 		"leaves do not know each other: each can be read, tested and replaced alone; whoever needs both passes a value from one to the other"},
 	{"service/state", ""},
 	{"service/fault", ""},

@@ -5,10 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/switchyard-app/switchyard/service/claude"
@@ -16,6 +12,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/localrunner"
 	"github.com/switchyard-app/switchyard/service/machine"
 	"github.com/switchyard-app/switchyard/service/models"
+	"github.com/switchyard-app/switchyard/service/power"
 	"github.com/switchyard-app/switchyard/service/pulls"
 	"github.com/switchyard-app/switchyard/service/runner"
 	"github.com/switchyard-app/switchyard/service/state"
@@ -94,17 +91,11 @@ func (d *doctor) older(ctx context.Context) {
 	}
 }
 
-// battery looks at a laptop's charge, where Linux tells it.
+// battery warns of a laptop whose battery will not last.
 func (d *doctor) battery(dir string) {
-	batteries, _ := filepath.Glob(filepath.Join(dir, "BAT*"))
-	for _, b := range batteries {
-		text := func(name string) string {
-			data, _ := os.ReadFile(filepath.Join(b, name))
-			return strings.TrimSpace(string(data))
-		}
-		charge, err := strconv.Atoi(text("capacity"))
-		if err == nil && charge < batteryLow && text("status") == "Discharging" {
-			d.add(state.Finding{Code: "battery_low", Severity: state.Poor, Text: fmt.Sprintf("the battery is at %d %%: a local model takes much of it", charge), Remedy: "charge it"})
+	for _, b := range power.Batteries(dir) {
+		if b.Discharging && b.Charge < batteryLow {
+			d.add(state.Finding{Code: "battery_low", Severity: state.Poor, Text: fmt.Sprintf("the battery is at %d %%: a local model takes much of it", b.Charge), Remedy: "charge it"})
 		}
 	}
 }
@@ -130,6 +121,6 @@ func Depart(ctx context.Context, m *machine.Machine, r *Departure) []state.Findi
 	d.helpers(r.Folder)
 	d.older(ctx)
 	d.tracking(ctx)
-	d.battery("/sys/class/power_supply")
+	d.battery(power.System)
 	return d.sorted()
 }

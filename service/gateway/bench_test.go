@@ -3,13 +3,14 @@ package gateway
 import (
 	"context"
 	"encoding/json"
-	"github.com/switchyard-app/switchyard/internal/lab/messages"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/switchyard-app/switchyard/internal/lab/messages"
 )
 
 // conversation is a request of about 100 KB, shaped as Claude Code's.

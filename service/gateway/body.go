@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"time"
@@ -13,7 +14,7 @@ const slow = 30 * time.Second
 // readBody reads a request's body, within what the gateway may hold of all bodies together.
 func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request) (body []byte, release func(), f *failure) {
 	tooLarge := &failure{status: http.StatusRequestEntityTooLarge, kind: "request_too_large", reason: TooLarge,
-		message: "the request is larger than 32 MB"}
+		message: fmt.Sprintf("the request is larger than %d MB", maxBody>>20)}
 	if r.ContentLength > maxBody {
 		return nil, nil, tooLarge
 	}

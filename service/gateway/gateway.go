@@ -46,14 +46,6 @@ type Options struct {
 }
 
 const (
-	// maxBody is what Anthropic's own API takes.
-	maxBody = 32 << 20
-	// memory bounds the bodies that are held at a time.
-	memory = 3 * maxBody
-	// maxConnections is more than any number of sessions needs.
-	maxConnections = 256
-	// maxWaiting bounds a model's queue.
-	maxWaiting = 64
 	// minContext is what one session of Claude Code needs to work in, in tokens.
 	minContext = 32_768
 	// defaultSlots is how many requests llama.cpp's server takes at a time when it is not told; they share the context.
