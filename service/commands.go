@@ -40,6 +40,42 @@ func (s *Supervisor) Switch(ctx context.Context, r switching.Request) error {
 	}
 }
 
+// perform does one switch. ctx is the supervisor's, one the command's own.
+func (s *Supervisor) perform(ctx, one context.Context, r switching.Request) error {
+	t := s.begin(ctx, busy(""))
+	start := time.Now()
+	result, err := switching.Switch(one, s.machine, r, localrunner.Progress{Begin: func(proof string) { t.say(ctx, busy(proof)) }, Warn: func(w state.Warning) { s.fact(ctx, func(k *known) { k.doubt = w }) }})
+	s.log.Info("switch", "route", r.Route, "model", result.Model, "took", time.Since(start).Round(time.Millisecond), "error", err)
+	// What the switch wrote is read before it counts as done.
+	n := s.nextLook()
+	f := settings.Read(ctx, s.machine)
+	facts := sessions.Look(s.machine, f.Status, &claude.Roster{}, &claude.Files{})
+	if r.Route == claude.Offline && (err == nil || !errors.Is(err, context.Canceled)) {
+		s.depart(ctx, one, &doctor.Departure{Model: r.Model, Context: r.Context, Failed: err}, err == nil) // a failure is told below
+	}
+	s.fact(ctx, func(k *known) {
+		k.finish(t.id)
+		k.doubt = state.Warning{}
+		k.read(n, f, facts)
+	})
+	if err != nil && !errors.Is(err, context.Canceled) {
+		s.failed(ctx, words.T("Could not switch to %s", words.T(string(r.Route))), err)
+	}
+	s.Refresh()
+	return err
+}
+
+// busy says what a proof is doing.
+func busy(proof string) string {
+	switch proof {
+	case "message":
+		return words.Key("Loading the model…")
+	case "system_message", "tool_call":
+		return words.Key("Trying the model…")
+	}
+	return words.Key("Switching…")
+}
+
 // Choose sets the model for the next switch to local, and switches at once when the route is local or offline.
 func (s *Supervisor) Choose(ctx context.Context, tag string) error {
 	if now := s.State(); now.Route != claude.Cloud {
@@ -189,39 +225,3 @@ func (s *Supervisor) PullAndTell(ctx context.Context, ref string) {
 
 // CancelPull ends a pull; what was loaded is kept for the next one.
 func (s *Supervisor) CancelPull(ctx context.Context, ref string) { s.puller.Cancel(ctx, ref) }
-
-// perform does one switch. ctx is the supervisor's, one the command's own.
-func (s *Supervisor) perform(ctx, one context.Context, r switching.Request) error {
-	t := s.begin(ctx, busy(""))
-	start := time.Now()
-	result, err := switching.Switch(one, s.machine, r, localrunner.Progress{Begin: func(proof string) { t.say(ctx, busy(proof)) }, Warn: func(w state.Warning) { s.fact(ctx, func(k *known) { k.doubt = w }) }})
-	s.log.Info("switch", "route", r.Route, "model", result.Model, "took", time.Since(start).Round(time.Millisecond), "error", err)
-	// What the switch wrote is read before it counts as done.
-	n := s.nextLook()
-	f := settings.Read(ctx, s.machine)
-	facts := sessions.Look(s.machine, f.Status, &claude.Roster{}, &claude.Files{})
-	if r.Route == claude.Offline && (err == nil || !errors.Is(err, context.Canceled)) {
-		s.depart(ctx, one, &doctor.Departure{Model: r.Model, Context: r.Context, Failed: err}, err == nil) // a failure is told below
-	}
-	s.fact(ctx, func(k *known) {
-		k.finish(t.id)
-		k.doubt = state.Warning{}
-		k.read(n, f, facts)
-	})
-	if err != nil && !errors.Is(err, context.Canceled) {
-		s.failed(ctx, words.T("Could not switch to %s", words.T(string(r.Route))), err)
-	}
-	s.Refresh()
-	return err
-}
-
-// busy says what a proof is doing.
-func busy(proof string) string {
-	switch proof {
-	case "message":
-		return words.Key("Loading the model…")
-	case "system_message", "tool_call":
-		return words.Key("Trying the model…")
-	}
-	return words.Key("Switching…")
-}

@@ -52,6 +52,13 @@ func (k *known) judge(m *machine.Machine) {
 	k.models = models.Fits(m, slices.Clone(k.listed), k.shapes, k.vram)
 }
 
+// read takes a look at the files, unless a newer one came first.
+func (k *known) read(look int, f settings.Files, facts sessions.Facts) {
+	if look >= k.look {
+		k.look, k.files, k.sessions = look, f, facts
+	}
+}
+
 // state is the State before the files are merged into it.
 func (k *known) state() state.State {
 	return state.State{Runner: k.runner, Models: k.models, Gateway: k.gateway, Pulls: k.pulls, VRAM: k.vram, Warnings: k.strained, Busy: k.busy(), Doubt: k.doubt,

@@ -1,3 +1,4 @@
+// Package service is Switchyard's core: the supervisor, whose one loop owns the State, and the commands of the tray.
 package service
 
 import (
@@ -17,7 +18,6 @@ import (
 	"github.com/switchyard-app/switchyard/service/machine"
 	"github.com/switchyard-app/switchyard/service/models"
 	"github.com/switchyard-app/switchyard/service/pulls"
-	"github.com/switchyard-app/switchyard/service/sessions"
 	"github.com/switchyard-app/switchyard/service/settings"
 	"github.com/switchyard-app/switchyard/service/state"
 	"github.com/switchyard-app/switchyard/service/wake"
@@ -48,63 +48,6 @@ type Supervisor struct {
 	cures       []state.Finding   // what it found, with what cures it
 }
 
-// read takes a look at the files, unless a newer one came first.
-func (k *known) read(look int, f settings.Files, facts sessions.Facts) {
-	if look >= k.look {
-		k.look, k.files, k.sessions = look, f, facts
-	}
-}
-
-// task is something that is being done. Several may be at a time.
-type task struct {
-	id   int
-	text string
-	s    *Supervisor
-}
-
-// begin puts a task into the State.
-func (s *Supervisor) begin(ctx context.Context, text string) task {
-	s.mu.Lock()
-	s.begun++
-	t := task{s.begun, text, s}
-	s.mu.Unlock()
-	s.fact(ctx, func(k *known) { k.tasks = append(k.tasks, t) })
-	return t
-}
-
-// say tells how far it is.
-func (t task) say(ctx context.Context, text string) {
-	t.s.fact(ctx, func(k *known) {
-		for i := range k.tasks {
-			if k.tasks[i].id == t.id {
-				k.tasks[i].text = text
-			}
-		}
-	})
-}
-
-func (t task) end(ctx context.Context) { t.s.fact(ctx, func(k *known) { k.finish(t.id) }) }
-
-func (k *known) finish(id int) {
-	k.tasks = slices.DeleteFunc(k.tasks, func(t task) bool { return t.id == id })
-}
-
-// busy is what the newest task says.
-func (k *known) busy() string {
-	if len(k.tasks) == 0 {
-		return ""
-	}
-	return k.tasks[len(k.tasks)-1].text
-}
-
-// nextLook numbers a look at the files that begins now.
-func (s *Supervisor) nextLook() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.looks++
-	return s.looks
-}
-
 // NewSupervisor makes a supervisor; Run starts it.
 func NewSupervisor(m *machine.Machine, log *slog.Logger) *Supervisor {
 	own := *m
@@ -131,6 +74,130 @@ func NewSupervisor(m *machine.Machine, log *slog.Logger) *Supervisor {
 
 // Serve makes Run serve the gateway. It is called before Run.
 func (s *Supervisor) Serve(how door.Serve) { s.serve, s.machine.Here = &how, s }
+
+// Run supervises until the context ends, and returns when everything it started has ended.
+func (s *Supervisor) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	s.mu.Lock()
+	s.stop = stop
+	s.mu.Unlock()
+	var owned sync.WaitGroup
+	defer owned.Wait()
+	defer stop()
+	watch, err := settings.Watch(s.machine)
+	if err != nil {
+		return err
+	}
+	defer watch.Close()
+	s.keeper.Act(s.serve != nil)
+	endServing, err := s.startServing(ctx, stop, &owned)
+	if err != nil {
+		s.log.Error("no gateway", "error", err)
+		s.machine.Warnings = append(slices.Clone(s.machine.Warnings), state.Warning{Code: "no_gateway", Text: "Switchyard's gateway does not run: " + err.Error(),
+			Remedy: "correct that and start Switchyard anew; until then requests go to Model Runner directly"})
+	}
+	defer endServing()
+	l := s.newLoop(ctx, &owned)
+	defer l.close()
+	s.startParts(ctx, watch, &owned)
+	s.Refresh()
+	l.run(ctx)
+	return nil
+}
+
+// startParts starts what looks and listens beside the loop.
+func (s *Supervisor) startParts(ctx context.Context, watch *settings.Watcher, owned *sync.WaitGroup) {
+	owned.Go(func() {
+		(&fileLooker{s: s, watch: watch, exits: map[int]bool{}, ended: make(chan int), owned: owned, cache: &claude.Files{}}).run(ctx)
+	})
+	owned.Go(func() { s.keeper.Run(ctx) })
+	if s.machine.Program != "" {
+		owned.Go(func() { s.watchVRAM(ctx) })
+	}
+	if s.door.Load() == nil {
+		return
+	}
+	owned.Go(func() { s.lookAtAutostart(ctx) })
+	if s.machine.Config.Releases != "" {
+		owned.Go(func() { s.watchReleases(ctx) })
+	}
+	owned.Go(func() { s.puller.Run(ctx) })
+	owned.Go(func() { s.watchNetwork(ctx) })
+}
+
+// Quit makes Run return, as if its context had ended.
+func (s *Supervisor) Quit() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stop != nil {
+		s.stop()
+	}
+}
+
+// Raise has the faces show that this Switchyard runs.
+func (s *Supervisor) Raise(ctx context.Context) {
+	s.fact(ctx, func(k *known) { k.raised++ })
+}
+
+// State is what is known at this moment.
+func (s *Supervisor) State() state.State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
+}
+
+// Subscribe returns a channel that always holds the newest State, beginning
+// with the present one. States that nobody took in time are replaced.
+func (s *Supervisor) Subscribe() <-chan state.State {
+	c := make(chan state.State, 1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c <- s.last
+	s.subscribers = append(s.subscribers, c)
+	return c
+}
+
+// Refresh asks for a new look at everything, without waiting for it.
+func (s *Supervisor) Refresh() {
+	wake.Notify(s.lookFiles)
+	s.keeper.Look()
+	wake.Notify(s.lookVRAM)
+}
+
+func (s *Supervisor) publish(state state.State) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last = state
+	for _, c := range s.subscribers {
+		select {
+		case <-c:
+		default:
+		}
+		c <- state
+	}
+}
+
+// fact hands a change of the State to the loop.
+func (s *Supervisor) fact(ctx context.Context, f func(*known)) {
+	select {
+	case s.facts <- f:
+	case <-ctx.Done():
+	}
+}
+
+// failed puts a command's failure into the State.
+func (s *Supervisor) failed(ctx context.Context, title string, err error) {
+	text := s.machine.Tilde(fault.Lines(err))
+	s.fact(ctx, func(k *known) { k.failure = state.Failure{N: k.failure.N + 1, Title: title, Text: text} })
+}
+
+// nextLook numbers a look at the files that begins now.
+func (s *Supervisor) nextLook() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.looks++
+	return s.looks
+}
 
 // Address is where the gateway of this process listens; see Host.
 func (s *Supervisor) Address(ctx context.Context) (url, token string, ok bool) {
@@ -195,119 +262,3 @@ func (s *Supervisor) runnerReporter() func(context.Context, keeper.Report) {
 
 // shown returns when all facts of before are in the State.
 func (s *Supervisor) shown(ctx context.Context) { s.fact(ctx, func(*known) {}) }
-
-// Quit makes Run return, as if its context had ended.
-func (s *Supervisor) Quit() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stop != nil {
-		s.stop()
-	}
-}
-
-// Raise has the faces show that this Switchyard runs.
-func (s *Supervisor) Raise(ctx context.Context) {
-	s.fact(ctx, func(k *known) { k.raised++ })
-}
-
-// State is what is known at this moment.
-func (s *Supervisor) State() state.State {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.last
-}
-
-// Subscribe returns a channel that always holds the newest State, beginning
-// with the present one. States that nobody took in time are replaced.
-func (s *Supervisor) Subscribe() <-chan state.State {
-	c := make(chan state.State, 1)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c <- s.last
-	s.subscribers = append(s.subscribers, c)
-	return c
-}
-
-// Refresh asks for a new look at everything, without waiting for it.
-func (s *Supervisor) Refresh() {
-	wake.Notify(s.lookFiles)
-	s.keeper.Look()
-	wake.Notify(s.lookVRAM)
-}
-
-// failed puts a command's failure into the State.
-func (s *Supervisor) failed(ctx context.Context, title string, err error) {
-	text := s.machine.Tilde(fault.Lines(err))
-	s.fact(ctx, func(k *known) { k.failure = state.Failure{N: k.failure.N + 1, Title: title, Text: text} })
-}
-
-// Run supervises until the context ends, and returns when everything it started has ended.
-func (s *Supervisor) Run(ctx context.Context) error {
-	ctx, stop := context.WithCancel(ctx)
-	s.mu.Lock()
-	s.stop = stop
-	s.mu.Unlock()
-	var owned sync.WaitGroup
-	defer owned.Wait()
-	defer stop()
-	watch, err := settings.Watch(s.machine)
-	if err != nil {
-		return err
-	}
-	defer watch.Close()
-	s.keeper.Act(s.serve != nil)
-	endServing, err := s.startServing(ctx, stop, &owned)
-	if err != nil {
-		s.log.Error("no gateway", "error", err)
-		s.machine.Warnings = append(slices.Clone(s.machine.Warnings), state.Warning{Code: "no_gateway", Text: "Switchyard's gateway does not run: " + err.Error(),
-			Remedy: "correct that and start Switchyard anew; until then requests go to Model Runner directly"})
-	}
-	defer endServing()
-	l := s.newLoop(ctx, &owned)
-	defer l.close()
-	s.startParts(ctx, watch, &owned)
-	s.Refresh()
-	l.run(ctx)
-	return nil
-}
-
-// startParts starts what looks and listens beside the loop.
-func (s *Supervisor) startParts(ctx context.Context, watch *settings.Watcher, owned *sync.WaitGroup) {
-	owned.Go(func() {
-		(&fileLooker{s: s, watch: watch, exits: map[int]bool{}, ended: make(chan int), owned: owned, cache: &claude.Files{}}).run(ctx)
-	})
-	owned.Go(func() { s.keeper.Run(ctx) })
-	if s.machine.Program != "" {
-		owned.Go(func() { s.watchVRAM(ctx) })
-	}
-	if s.door.Load() == nil {
-		return
-	}
-	owned.Go(func() { s.lookAtAutostart(ctx) })
-	if s.machine.Config.Releases != "" {
-		owned.Go(func() { s.watchReleases(ctx) })
-	}
-	owned.Go(func() { s.puller.Run(ctx) })
-	owned.Go(func() { s.watchNetwork(ctx) })
-}
-
-// fact hands a change of the State to the loop.
-func (s *Supervisor) fact(ctx context.Context, f func(*known)) {
-	select {
-	case s.facts <- f:
-	case <-ctx.Done():
-	}
-}
-
-func (s *Supervisor) publish(state state.State) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.last = state
-	for _, c := range s.subscribers {
-		select {
-		case <-c:
-		default:
-		}
-		c <- state
-	}
-}

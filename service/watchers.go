@@ -18,6 +18,11 @@ import (
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
+const (
+	firstUpdate = time.Minute // after the start, when everything else has settled
+	everyUpdate = 24 * time.Hour
+)
+
 // readVRAM is how often the devices are read while Claude Code depends on a model here.
 const readVRAM = 15 * time.Second
 
@@ -72,11 +77,6 @@ func (s *Supervisor) follow(ctx context.Context, to claude.Route) {
 	s.log.Info("the network changed", "route", to)
 	_ = s.Switch(ctx, switching.Request{Route: to, Confirmed: true}) // a failure is in the State
 }
-
-const (
-	firstUpdate = time.Minute // after the start, when everything else has settled
-	everyUpdate = 24 * time.Hour
-)
 
 // watchReleases asks for a newer version once a day, where the configuration names a URL,
 // and never in the offline route.

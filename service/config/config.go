@@ -40,6 +40,15 @@ type Config struct {
 // Kinds are the kinds of notifications.
 var Kinds = []string{"failures", "settings", "runner", "memory", "sessions", "pulls", "network", "departure", "updates"}
 
+const Never = "never"
+
+// What "auto" in the configuration may say.
+const (
+	AutoAsk    = "ask"    // a notification suggests the switch
+	AutoSwitch = "switch" // it is done
+	AutoOff    = "off"
+)
+
 // Load reads the file, which may be absent. Unknown keys are returned as
 // warnings, so that a typing error is not silent.
 func Load(path string, getenv func(string) string) (Config, []state.Warning, error) {
@@ -117,12 +126,3 @@ func setNumber(to *int, text string) error {
 	*to = n
 	return nil
 }
-
-const Never = "never"
-
-// What "auto" in the configuration may say.
-const (
-	AutoAsk    = "ask"    // a notification suggests the switch
-	AutoSwitch = "switch" // it is done
-	AutoOff    = "off"
-)

@@ -18,10 +18,66 @@ import (
 	"github.com/switchyard-app/switchyard/service/state"
 )
 
-func reply(w http.ResponseWriter, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(v)
+// gatewaySide is what the socket asks of the gateway's host.
+type gatewaySide interface {
+	State() state.Gateway
+	Address(context.Context) Address
+	ForSession(ctx context.Context, model string) SessionAnswer
+	Records() []gateway.Record
+	Follow(context.Context, func([]gateway.Record) error) error
+	Metrics() http.Handler
+	Rotate() error
+	Yields() bool
+	Yield(net.Conn)
 }
+
+// supervisorSide is what it asks of the supervisor.
+type supervisorSide interface {
+	State() state.State
+	KeepRunner(context.Context, localrunner.Verb) error
+	Pull(ctx context.Context, ref string) (<-chan state.Pull, error)
+	CancelPull(ctx context.Context, ref string)
+	Watched(ctx context.Context, session string)
+	Raise(context.Context)
+	Quit()
+}
+
+// Server is the running Switchyard's side of the socket.
+type Server struct {
+	server   *http.Server
+	listener net.Listener
+}
+
+// Listen listens on the socket, which only this user can open. A socket that
+// a killed process left is replaced.
+func Listen(paths config.Paths, g gatewaySide, s supervisorSide) (*Server, error) {
+	dir, err := paths.RuntimeDir()
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, socketName)
+	_ = os.Remove(path)
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, 0o600); err != nil && runtime.GOOS != "windows" { // there the folder's permissions protect it
+		_ = listener.Close()
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	answerGateway(mux, g)
+	answerRequests(mux, g)
+	answerYield(mux, g, listener)
+	answerRunner(mux, s)
+	answerPulls(mux, s)
+	answerProgram(mux, s)
+	return &Server{&http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}, listener}, nil
+}
+
+func (c *Server) Serve() { _ = c.server.Serve(c.listener) }
+
+func (c *Server) Close() { _ = c.server.Close() }
 
 func answerGateway(mux *http.ServeMux, g gatewaySide) {
 	mux.HandleFunc("GET /gateway", func(w http.ResponseWriter, _ *http.Request) { reply(w, g.State()) })
@@ -126,63 +182,7 @@ func answerProgram(mux *http.ServeMux, s supervisorSide) {
 	mux.HandleFunc("POST /watched", func(_ http.ResponseWriter, r *http.Request) { s.Watched(r.Context(), r.FormValue("session")) })
 }
 
-// Server is the running Switchyard's side of the socket.
-type Server struct {
-	server   *http.Server
-	listener net.Listener
-}
-
-func (c *Server) Serve() { _ = c.server.Serve(c.listener) }
-
-func (c *Server) Close() { _ = c.server.Close() }
-
-// Listen listens on the socket, which only this user can open. A socket that
-// a killed process left is replaced.
-func Listen(paths config.Paths, g gatewaySide, s supervisorSide) (*Server, error) {
-	dir, err := paths.RuntimeDir()
-	if err != nil {
-		return nil, err
-	}
-	path := filepath.Join(dir, socketName)
-	_ = os.Remove(path)
-	listener, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Chmod(path, 0o600); err != nil && runtime.GOOS != "windows" { // there the folder's permissions protect it
-		_ = listener.Close()
-		return nil, err
-	}
-	mux := http.NewServeMux()
-	answerGateway(mux, g)
-	answerRequests(mux, g)
-	answerYield(mux, g, listener)
-	answerRunner(mux, s)
-	answerPulls(mux, s)
-	answerProgram(mux, s)
-	return &Server{&http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}, listener}, nil
-}
-
-// gatewaySide is what the socket asks of the gateway's host.
-type gatewaySide interface {
-	State() state.Gateway
-	Address(context.Context) Address
-	ForSession(ctx context.Context, model string) SessionAnswer
-	Records() []gateway.Record
-	Follow(context.Context, func([]gateway.Record) error) error
-	Metrics() http.Handler
-	Rotate() error
-	Yields() bool
-	Yield(net.Conn)
-}
-
-// supervisorSide is what it asks of the supervisor.
-type supervisorSide interface {
-	State() state.State
-	KeepRunner(context.Context, localrunner.Verb) error
-	Pull(ctx context.Context, ref string) (<-chan state.Pull, error)
-	CancelPull(ctx context.Context, ref string)
-	Watched(ctx context.Context, session string)
-	Raise(context.Context)
-	Quit()
+func reply(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(v)
 }

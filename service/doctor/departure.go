@@ -28,26 +28,29 @@ const (
 	batteryLow = 30             // per cent
 )
 
-// tracking names a runner that looks outwards by itself. One that Switchyard starts
-// does not (DO_NOT_TRACK=1).
-func (d *doctor) tracking(ctx context.Context) {
-	f, err := localrunner.Find(ctx, d.machine)
-	if err != nil {
-		return
-	}
-	finding := state.Finding{Code: "runner_tracks", Severity: state.Poor}
-	switch {
-	case f.Engine.Kind() == engine.Container && f.Seen.Tracks:
-		finding.Text, finding.Remedy, finding.Command = "Model Runner's container tells Docker which models are used (no DO_NOT_TRACK=1)", "make it anew", "switchyard runner install"
-		finding.Cure = func(ctx context.Context) error {
-			return localrunner.Install(ctx, d.machine, engine.Install{}, func(string) {})
-		}
-	case f.Engine.Kind() == engine.Desktop:
-		finding.Text, finding.Remedy = "Docker Desktop may tell Docker which models are used", `switch off "Send usage statistics" in its settings`
-	default:
-		return
-	}
-	d.add(finding)
+// Departure asks what would go wrong without a network.
+type Departure struct {
+	Folder  string // of the Claude Code that shall work there; empty: of none in particular
+	Model   string // empty: the chosen one. A fix that makes another model puts its tag here
+	Context int    // tokens that are wished for; 0: the model's own
+	Failed  error  // what Check said; nil: the proofs hold
+}
+
+// Depart returns what would go wrong without a network, the worst first: what the
+// set-up lacks, what would want to get out, and of the proofs that do not hold those
+// that can be cured. Whether they hold is for Check to say.
+func Depart(ctx context.Context, m *machine.Machine, r *Departure) []state.Finding {
+	d := &doctor{machine: m}
+	d.cures(r)
+	d.setUp(ctx)
+	d.begun()
+	d.login(time.Now())
+	d.servers(r.Folder)
+	d.helpers(r.Folder)
+	d.older(ctx)
+	d.tracking(ctx)
+	d.battery("/sys/class/power_supply")
+	return d.sorted()
 }
 
 // cures are what makes a proof hold that does not.
@@ -94,6 +97,28 @@ func (d *doctor) older(ctx context.Context) {
 	}
 }
 
+// tracking names a runner that looks outwards by itself. One that Switchyard starts
+// does not (DO_NOT_TRACK=1).
+func (d *doctor) tracking(ctx context.Context) {
+	f, err := localrunner.Find(ctx, d.machine)
+	if err != nil {
+		return
+	}
+	finding := state.Finding{Code: "runner_tracks", Severity: state.Poor}
+	switch {
+	case f.Engine.Kind() == engine.Container && f.Seen.Tracks:
+		finding.Text, finding.Remedy, finding.Command = "Model Runner's container tells Docker which models are used (no DO_NOT_TRACK=1)", "make it anew", "switchyard runner install"
+		finding.Cure = func(ctx context.Context) error {
+			return localrunner.Install(ctx, d.machine, engine.Install{}, func(string) {})
+		}
+	case f.Engine.Kind() == engine.Desktop:
+		finding.Text, finding.Remedy = "Docker Desktop may tell Docker which models are used", `switch off "Send usage statistics" in its settings`
+	default:
+		return
+	}
+	d.add(finding)
+}
+
 // battery looks at a laptop's charge, where Linux tells it.
 func (d *doctor) battery(dir string) {
 	batteries, _ := filepath.Glob(filepath.Join(dir, "BAT*"))
@@ -107,29 +132,4 @@ func (d *doctor) battery(dir string) {
 			d.add(state.Finding{Code: "battery_low", Severity: state.Poor, Text: fmt.Sprintf("the battery is at %d %%: a local model takes much of it", charge), Remedy: "charge it"})
 		}
 	}
-}
-
-// Departure asks what would go wrong without a network.
-type Departure struct {
-	Folder  string // of the Claude Code that shall work there; empty: of none in particular
-	Model   string // empty: the chosen one. A fix that makes another model puts its tag here
-	Context int    // tokens that are wished for; 0: the model's own
-	Failed  error  // what Check said; nil: the proofs hold
-}
-
-// Depart returns what would go wrong without a network, the worst first: what the
-// set-up lacks, what would want to get out, and of the proofs that do not hold those
-// that can be cured. Whether they hold is for Check to say.
-func Depart(ctx context.Context, m *machine.Machine, r *Departure) []state.Finding {
-	d := &doctor{machine: m}
-	d.cures(r)
-	d.setUp(ctx)
-	d.begun()
-	d.login(time.Now())
-	d.servers(r.Folder)
-	d.helpers(r.Folder)
-	d.older(ctx)
-	d.tracking(ctx)
-	d.battery("/sys/class/power_supply")
-	return d.sorted()
 }

@@ -32,23 +32,33 @@ const (
 	oldestClaude = "2.1.197"
 )
 
-// setUp looks at the runner, the disk, Claude Code and proxies.
-func (d *doctor) setUp(ctx context.Context) {
-	if f, err := localrunner.Find(ctx, d.machine); err != nil {
-		what, remedy := fault.Parts(err)
-		d.add(state.Finding{Code: "configuration", Severity: state.Bad, Text: what, Remedy: remedy})
-	} else {
-		d.runner(ctx, f)
+// Examine looks at everything that the local route needs, and returns what is
+// wrong, the worst first. It changes nothing and loads no model.
+func Examine(ctx context.Context, m *machine.Machine) []state.Finding {
+	d := &doctor{machine: m}
+	d.setUp(ctx)
+	now := status.Look(ctx, m)
+	for _, w := range now.Warnings {
+		severity := state.Poor
+		switch w.Code {
+		case "settings_broken", "stronger_layer", "gateway_down", "ledger":
+			severity = state.Bad
+		case "runner_down", "runner_failed", "runner_stopped", "runner_exposed", "runner_open_origins", "runner_plain_http":
+			continue // found above
+		}
+		d.add(state.Finding{Code: w.Code, Severity: severity, Text: w.Text, Remedy: w.Remedy})
 	}
-	d.disk(ctx)
-	d.claude(ctx)
-	d.proxies()
-}
-
-// sorted are the findings, the worst first.
-func (d *doctor) sorted() []state.Finding {
-	slices.SortStableFunc(d.found, func(a, b state.Finding) int { return a.Rank() - b.Rank() })
-	return d.found
+	for _, w := range now.Runner.Exposure() {
+		finding := state.Finding{Code: w.Code, Severity: state.Poor, Text: w.Text, Remedy: w.Remedy}
+		if w.Code == "runner_exposed" {
+			finding.Command = "switchyard runner install --host 127.0.0.1"
+			finding.Cure = func(ctx context.Context) error {
+				return localrunner.Install(ctx, m, engine.Install{Host: "127.0.0.1"}, func(string) {})
+			}
+		}
+		d.add(finding)
+	}
+	return d.sorted()
 }
 
 type doctor struct {
@@ -60,6 +70,25 @@ func (d *doctor) add(f state.Finding) {
 	f.Fixable = f.Cure != nil
 	f.Text, f.Remedy = d.machine.Tilde(f.Text), d.machine.Tilde(f.Remedy)
 	d.found = append(d.found, f)
+}
+
+// sorted are the findings, the worst first.
+func (d *doctor) sorted() []state.Finding {
+	slices.SortStableFunc(d.found, func(a, b state.Finding) int { return a.Rank() - b.Rank() })
+	return d.found
+}
+
+// setUp looks at the runner, the disk, Claude Code and proxies.
+func (d *doctor) setUp(ctx context.Context) {
+	if f, err := localrunner.Find(ctx, d.machine); err != nil {
+		what, remedy := fault.Parts(err)
+		d.add(state.Finding{Code: "configuration", Severity: state.Bad, Text: what, Remedy: remedy})
+	} else {
+		d.runner(ctx, f)
+	}
+	d.disk(ctx)
+	d.claude(ctx)
+	d.proxies()
 }
 
 // disk looks for room where models and Docker's images go.
@@ -127,33 +156,4 @@ func (d *doctor) proxies() {
 		finding.Command = "setx NO_PROXY localhost,127.0.0.1,::1"
 	}
 	d.add(finding)
-}
-
-// Examine looks at everything that the local route needs, and returns what is
-// wrong, the worst first. It changes nothing and loads no model.
-func Examine(ctx context.Context, m *machine.Machine) []state.Finding {
-	d := &doctor{machine: m}
-	d.setUp(ctx)
-	now := status.Look(ctx, m)
-	for _, w := range now.Warnings {
-		severity := state.Poor
-		switch w.Code {
-		case "settings_broken", "stronger_layer", "gateway_down", "ledger":
-			severity = state.Bad
-		case "runner_down", "runner_failed", "runner_stopped", "runner_exposed", "runner_open_origins", "runner_plain_http":
-			continue // found above
-		}
-		d.add(state.Finding{Code: w.Code, Severity: severity, Text: w.Text, Remedy: w.Remedy})
-	}
-	for _, w := range now.Runner.Exposure() {
-		finding := state.Finding{Code: w.Code, Severity: state.Poor, Text: w.Text, Remedy: w.Remedy}
-		if w.Code == "runner_exposed" {
-			finding.Command = "switchyard runner install --host 127.0.0.1"
-			finding.Cure = func(ctx context.Context) error {
-				return localrunner.Install(ctx, m, engine.Install{Host: "127.0.0.1"}, func(string) {})
-			}
-		}
-		d.add(finding)
-	}
-	return d.sorted()
 }

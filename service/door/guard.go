@@ -12,6 +12,28 @@ import (
 	"github.com/switchyard-app/switchyard/service/wake"
 )
 
+// Guard keeps a second process ready that takes the gateway over when this one is
+// killed: it holds the same listening sockets, so that no request meets a closed
+// port. It runs while Claude Code is pointed to the gateway.
+type Guard struct {
+	door *Door
+	wake chan struct{}
+	Done chan struct{}
+
+	mu       sync.Mutex
+	inUse    bool      // Claude Code is pointed to the gateway
+	staying  bool      // it goes on when this process ends
+	expected time.Time // until then it may be in a moment
+	up       chan struct{}
+}
+
+const (
+	guardPause  = time.Second     // before another one is started
+	guardRetry  = time.Minute     // at most, when they keep ending
+	guardExpect = 2 * time.Minute // from a switch that begins
+	guardStart  = time.Second     // at most, that a switch waits for it
+)
+
 // What a supervisor that ends in order tells its guard: to end too, or to serve the
 // sessions that nothing can lead past the gateway (switchyard run) to their end.
 const (
@@ -33,12 +55,20 @@ func newGuard(v *Door) *Guard {
 	return &Guard{door: v, wake: make(chan struct{}, 1), Done: make(chan struct{}), up: make(chan struct{})}
 }
 
-const (
-	guardPause  = time.Second     // before another one is started
-	guardRetry  = time.Minute     // at most, when they keep ending
-	guardExpect = 2 * time.Minute // from a switch that begins
-	guardStart  = time.Second     // at most, that a switch waits for it
-)
+// Want says whether Claude Code is pointed to the gateway.
+func (g *Guard) Want(inUse bool) {
+	g.mu.Lock()
+	g.inUse = inUse
+	g.mu.Unlock()
+	wake.Notify(g.wake)
+}
+
+// Stay makes the guard go on when this process ends.
+func (g *Guard) Stay() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.staying = true
+}
 
 // soon starts the guard without waiting for it.
 func (g *Guard) soon() (up <-chan struct{}) {
@@ -58,16 +88,6 @@ func (g *Guard) expect(ctx context.Context) {
 	case <-ctx.Done():
 	case <-time.After(guardStart):
 	}
-}
-
-// wanted tells whether one is needed now; lapse, when not nil, is when to ask again.
-func (g *Guard) wanted() (wanted bool, lapse <-chan time.Time) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if left := time.Until(g.expected); left > 0 && !g.inUse {
-		return true, time.After(left)
-	}
-	return g.inUse, nil
 }
 
 // isUp tells expect that the guard's process runs, or no longer does.
@@ -128,6 +148,16 @@ func (g *Guard) run(ctx context.Context) {
 	}
 }
 
+// wanted tells whether one is needed now; lapse, when not nil, is when to ask again.
+func (g *Guard) wanted() (wanted bool, lapse <-chan time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if left := time.Until(g.expected); left > 0 && !g.inUse {
+		return true, time.After(left)
+	}
+	return g.inUse, nil
+}
+
 func (g *Guard) stays() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -162,34 +192,4 @@ func (g *Guard) start() (ended <-chan struct{}, dismiss func(word string), err e
 		_, _ = io.WriteString(parent, word)
 		_ = parent.Close()
 	}, nil
-}
-
-// Guard keeps a second process ready that takes the gateway over when this one is
-// killed: it holds the same listening sockets, so that no request meets a closed
-// port. It runs while Claude Code is pointed to the gateway.
-type Guard struct {
-	door *Door
-	wake chan struct{}
-	Done chan struct{}
-
-	mu       sync.Mutex
-	inUse    bool      // Claude Code is pointed to the gateway
-	staying  bool      // it goes on when this process ends
-	expected time.Time // until then it may be in a moment
-	up       chan struct{}
-}
-
-// Want says whether Claude Code is pointed to the gateway.
-func (g *Guard) Want(inUse bool) {
-	g.mu.Lock()
-	g.inUse = inUse
-	g.mu.Unlock()
-	wake.Notify(g.wake)
-}
-
-// Stay makes the guard go on when this process ends.
-func (g *Guard) Stay() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.staying = true
 }

@@ -23,6 +23,24 @@ type detail struct {
 // detailAge is how long a model's detail holds: somebody may configure it anew.
 const detailAge = 30 * time.Second
 
+// Seen takes over where the runner is.
+func (v *Door) Seen(f localrunner.Instance) {
+	v.mu.Lock()
+	v.found = f
+	v.mu.Unlock()
+	v.once.Do(func() { close(v.known) })
+}
+
+func (v *Door) Runner(ctx context.Context) localrunner.Instance {
+	select {
+	case <-v.known:
+	case <-ctx.Done():
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.found
+}
+
 func (v *Door) upstream(ctx context.Context) gateway.Upstream {
 	seen := v.Runner(ctx).Seen
 	return gateway.Upstream{URL: seen.URL, Socket: seen.Socket}
@@ -86,9 +104,6 @@ func (v *Door) revive(ctx context.Context) error {
 	return err
 }
 
-// noteUse is how often a model's use is noted.
-const noteUse = 10 * time.Minute
-
 // served hears how a request ended.
 func (v *Door) served(tag string, why gateway.Reason) {
 	v.options.Ended(tag, why)
@@ -111,23 +126,8 @@ func (v *Door) served(tag string, why gateway.Reason) {
 	}
 }
 
-// Seen takes over where the runner is.
-func (v *Door) Seen(f localrunner.Instance) {
-	v.mu.Lock()
-	v.found = f
-	v.mu.Unlock()
-	v.once.Do(func() { close(v.known) })
-}
-
-func (v *Door) Runner(ctx context.Context) localrunner.Instance {
-	select {
-	case <-v.known:
-	case <-ctx.Done():
-	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.found
-}
+// noteUse is how often a model's use is noted.
+const noteUse = 10 * time.Minute
 
 // ForSession answers it.
 func (v *Door) ForSession(ctx context.Context, name string) control.SessionAnswer {

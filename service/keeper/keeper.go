@@ -17,129 +17,17 @@ import (
 	"github.com/switchyard-app/switchyard/service/wake"
 )
 
-// ask is a wish for the runner.
-type ask struct {
-	do      localrunner.Verb // nothing: that it answers
-	person  bool             // not merely a request
-	settled bool             // it was done
-	ctx     context.Context
-	done    chan error
-}
+// Options are what a keeper works on, and whom it tells. The functions are
+// called by its loop, and must not wait for it.
+type Options struct {
+	Machine *machine.Machine
+	Log     *slog.Logger
 
-const (
-	// settleEvents is how long the events of one end are gathered.
-	settleEvents = 100 * time.Millisecond
-	// firstWatch and lastWatch are how often a runner is asked for its models while
-	// Claude Code depends on it: less often the longer nothing happens.
-	firstWatch = 30 * time.Second
-	lastWatch  = 2 * time.Minute
-	// downWatch and StartWatch are the first pauses while it is down, and while it starts.
-	downWatch = time.Second
-)
-
-// ending is how a request ended.
-type ending struct {
-	model string
-	why   gateway.Reason // empty: well
-}
-
-// close ends what the keeper started; its own runner too.
-func (k *Keeper) close() {
-	if k.effort != nil {
-		k.effort.end()
-		<-k.done
-	}
-	if k.looking {
-		<-k.looked
-	}
-	for _, a := range k.waiting {
-		a.done <- &fault.Error{Kind: fault.Failed, What: "starting Model Runner", Why: "Switchyard is ending", Remedy: "start it again: switchyard"}
-	}
-	k.unwatch()
-	k.watches.Wait()
-	if own, ok := k.watched.(interface{ Close() }); ok {
-		own.Close()
-	}
-}
-
-// asked takes a wish.
-func (k *Keeper) asked(ctx context.Context, a ask) {
-	refuse := func(kind fault.Kind, why, remedy string) {
-		a.done <- &fault.Error{Kind: kind, What: "starting Model Runner", Why: why, Remedy: remedy}
-	}
-	const byHand = "start it: switchyard runner start"
-	switch {
-	case !k.acts:
-		refuse(fault.Refused, "this Switchyard only looks", byHand)
-		return
-	case a.do == localrunner.Nothing && a.person:
-		k.care.forgive() // a switch: whoever wants the route wants the runner
-		k.options.Machine.RememberStop(false)
-	case a.do == localrunner.Nothing && k.care.stopped:
-		refuse(fault.Refused, "you stopped it", byHand)
-		return
-	case a.do == localrunner.Nothing && !k.care.allowed:
-		refuse(fault.Refused, "it does not run, and start_runner in config.toml forbids to start it", byHand)
-		return
-	case a.do == localrunner.Nothing && k.care.gaveUp:
-		refuse(fault.Failed, k.reason, k.remedy)
-		return
-	case a.do == localrunner.Stop:
-		k.care.stopped = true
-		k.options.Machine.RememberStop(true)
-	case a.do != localrunner.Nothing:
-		k.care.forgive()
-		k.options.Machine.RememberStop(false)
-	}
-	if a.do == localrunner.Nothing {
-		k.care.asked = true
-	} else {
-		k.reason, k.remedy, k.stuck = "", "", false
-	}
-	if k.effort != nil && a.do != localrunner.Nothing && a.do != k.effort.do {
-		k.effort.left = true
-		k.effort.end()
-	}
-	k.waiting = append(k.waiting, a)
-	k.look(ctx)
-}
-
-// decide begins what is to be done and returns when to look again.
-func (k *Keeper) decide(ctx context.Context) time.Duration {
-	const never = 24 * time.Hour
-	if !k.known {
-		return never
-	}
-	if k.effort == nil && !k.looking {
-		for _, a := range k.waiting {
-			if a.do != localrunner.Nothing {
-				k.begin(ctx, a.do)
-				return never
-			}
-		}
-		now := time.Now()
-		if k.care.gaveUp && k.reason == "" {
-			k.giveUp(ctx, "")
-		}
-		do, at := k.care.decide(now, k.last)
-		if do == localrunner.Start && k.care.lost || do == localrunner.Restart {
-			if k.care.crash(now); k.care.gaveUp {
-				do = localrunner.Nothing
-				k.giveUp(ctx, "")
-			}
-		}
-		switch {
-		case do != localrunner.Nothing:
-			k.begin(ctx, do)
-			return never
-		case !at.IsZero():
-			return max(at.Sub(now), 0)
-		}
-	}
-	if k.effort != nil && k.effort.do != localrunner.Nothing || !k.wanted.Route && len(k.waiting) == 0 {
-		return never // the effort looks itself; and in the cloud nothing depends on the runner: it is left alone
-	}
-	return k.pause
+	Busy   func() bool                             // an answer is on its way through the gateway
+	Looked func(context.Context, localrunner.Look) // hears of every look
+	Report func(context.Context, Report)           // hears how the runner is
+	Shown  func(context.Context)                   // returns when the State shows all that was reported
+	Moved  func()                                  // the targets were led to another address
 }
 
 // Keeper watches the runner and keeps it as it is wanted. Its one goroutine
@@ -181,18 +69,31 @@ type Keeper struct {
 	watches sync.WaitGroup
 }
 
-// Options are what a keeper works on, and whom it tells. The functions are
-// called by its loop, and must not wait for it.
-type Options struct {
-	Machine *machine.Machine
-	Log     *slog.Logger
-
-	Busy   func() bool                             // an answer is on its way through the gateway
-	Looked func(context.Context, localrunner.Look) // hears of every look
-	Report func(context.Context, Report)           // hears how the runner is
-	Shown  func(context.Context)                   // returns when the State shows all that was reported
-	Moved  func()                                  // the targets were led to another address
+// ask is a wish for the runner.
+type ask struct {
+	do      localrunner.Verb // nothing: that it answers
+	person  bool             // not merely a request
+	settled bool             // it was done
+	ctx     context.Context
+	done    chan error
 }
+
+// ending is how a request ended.
+type ending struct {
+	model string
+	why   gateway.Reason // empty: well
+}
+
+const (
+	// settleEvents is how long the events of one end are gathered.
+	settleEvents = 100 * time.Millisecond
+	// firstWatch and lastWatch are how often a runner is asked for its models while
+	// Claude Code depends on it: less often the longer nothing happens.
+	firstWatch = 30 * time.Second
+	lastWatch  = 2 * time.Minute
+	// downWatch and StartWatch are the first pauses while it is down, and while it starts.
+	downWatch = time.Second
+)
 
 func New(options Options) *Keeper {
 	return &Keeper{
@@ -299,5 +200,104 @@ func (k *Keeper) Run(ctx context.Context) {
 		k.tell(ctx)
 		k.reply(ctx)
 		timer.Reset(due)
+	}
+}
+
+// asked takes a wish.
+func (k *Keeper) asked(ctx context.Context, a ask) {
+	refuse := func(kind fault.Kind, why, remedy string) {
+		a.done <- &fault.Error{Kind: kind, What: "starting Model Runner", Why: why, Remedy: remedy}
+	}
+	const byHand = "start it: switchyard runner start"
+	switch {
+	case !k.acts:
+		refuse(fault.Refused, "this Switchyard only looks", byHand)
+		return
+	case a.do == localrunner.Nothing && a.person:
+		k.care.forgive() // a switch: whoever wants the route wants the runner
+		k.options.Machine.RememberStop(false)
+	case a.do == localrunner.Nothing && k.care.stopped:
+		refuse(fault.Refused, "you stopped it", byHand)
+		return
+	case a.do == localrunner.Nothing && !k.care.allowed:
+		refuse(fault.Refused, "it does not run, and start_runner in config.toml forbids to start it", byHand)
+		return
+	case a.do == localrunner.Nothing && k.care.gaveUp:
+		refuse(fault.Failed, k.reason, k.remedy)
+		return
+	case a.do == localrunner.Stop:
+		k.care.stopped = true
+		k.options.Machine.RememberStop(true)
+	case a.do != localrunner.Nothing:
+		k.care.forgive()
+		k.options.Machine.RememberStop(false)
+	}
+	if a.do == localrunner.Nothing {
+		k.care.asked = true
+	} else {
+		k.reason, k.remedy, k.stuck = "", "", false
+	}
+	if k.effort != nil && a.do != localrunner.Nothing && a.do != k.effort.do {
+		k.effort.left = true
+		k.effort.end()
+	}
+	k.waiting = append(k.waiting, a)
+	k.look(ctx)
+}
+
+// decide begins what is to be done and returns when to look again.
+func (k *Keeper) decide(ctx context.Context) time.Duration {
+	const never = 24 * time.Hour
+	if !k.known {
+		return never
+	}
+	if k.effort == nil && !k.looking {
+		for _, a := range k.waiting {
+			if a.do != localrunner.Nothing {
+				k.begin(ctx, a.do)
+				return never
+			}
+		}
+		now := time.Now()
+		if k.care.gaveUp && k.reason == "" {
+			k.giveUp(ctx, "")
+		}
+		do, at := k.care.decide(now, k.last)
+		if do == localrunner.Start && k.care.lost || do == localrunner.Restart {
+			if k.care.crash(now); k.care.gaveUp {
+				do = localrunner.Nothing
+				k.giveUp(ctx, "")
+			}
+		}
+		switch {
+		case do != localrunner.Nothing:
+			k.begin(ctx, do)
+			return never
+		case !at.IsZero():
+			return max(at.Sub(now), 0)
+		}
+	}
+	if k.effort != nil && k.effort.do != localrunner.Nothing || !k.wanted.Route && len(k.waiting) == 0 {
+		return never // the effort looks itself; and in the cloud nothing depends on the runner: it is left alone
+	}
+	return k.pause
+}
+
+// close ends what the keeper started; its own runner too.
+func (k *Keeper) close() {
+	if k.effort != nil {
+		k.effort.end()
+		<-k.done
+	}
+	if k.looking {
+		<-k.looked
+	}
+	for _, a := range k.waiting {
+		a.done <- &fault.Error{Kind: fault.Failed, What: "starting Model Runner", Why: "Switchyard is ending", Remedy: "start it again: switchyard"}
+	}
+	k.unwatch()
+	k.watches.Wait()
+	if own, ok := k.watched.(interface{ Close() }); ok {
+		own.Close()
 	}
 }

@@ -26,11 +26,23 @@ const (
 	slowGrace = time.Minute
 )
 
-// pending tells whether the stopped runner is about to be started again.
-func (c *policy) pending(l localrunner.Look) bool {
-	return l.Seen.Controlled && l.Seen.State == engine.Stopped && !l.Seen.Meant && l.Seen.Problem == nil &&
-		c.wanted && c.allowed && !c.stopped && !c.gaveUp
+// policy decides what is to be done for a runner. It knows no time but what it is told.
+type policy struct {
+	wanted  bool // Claude Code depends on the runner
+	stopped bool // a person stopped it
+	allowed bool // Switchyard may start it by itself
+	asked   bool // a request asked for it
+
+	run     string      // the run that was seen last
+	lost    bool        // it ended and nobody is known to have wanted that
+	crashes []time.Time // in the last window
+	notYet  time.Time   // no new start before
+	gaveUp  bool
+	deaf    time.Time // since when it runs and does not answer
+	jitter  func() float64
 }
+
+func newCare() policy { return policy{jitter: rand.Float64} }
 
 // see notes what a look shows, before anything is decided. ours says that
 // Switchyard itself is just starting or stopping the runner.
@@ -142,20 +154,8 @@ func (c *policy) decide(now time.Time, l localrunner.Look) (do localrunner.Verb,
 	return localrunner.Nothing, time.Time{}
 }
 
-func newCare() policy { return policy{jitter: rand.Float64} }
-
-// policy decides what is to be done for a runner. It knows no time but what it is told.
-type policy struct {
-	wanted  bool // Claude Code depends on the runner
-	stopped bool // a person stopped it
-	allowed bool // Switchyard may start it by itself
-	asked   bool // a request asked for it
-
-	run     string      // the run that was seen last
-	lost    bool        // it ended and nobody is known to have wanted that
-	crashes []time.Time // in the last window
-	notYet  time.Time   // no new start before
-	gaveUp  bool
-	deaf    time.Time // since when it runs and does not answer
-	jitter  func() float64
+// pending tells whether the stopped runner is about to be started again.
+func (c *policy) pending(l localrunner.Look) bool {
+	return l.Seen.Controlled && l.Seen.State == engine.Stopped && !l.Seen.Meant && l.Seen.Problem == nil &&
+		c.wanted && c.allowed && !c.stopped && !c.gaveUp
 }

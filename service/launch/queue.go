@@ -91,19 +91,6 @@ func acquire(ctx context.Context, m *machine.Machine, own sessions.Slot, c Other
 	}
 }
 
-func interrupted(err error) *fault.Error {
-	return &fault.Error{Kind: fault.Failed, What: whatRun, Why: "the waiting was interrupted", Remedy: "start it again", Err: err}
-}
-
-func waiting(places []sessions.Slot) (n int) {
-	for _, p := range places {
-		if p.Waiting {
-			n++
-		}
-	}
-	return n
-}
-
 // enter takes the place when nobody is ahead, or a number in the queue. others are
 // ahead of everybody.
 func enter(ctx context.Context, m *machine.Machine, dir, file string, own *sessions.Slot, turn Turn, others []sessions.Slot) (ahead []sessions.Slot, err error) {
@@ -139,10 +126,6 @@ func enter(ctx context.Context, m *machine.Machine, dir, file string, own *sessi
 	return ahead, err
 }
 
-// lookAgain is how long one waits at most for those ahead before one looks anew:
-// a session without a place may have become quiet.
-const lookAgain = time.Minute
-
 // firstEnd waits until one of those ahead has ended.
 func firstEnd(ctx context.Context, ahead []sessions.Slot) error {
 	bounded, cancel := context.WithTimeout(ctx, lookAgain)
@@ -160,6 +143,23 @@ func firstEnd(ctx context.Context, ahead []sessions.Slot) error {
 	case <-bounded.Done():
 	}
 	return ctx.Err()
+}
+
+// lookAgain is how long one waits at most for those ahead before one looks anew:
+// a session without a place may have become quiet.
+const lookAgain = time.Minute
+
+func interrupted(err error) *fault.Error {
+	return &fault.Error{Kind: fault.Failed, What: whatRun, Why: "the waiting was interrupted", Remedy: "start it again", Err: err}
+}
+
+func waiting(places []sessions.Slot) (n int) {
+	for _, p := range places {
+		if p.Waiting {
+			n++
+		}
+	}
+	return n
 }
 
 func overlayFile(dir string, pid int) string {

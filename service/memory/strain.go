@@ -29,6 +29,15 @@ func (s Strain) limit(total int64) int64 {
 	return 0
 }
 
+// Follower follows the graphics memory, one reading after the other. A level is
+// reached with the second reading in a row, and left with some room: so there is one
+// warning for an episode.
+type Follower struct {
+	level   Strain
+	pending Strain // what the reading before said
+	text    string // of the episode, as it began
+}
+
 // See takes a reading. It returns the level from now on.
 func (s *Follower) See(free, total int64) Strain {
 	if free < 0 || total <= 0 {
@@ -107,13 +116,4 @@ func OnCPU(v state.VRAM, models []state.Model) (state.Model, bool) {
 		}
 	}
 	return state.Model{}, false
-}
-
-// Follower follows the graphics memory, one reading after the other. A level is
-// reached with the second reading in a row, and left with some room: so there is one
-// warning for an episode.
-type Follower struct {
-	level   Strain
-	pending Strain // what the reading before said
-	text    string // of the episode, as it began
 }

@@ -1,4 +1,3 @@
-// Package models lists, loads, changes and removes the models of the runner, and remembers what was learned of them.
 package models
 
 import (
@@ -28,6 +27,10 @@ type Learned struct {
 	// in tokens.
 	Took map[int]int64 `json:"took,omitempty"`
 }
+
+// learnWait bounds the wait for another process that learns. What cannot be noted is
+// noted the next time.
+const learnWait = 2 * time.Second
 
 func learnedFile(m *machine.Machine) string { return filepath.Join(m.Paths.State, "models.json") }
 

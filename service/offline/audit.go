@@ -29,18 +29,6 @@ type AuditLine struct {
 // sessionOver is how long after its last request a session that has no record any more counts as ended.
 const sessionOver = 5 * time.Second
 
-// end closes a session's line.
-func (a *Auditor) end(g gateway.Session, now time.Time) []AuditLine {
-	line := a.open[g.ID]
-	line.Time = now.UTC().Truncate(time.Second)
-	a.base[g.ID] = g
-	delete(a.open, g.ID)
-	if a.Watched[g.ID] {
-		return nil
-	}
-	return []AuditLine{line}
-}
-
 // Auditor gathers the audit lines from State after State. It belongs to the loop.
 type Auditor struct {
 	begun   bool // it has seen a State: before the first one nothing was served
@@ -103,6 +91,18 @@ func (a *Auditor) Rest(s state.State, now time.Time) (lines []AuditLine) {
 		}
 	}
 	return lines
+}
+
+// end closes a session's line.
+func (a *Auditor) end(g gateway.Session, now time.Time) []AuditLine {
+	line := a.open[g.ID]
+	line.Time = now.UTC().Truncate(time.Second)
+	a.base[g.ID] = g
+	delete(a.open, g.ID)
+	if a.Watched[g.ID] {
+		return nil
+	}
+	return []AuditLine{line}
 }
 
 // AppendAudit adds lines to the audit file.

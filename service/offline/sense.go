@@ -19,42 +19,6 @@ const (
 	adviseAgain = 10 * time.Minute
 )
 
-// turned is a network that has gone for good, or come back.
-func (n *Sense) turned(s state.State, now time.Time) {
-	n.pending = ""
-	if s.Route != claude.Offline {
-		n.from = "" // a switch that failed
-	}
-	online := n.Settled.Reach == network.Online
-	if !online && s.Route == claude.Offline {
-		n.lost = true
-	}
-	var to claude.Route
-	var text string
-	switch {
-	case n.auto == config.AutoOff || n.Settled.Reach == network.Unknown:
-		return
-	case !online && s.Route == claude.Cloud && s.Usable():
-		to, text = claude.Offline, words.T("The network is down and Claude Code uses the cloud. Switch to offline to keep working with %s.", s.Fallback())
-		if n.Settled.Reach == network.Portal {
-			text = words.T("This network requires a login and Claude Code uses the cloud. Switch to offline to keep working with %s.", s.Fallback())
-		}
-	case online && s.Route == claude.Offline && n.lost && !s.Locked:
-		to, text = cmp.Or(n.from, n.before, claude.Cloud), words.T("The network is back, and Claude Code is offline.")
-	default:
-		return
-	}
-	if n.auto == config.AutoSwitch && (to == claude.Offline || n.from != "") {
-		n.pending = to
-		return
-	}
-	if last, ok := n.advised[to]; ok && now.Sub(last) < adviseAgain {
-		return
-	}
-	n.advised[to] = now
-	n.Advice = state.Advice{N: n.Advice.N + 1, Route: to, Text: text}
-}
-
 // Sense decides what a network that comes and goes means. It belongs to the loop.
 type Sense struct {
 	auto    string
@@ -117,4 +81,40 @@ func (n *Sense) See(s state.State, now time.Time) (to claude.Route, again time.T
 		}
 	}
 	return to, again
+}
+
+// turned is a network that has gone for good, or come back.
+func (n *Sense) turned(s state.State, now time.Time) {
+	n.pending = ""
+	if s.Route != claude.Offline {
+		n.from = "" // a switch that failed
+	}
+	online := n.Settled.Reach == network.Online
+	if !online && s.Route == claude.Offline {
+		n.lost = true
+	}
+	var to claude.Route
+	var text string
+	switch {
+	case n.auto == config.AutoOff || n.Settled.Reach == network.Unknown:
+		return
+	case !online && s.Route == claude.Cloud && s.Usable():
+		to, text = claude.Offline, words.T("The network is down and Claude Code uses the cloud. Switch to offline to keep working with %s.", s.Fallback())
+		if n.Settled.Reach == network.Portal {
+			text = words.T("This network requires a login and Claude Code uses the cloud. Switch to offline to keep working with %s.", s.Fallback())
+		}
+	case online && s.Route == claude.Offline && n.lost && !s.Locked:
+		to, text = cmp.Or(n.from, n.before, claude.Cloud), words.T("The network is back, and Claude Code is offline.")
+	default:
+		return
+	}
+	if n.auto == config.AutoSwitch && (to == claude.Offline || n.from != "") {
+		n.pending = to
+		return
+	}
+	if last, ok := n.advised[to]; ok && now.Sub(last) < adviseAgain {
+		return
+	}
+	n.advised[to] = now
+	n.Advice = state.Advice{N: n.Advice.N + 1, Route: to, Text: text}
 }

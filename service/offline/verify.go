@@ -24,6 +24,11 @@ import (
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
+const (
+	whatVerify   = "verifying"
+	verifyPrompt = "Answer with one word: ready"
+)
+
 // VerifyRequest asks to watch one program.
 type VerifyRequest struct {
 	Folder         string
@@ -51,120 +56,6 @@ type Verification struct {
 type LocalUse struct {
 	fence.Local
 	Who string `json:"who,omitempty"` // whose it is; empty: unknown
-}
-
-const (
-	whatVerify   = "verifying"
-	verifyPrompt = "Answer with one word: ready"
-)
-
-// Fenced becomes a program that can reach this machine only. It returns only when
-// that fails; Verify starts it so.
-func Fenced(args, environ []string) error {
-	err := fence.Become(args[0], args, environ)
-	return &fault.Error{Kind: fault.Failed, What: "starting " + filepath.Base(args[0]), Why: err.Error(), Remedy: "try it alone", Err: err}
-}
-
-// uses names whose the places are that a program was let through to.
-func uses(ctx context.Context, m *machine.Machine, local []fence.Local, gateway string) []LocalUse {
-	uses := []LocalUse{}
-	for _, l := range local {
-		use := LocalUse{Local: l}
-		if l.Address == gateway {
-			use.Who = "Switchyard's gateway"
-		} else if port := engine.PortOf("http://" + l.Address); port > 0 {
-			use.Who = localrunner.Holder(ctx, m, port)
-		}
-		uses = append(uses, use)
-	}
-	return uses
-}
-
-// watchedSessions are the Claude Codes that ask the gateway while they are watched.
-type watchedSessions struct {
-	machine *machine.Machine
-	ctx     context.Context // of the command that is watched
-	gateway string
-
-	mu  sync.Mutex
-	ids map[string]bool
-}
-
-// see looks which session a process is that asks the gateway, and tells the running
-// Switchyard that somebody watches it.
-func (w *watchedSessions) see(pid int, address string) {
-	if address != w.gateway {
-		return
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, dir := range w.machine.ConfigDirs() {
-		s, err := claude.SessionOf(dir, pid)
-		if err != nil || s.SessionID == "" || w.ids[s.SessionID] {
-			continue
-		}
-		w.ids[s.SessionID] = true
-		_ = control.Connect(w.machine).Watched(w.ctx, s.SessionID) // else it writes a line too
-	}
-}
-
-// auditWatched are the lines of the sessions that were watched.
-func auditWatched(m *machine.Machine, w *watchedSessions, attempts int, now time.Time) []AuditLine {
-	lines := []AuditLine{}
-	if len(w.ids) == 0 {
-		return lines
-	}
-	ctx, cancel := context.WithTimeout(w.ctx, localrunner.Quick)
-	defer cancel()
-	state := state.State{Gateway: control.GatewayState(ctx, m)}
-	if f, err := localrunner.Find(ctx, m); err == nil {
-		state.Models = localrunner.Tagged(f.Ask(ctx, "?").Models)
-	}
-	for id := range w.ids {
-		line := AuditLine{Time: now.UTC().Truncate(time.Second), Session: id, Attempts: &attempts}
-		for _, g := range state.Gateway.Sessions {
-			if g.ID == id {
-				line.Model, line.Digest, line.Requests, line.InputTokens, line.OutputTokens = g.Model, state.Digest(g.Model), g.Requests, g.InputTokens, g.OutputTokens
-			}
-		}
-		lines = append(lines, line)
-	}
-	return lines
-}
-
-// Text says it in words.
-func (v Verification) Text() string {
-	var b strings.Builder
-	for _, a := range v.Attempts {
-		fmt.Fprintf(&b, "✗ %s\n", a)
-	}
-	fmt.Fprintf(&b, "%s, %s, in the %s route: %s, %s.\n", v.Program, (time.Duration(v.MS) * time.Millisecond).Round(100*time.Millisecond), v.Route,
-		words.Count(v.Lookups, "name looked up", "names looked up"), words.Count(v.Connections, "connection to another machine tried", "connections to other machines tried"))
-	for _, l := range v.Local {
-		who := ""
-		if l.Who != "" {
-			who = " (" + l.Who + ")"
-		}
-		fmt.Fprintf(&b, "  on this machine: %s%s, %d×\n", l.Address, who, l.Times)
-	}
-	switch {
-	case len(v.Attempts) > 0:
-		b.WriteString("All of it was refused: nothing got out.\n")
-	case v.ExitCode != 0:
-		fmt.Fprintf(&b, "Nothing tried to get out, but %s itself ended with %d.\n", v.Program, v.ExitCode)
-	}
-	if v.Said != "" {
-		fmt.Fprintf(&b, "It said: %s\n", firstLine(v.Said))
-	}
-	for _, s := range v.Sessions {
-		fmt.Fprintf(&b, "Session %s: %s, non-loopback attempts: %d\n", s.Session, words.Count(s.Requests, "request", "requests"), *s.Attempts)
-	}
-	return b.String()
-}
-
-func firstLine(text string) string {
-	line, _, _ := strings.Cut(text, "\n")
-	return line
 }
 
 // Verify runs a command that can reach this machine only, and tells what else it
@@ -239,4 +130,113 @@ func Verify(ctx context.Context, m *machine.Machine, r VerifyRequest) (Verificat
 		}
 	}
 	return v, nil
+}
+
+// Fenced becomes a program that can reach this machine only. It returns only when
+// that fails; Verify starts it so.
+func Fenced(args, environ []string) error {
+	err := fence.Become(args[0], args, environ)
+	return &fault.Error{Kind: fault.Failed, What: "starting " + filepath.Base(args[0]), Why: err.Error(), Remedy: "try it alone", Err: err}
+}
+
+// watchedSessions are the Claude Codes that ask the gateway while they are watched.
+type watchedSessions struct {
+	machine *machine.Machine
+	ctx     context.Context // of the command that is watched
+	gateway string
+
+	mu  sync.Mutex
+	ids map[string]bool
+}
+
+// see looks which session a process is that asks the gateway, and tells the running
+// Switchyard that somebody watches it.
+func (w *watchedSessions) see(pid int, address string) {
+	if address != w.gateway {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, dir := range w.machine.ConfigDirs() {
+		s, err := claude.SessionOf(dir, pid)
+		if err != nil || s.SessionID == "" || w.ids[s.SessionID] {
+			continue
+		}
+		w.ids[s.SessionID] = true
+		_ = control.Connect(w.machine).Watched(w.ctx, s.SessionID) // else it writes a line too
+	}
+}
+
+// auditWatched are the lines of the sessions that were watched.
+func auditWatched(m *machine.Machine, w *watchedSessions, attempts int, now time.Time) []AuditLine {
+	lines := []AuditLine{}
+	if len(w.ids) == 0 {
+		return lines
+	}
+	ctx, cancel := context.WithTimeout(w.ctx, localrunner.Quick)
+	defer cancel()
+	state := state.State{Gateway: control.GatewayState(ctx, m)}
+	if f, err := localrunner.Find(ctx, m); err == nil {
+		state.Models = localrunner.Tagged(f.Ask(ctx, "?").Models)
+	}
+	for id := range w.ids {
+		line := AuditLine{Time: now.UTC().Truncate(time.Second), Session: id, Attempts: &attempts}
+		for _, g := range state.Gateway.Sessions {
+			if g.ID == id {
+				line.Model, line.Digest, line.Requests, line.InputTokens, line.OutputTokens = g.Model, state.Digest(g.Model), g.Requests, g.InputTokens, g.OutputTokens
+			}
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// uses names whose the places are that a program was let through to.
+func uses(ctx context.Context, m *machine.Machine, local []fence.Local, gateway string) []LocalUse {
+	uses := []LocalUse{}
+	for _, l := range local {
+		use := LocalUse{Local: l}
+		if l.Address == gateway {
+			use.Who = "Switchyard's gateway"
+		} else if port := engine.PortOf("http://" + l.Address); port > 0 {
+			use.Who = localrunner.Holder(ctx, m, port)
+		}
+		uses = append(uses, use)
+	}
+	return uses
+}
+
+// Text says it in words.
+func (v Verification) Text() string {
+	var b strings.Builder
+	for _, a := range v.Attempts {
+		fmt.Fprintf(&b, "✗ %s\n", a)
+	}
+	fmt.Fprintf(&b, "%s, %s, in the %s route: %s, %s.\n", v.Program, (time.Duration(v.MS) * time.Millisecond).Round(100*time.Millisecond), v.Route,
+		words.Count(v.Lookups, "name looked up", "names looked up"), words.Count(v.Connections, "connection to another machine tried", "connections to other machines tried"))
+	for _, l := range v.Local {
+		who := ""
+		if l.Who != "" {
+			who = " (" + l.Who + ")"
+		}
+		fmt.Fprintf(&b, "  on this machine: %s%s, %d×\n", l.Address, who, l.Times)
+	}
+	switch {
+	case len(v.Attempts) > 0:
+		b.WriteString("All of it was refused: nothing got out.\n")
+	case v.ExitCode != 0:
+		fmt.Fprintf(&b, "Nothing tried to get out, but %s itself ended with %d.\n", v.Program, v.ExitCode)
+	}
+	if v.Said != "" {
+		fmt.Fprintf(&b, "It said: %s\n", firstLine(v.Said))
+	}
+	for _, s := range v.Sessions {
+		fmt.Fprintf(&b, "Session %s: %s, non-loopback attempts: %d\n", s.Session, words.Count(s.Requests, "request", "requests"), *s.Attempts)
+	}
+	return b.String()
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
 }

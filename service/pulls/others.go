@@ -18,19 +18,45 @@ import (
 	"github.com/switchyard-app/switchyard/service/wake"
 )
 
+const (
+	// attendPause is between two looks at a pull of others.
+	attendPause = time.Second
+	// attendLimit is how long it may stand still before it counts as ended.
+	attendLimit = time.Minute
+	// attendNoise is what the disk's use changes by when no model comes.
+	attendNoise = 1 << 20
+	// attendSame is how long a model that is there already may take to be another one.
+	attendSame = 5 * time.Second
+)
+
 // begun finds the line that announces a pull in the runner's log (docker/model-runner
 // v1.2.6, pkg/distribution/distribution/client.go). Nothing announces its end.
 var begun = regexp.MustCompile(`msg="starting model pull".* reference="?([^"\s]+)`)
 
-// ids are the models by their tags.
-func ids(models []runner.Model) map[string]string {
-	out := map[string]string{}
-	for _, m := range models {
-		for _, tag := range m.Tags {
-			out[tag] = m.ID
-		}
+// Follow reads the log of a run, for the pulls of others. It is told of every look.
+func (p *Puller) Follow(ctx context.Context, l localrunner.Look) {
+	run := l.Seen.Run
+	if run == "" {
+		run = l.Seen.URL + l.Seen.Socket
 	}
-	return out
+	up := l.Asked() && l.Status.Err == nil
+	p.post(ctx, func() {
+		if up && run == p.run {
+			return
+		}
+		if p.stop != nil {
+			p.stop()
+			p.stop = nil
+		}
+		if p.run = ""; !up {
+			return
+		}
+		p.run = run
+		var following context.Context
+		following, p.stop = context.WithCancel(ctx)
+		known := ids(l.Status.Models)
+		p.wg.Go(func() { p.read(ctx, following, l.Instance, known) })
+	})
 }
 
 // read follows the log until it ends.
@@ -58,97 +84,6 @@ func (p *Puller) read(ctx, following context.Context, f localrunner.Instance, kn
 			p.run = "" // the next look follows again
 		}
 	})
-}
-
-// slowPoll is how often the disk's use is asked for where no log tells of pulls.
-const slowPoll = time.Minute
-
-// poll notices models that came while the disk's use grew. Asking for that leaves no
-// trace in the runner's log.
-func (p *Puller) poll(ctx, following context.Context, f localrunner.Instance, known map[string]string) {
-	client := runner.NewClient(f.Endpoint())
-	defer client.Close()
-	used, _ := client.DiskUsage(following)
-	index := watchStore(following, p.options.Machine.Home, f)
-	for {
-		select {
-		case <-following.Done():
-			return
-		case <-index:
-		case <-time.After(slowPoll):
-		}
-		now, err := client.DiskUsage(following)
-		if err != nil || now == used {
-			continue
-		}
-		grown := now - used
-		used = now
-		models, err := client.Models(following)
-		if err != nil {
-			continue
-		}
-		fresh := arrived(known, models)
-		known = ids(models)
-		if grown < attendNoise || len(fresh) == 0 {
-			continue // another tag, or another context
-		}
-		p.post(ctx, func() {
-			for _, one := range fresh {
-				p.n++
-				one.N = p.n
-				p.pulls = append(p.pulls, &pulling{Pull: one, ended: time.Now()})
-			}
-		})
-		p.options.Came()
-	}
-}
-
-// watchStore tells when the index of a store on this machine changes: Docker
-// Desktop's and a plain binary's are in the home folder.
-func watchStore(ctx context.Context, home string, f localrunner.Instance) <-chan struct{} {
-	changed := make(chan struct{}, 1)
-	dir := cmp.Or(f.Seen.Store, filepath.Join(home, ".docker", "models"))
-	notify, err := fsnotify.NewWatcher()
-	if err != nil {
-		return changed
-	}
-	if kind := f.Engine.Kind(); kind != engine.Desktop && kind != engine.Process || notify.Add(dir) != nil {
-		_ = notify.Close()
-		return changed
-	}
-	go func() { // ends with the context
-		defer notify.Close()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-notify.Errors:
-			case event := <-notify.Events:
-				if filepath.Base(event.Name) != "models.json" {
-					continue
-				}
-			}
-			wake.Notify(changed)
-		}
-	}()
-	return changed
-}
-
-// arrived are the tags whose model was not there before under any tag.
-func arrived(known map[string]string, models []runner.Model) (fresh []state.Pull) {
-	old := map[string]bool{}
-	for _, id := range known {
-		old[id] = true
-	}
-	for _, m := range models {
-		if old[m.ID] {
-			continue
-		}
-		for _, tag := range m.Tags {
-			fresh = append(fresh, state.Pull{Ref: runner.Short(tag), State: state.Pulled, Others: true, Updated: known[tag] != "", Size: m.Size, Context: m.Context})
-		}
-	}
-	return fresh
 }
 
 // lineWriter hands whole lines on.
@@ -187,17 +122,6 @@ func (p *Puller) foreign(ctx context.Context, ref string, f localrunner.Instance
 	p.pulls = append(p.pulls, one)
 	p.wg.Go(func() { p.attend(ctx, one, f) })
 }
-
-const (
-	// attendPause is between two looks at a pull of others.
-	attendPause = time.Second
-	// attendLimit is how long it may stand still before it counts as ended.
-	attendLimit = time.Minute
-	// attendNoise is what the disk's use changes by when no model comes.
-	attendNoise = 1 << 20
-	// attendSame is how long a model that is there already may take to be another one.
-	attendSame = 5 * time.Second
-)
 
 // attend looks at a pull of others until its model is there, or nothing moves.
 func (p *Puller) attend(ctx context.Context, one *pulling, f localrunner.Instance) {
@@ -255,28 +179,104 @@ func (p *Puller) attend(ctx context.Context, one *pulling, f localrunner.Instanc
 	}
 }
 
-// Follow reads the log of a run, for the pulls of others. It is told of every look.
-func (p *Puller) Follow(ctx context.Context, l localrunner.Look) {
-	run := l.Seen.Run
-	if run == "" {
-		run = l.Seen.URL + l.Seen.Socket
+// poll notices models that came while the disk's use grew. Asking for that leaves no
+// trace in the runner's log.
+func (p *Puller) poll(ctx, following context.Context, f localrunner.Instance, known map[string]string) {
+	client := runner.NewClient(f.Endpoint())
+	defer client.Close()
+	used, _ := client.DiskUsage(following)
+	index := watchStore(following, p.options.Machine.Home, f)
+	for {
+		select {
+		case <-following.Done():
+			return
+		case <-index:
+		case <-time.After(slowPoll):
+		}
+		now, err := client.DiskUsage(following)
+		if err != nil || now == used {
+			continue
+		}
+		grown := now - used
+		used = now
+		models, err := client.Models(following)
+		if err != nil {
+			continue
+		}
+		fresh := arrived(known, models)
+		known = ids(models)
+		if grown < attendNoise || len(fresh) == 0 {
+			continue // another tag, or another context
+		}
+		p.post(ctx, func() {
+			for _, one := range fresh {
+				p.n++
+				one.N = p.n
+				p.pulls = append(p.pulls, &pulling{Pull: one, ended: time.Now()})
+			}
+		})
+		p.options.Came()
 	}
-	up := l.Asked() && l.Status.Err == nil
-	p.post(ctx, func() {
-		if up && run == p.run {
-			return
+}
+
+// slowPoll is how often the disk's use is asked for where no log tells of pulls.
+const slowPoll = time.Minute
+
+// watchStore tells when the index of a store on this machine changes: Docker
+// Desktop's and a plain binary's are in the home folder.
+func watchStore(ctx context.Context, home string, f localrunner.Instance) <-chan struct{} {
+	changed := make(chan struct{}, 1)
+	dir := cmp.Or(f.Seen.Store, filepath.Join(home, ".docker", "models"))
+	notify, err := fsnotify.NewWatcher()
+	if err != nil {
+		return changed
+	}
+	if kind := f.Engine.Kind(); kind != engine.Desktop && kind != engine.Process || notify.Add(dir) != nil {
+		_ = notify.Close()
+		return changed
+	}
+	go func() { // ends with the context
+		defer notify.Close()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-notify.Errors:
+			case event := <-notify.Events:
+				if filepath.Base(event.Name) != "models.json" {
+					continue
+				}
+			}
+			wake.Notify(changed)
 		}
-		if p.stop != nil {
-			p.stop()
-			p.stop = nil
+	}()
+	return changed
+}
+
+// arrived are the tags whose model was not there before under any tag.
+func arrived(known map[string]string, models []runner.Model) (fresh []state.Pull) {
+	old := map[string]bool{}
+	for _, id := range known {
+		old[id] = true
+	}
+	for _, m := range models {
+		if old[m.ID] {
+			continue
 		}
-		if p.run = ""; !up {
-			return
+		for _, tag := range m.Tags {
+			fresh = append(fresh, state.Pull{Ref: runner.Short(tag), State: state.Pulled, Others: true, Updated: known[tag] != "", Size: m.Size, Context: m.Context})
 		}
-		p.run = run
-		var following context.Context
-		following, p.stop = context.WithCancel(ctx)
-		known := ids(l.Status.Models)
-		p.wg.Go(func() { p.read(ctx, following, l.Instance, known) })
-	})
+	}
+	return fresh
+}
+
+// ids are the models by their tags.
+func ids(models []runner.Model) map[string]string {
+	out := map[string]string{}
+	for _, m := range models {
+		for _, tag := range m.Tags {
+			out[tag] = m.ID
+		}
+	}
+	return out
 }

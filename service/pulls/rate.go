@@ -1,4 +1,3 @@
-// Package pulls pulls models, over lost connections and restarts, and notices when others do.
 package pulls
 
 import (

@@ -1,4 +1,3 @@
-// Package sessions tells of every running Claude Code where its requests go, and what a person should know of them all.
 package sessions
 
 import (
@@ -12,6 +11,56 @@ import (
 	"github.com/switchyard-app/switchyard/service/state"
 	"github.com/switchyard-app/switchyard/service/words"
 )
+
+const (
+	longWait = 30 * time.Second // in the queue, before one is told
+	Active   = 10 * time.Minute // since its last request, a session counts as one that uses its model
+)
+
+// condition is something that a person is warned of while it lasts.
+type condition struct {
+	episode string // names it; the warning's text may change
+	warning state.Warning
+	reached bool      // the warning begins
+	held    bool      // a warning that has begun goes on
+	again   time.Time // when it may be reached by time alone; zero: by events only
+}
+
+// Episodes remembers which warnings have begun: each begins once, and ends only
+// when its condition has been left with some room.
+type Episodes map[string]bool
+
+// See takes the conditions of this moment. It returns the warnings that are in
+// force, and when to look again.
+func (e Episodes) See(conditions []condition) (warnings []state.Warning, again time.Time) {
+	now := map[string]bool{}
+	for _, c := range conditions {
+		if c.reached || e[c.episode] && c.held {
+			now[c.episode] = true
+			warnings = append(warnings, c.warning)
+		}
+		if !c.again.IsZero() && (again.IsZero() || c.again.Before(again)) {
+			again = c.again
+		}
+	}
+	clear(e)
+	for name := range now {
+		e[name] = true
+	}
+	return warnings, again
+}
+
+// Conditions are what the sessions' warnings depend on.
+func Conditions(s state.State, now time.Time) []condition {
+	all := []condition{forbidden(s), left(s)}
+	for _, load := range s.Gateway.Loads {
+		all = append(all, crowd(s, load, now), wait(load, now))
+	}
+	for _, session := range s.Sessions {
+		all = append(all, full(s, session))
+	}
+	return append(all, twoModels(s, now))
+}
 
 // left are the sessions that did not follow a switch.
 func left(s state.State) condition {
@@ -157,53 +206,3 @@ func twoModels(s state.State, now time.Time) condition {
 		again:   ends,
 	}
 }
-
-// condition is something that a person is warned of while it lasts.
-type condition struct {
-	episode string // names it; the warning's text may change
-	warning state.Warning
-	reached bool      // the warning begins
-	held    bool      // a warning that has begun goes on
-	again   time.Time // when it may be reached by time alone; zero: by events only
-}
-
-// Episodes remembers which warnings have begun: each begins once, and ends only
-// when its condition has been left with some room.
-type Episodes map[string]bool
-
-// See takes the conditions of this moment. It returns the warnings that are in
-// force, and when to look again.
-func (e Episodes) See(conditions []condition) (warnings []state.Warning, again time.Time) {
-	now := map[string]bool{}
-	for _, c := range conditions {
-		if c.reached || e[c.episode] && c.held {
-			now[c.episode] = true
-			warnings = append(warnings, c.warning)
-		}
-		if !c.again.IsZero() && (again.IsZero() || c.again.Before(again)) {
-			again = c.again
-		}
-	}
-	clear(e)
-	for name := range now {
-		e[name] = true
-	}
-	return warnings, again
-}
-
-// Conditions are what the sessions' warnings depend on.
-func Conditions(s state.State, now time.Time) []condition {
-	all := []condition{forbidden(s), left(s)}
-	for _, load := range s.Gateway.Loads {
-		all = append(all, crowd(s, load, now), wait(load, now))
-	}
-	for _, session := range s.Sessions {
-		all = append(all, full(s, session))
-	}
-	return append(all, twoModels(s, now))
-}
-
-const (
-	longWait = 30 * time.Second // in the queue, before one is told
-	Active   = 10 * time.Minute // since its last request, a session counts as one that uses its model
-)

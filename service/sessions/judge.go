@@ -1,3 +1,4 @@
+// Package sessions tells of every running Claude Code where its requests go, and what a person should know of them all.
 package sessions
 
 import (
@@ -30,6 +31,26 @@ const (
 	// answers is how soon a busy session's request must have been seen at the gateway.
 	answers = 10 * time.Second
 )
+
+// Judge judges all sessions; again is when one of the judgements may change.
+func (w World) Judge(facts []Fact) (live, stale []state.Session, again time.Time) {
+	live = []state.Session{}
+	for _, f := range facts {
+		s, due := w.judgeOne(f)
+		if !due.IsZero() && (again.IsZero() || due.Before(again)) {
+			again = due
+		}
+		if s.Stale {
+			stale = append(stale, s)
+			continue
+		}
+		live = append(live, s)
+	}
+	byPlace := func(a, b state.Session) int { return cmp.Or(strings.Compare(a.CWD, b.CWD), a.PID-b.PID) }
+	slices.SortFunc(live, byPlace)
+	slices.SortFunc(stale, byPlace)
+	return live, stale, again
+}
 
 // judgeOne says where a session's next request goes: what the gateway saw, else what
 // its layers and arguments say. again, when not zero, is when the judgement may
@@ -170,24 +191,4 @@ func latest(a, b time.Time) time.Time {
 		return b
 	}
 	return a
-}
-
-// Judge judges all sessions; again is when one of the judgements may change.
-func (w World) Judge(facts []Fact) (live, stale []state.Session, again time.Time) {
-	live = []state.Session{}
-	for _, f := range facts {
-		s, due := w.judgeOne(f)
-		if !due.IsZero() && (again.IsZero() || due.Before(again)) {
-			again = due
-		}
-		if s.Stale {
-			stale = append(stale, s)
-			continue
-		}
-		live = append(live, s)
-	}
-	byPlace := func(a, b state.Session) int { return cmp.Or(strings.Compare(a.CWD, b.CWD), a.PID-b.PID) }
-	slices.SortFunc(live, byPlace)
-	slices.SortFunc(stale, byPlace)
-	return live, stale, again
 }

@@ -47,6 +47,9 @@ type SwitchedTarget struct {
 	Waiting       int      `json:"waiting"` // sessions for whose sake variables stay "" until they end
 }
 
+// ErrOffline says that leaving the offline route was not confirmed.
+var ErrOffline = errors.New("the route is offline")
+
 // Switch moves the targets to a route. The error is an *Error. Every target is
 // looked at, and the model proven, before the first one is touched; the result
 // names those that were switched even when a later one failed.
@@ -105,6 +108,21 @@ func Switch(ctx context.Context, m *machine.Machine, r Request, progress localru
 	return result, nil
 }
 
+// Settle watches the switched targets until no running session can write a
+// stale copy over the switch any more, and returns the files that needed repair.
+func Settle(ctx context.Context, m *machine.Machine, targets []SwitchedTarget) (repaired []string, err error) {
+	for _, t := range targets {
+		out, settleErr := m.Ledger.Settle(ctx, t.Target)
+		if out.Again > 0 {
+			repaired = append(repaired, t.File)
+		}
+		if settleErr != nil {
+			err = errors.Join(err, fault.Wrap("watching "+t.File, settleErr))
+		}
+	}
+	return repaired, err
+}
+
 // allowed refuses a switch to the cloud where it is forbidden, or where it ends the
 // offline route without a person's word.
 func allowed(m *machine.Machine, r Request) error {
@@ -121,9 +139,6 @@ func allowed(m *machine.Machine, r Request) error {
 	}
 	return nil
 }
-
-// ErrOffline says that leaving the offline route was not confirmed.
-var ErrOffline = errors.New("the route is offline")
 
 // look refuses what would not work before anything long begins.
 func look(m *machine.Machine, t claude.Target, r Request) error {
@@ -166,19 +181,4 @@ func agentFor(m *machine.Machine, r Request) (*claude.Agent, error) {
 		return nil, nil
 	}
 	return lean.Agent(m)
-}
-
-// Settle watches the switched targets until no running session can write a
-// stale copy over the switch any more, and returns the files that needed repair.
-func Settle(ctx context.Context, m *machine.Machine, targets []SwitchedTarget) (repaired []string, err error) {
-	for _, t := range targets {
-		out, settleErr := m.Ledger.Settle(ctx, t.Target)
-		if out.Again > 0 {
-			repaired = append(repaired, t.File)
-		}
-		if settleErr != nil {
-			err = errors.Join(err, fault.Wrap("watching "+t.File, settleErr))
-		}
-	}
-	return repaired, err
 }
