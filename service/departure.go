@@ -39,7 +39,7 @@ func (s *Supervisor) depart(ctx, one context.Context, r *doctor.Departure, tell 
 	}
 	d := state.Departure{At: time.Now().Truncate(time.Second), Ready: state.Ready(found, r.Failed), Findings: []state.Finding{}}
 	if r.Failed != nil {
-		d.Failed, d.Remedy = fault.Parts(r.Failed)
+		d.Failed, d.Remedy = fault.Explain(r.Failed)
 	}
 	for _, f := range found {
 		f.Cure = nil // a State is compared, and functions cannot be

@@ -198,16 +198,16 @@ func TestOnARealDocker(t *testing.T) {
 		d.back("kill -9 of the server")
 		// It goes on, until there is no point.
 		for range 5 {
-			if d.s.State().Runner.State == state.Broken {
+			if d.s.State().Runner.State == state.RunnerFailed {
 				break
 			}
 			d.must(crash())
 			d.s.until("the next run, or the end", func(s state.State) bool {
-				return s.Runner.Since.After(before) && s.Runner.State == state.Running || s.Runner.State == state.Broken
+				return s.Runner.Since.After(before) && s.Runner.State == state.Running || s.Runner.State == state.RunnerFailed
 			})
 			before = d.s.State().Runner.Since
 		}
-		state := d.s.until("the end of the loop", func(s state.State) bool { return s.Runner.State == state.Broken })
+		state := d.s.until("the end of the loop", func(s state.State) bool { return s.Runner.State == state.RunnerFailed })
 		if !strings.Contains(state.Runner.Reason, "times in ten minutes") {
 			t.Errorf("it says %q", state.Runner.Reason)
 		}

@@ -222,7 +222,7 @@ func TestADeadEngineIsCured(t *testing.T) {
 				t.Fatal(err)
 			}
 			now := s.until("the run", func(s state.State) bool {
-				return (s.Runner.State == state.Running || s.Runner.State == state.Broken) && s.Runner.Since.After(first)
+				return (s.Runner.State == state.Running || s.Runner.State == state.RunnerFailed) && s.Runner.Since.After(first)
 			})
 			second := now.Runner.Since
 			if now.Runner.Restarts > 0 {
@@ -243,7 +243,7 @@ func TestADeadEngineIsCured(t *testing.T) {
 		s.local()
 		behave("nothing helps")
 		prompt(t, m, "opus")
-		now := s.until("the truth", func(s state.State) bool { return s.Runner.State == state.Broken })
+		now := s.until("the truth", func(s state.State) bool { return s.Runner.State == state.RunnerFailed })
 		if want := "it lists its models, but ai/tiny does not answer: inference backend terminated unexpectedly"; now.Runner.Reason != want {
 			t.Errorf("it says %q", now.Runner.Reason)
 		}
@@ -272,7 +272,7 @@ func TestACrashLoopIsToldOnce(t *testing.T) {
 	}()
 	killGroup(t, filepath.Join(m.Paths.State, "runner", "lock"))
 	limit := time.Now()
-	now := s.until("the end of the loop", func(s state.State) bool { return s.Runner.State == state.Broken })
+	now := s.until("the end of the loop", func(s state.State) bool { return s.Runner.State == state.RunnerFailed })
 	t.Logf("given up after %s: %s", time.Since(limit).Round(time.Millisecond), now.Runner.Reason)
 	if r := now.Runner.Reason; !strings.Contains(r, "unable to open the store") || strings.Contains(r, "secret") || strings.Contains(r, "all is well") {
 		t.Errorf("it says %q", r)
@@ -312,10 +312,10 @@ func TestStrangersAtTheAddress(t *testing.T) {
 		state  state.RunnerState
 		reason string
 	}{
-		{"accepts and never answers", func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }, state.Broken, "no answer in time"},
+		{"accepts and never answers", func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }, state.RunnerFailed, "no answer in time"},
 		{"closes at once", func(c net.Conn) {}, state.Stopped, "nothing answers"},
 		{"garbage", func(c net.Conn) { _, _ = c.Write([]byte("SSH-2.0-OpenSSH_9.2\r\n")) }, state.Stopped, "nothing answers"},
-		{"a web page", page("<html>"), state.Broken, "not Model Runner's"},
+		{"a web page", page("<html>"), state.RunnerFailed, "not Model Runner's"},
 		{"a gigabyte", func(c net.Conn) {
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n")
 			chunk := make([]byte, 1<<20)
@@ -324,10 +324,10 @@ func TestStrangersAtTheAddress(t *testing.T) {
 					return
 				}
 			}
-		}, state.Broken, "the answer is too large"},
+		}, state.RunnerFailed, "the answer is too large"},
 		{"an error", func(c net.Conn) {
 			_, _ = io.WriteString(c, "HTTP/1.1 500 Oh\r\nContent-Length: 4\r\n\r\nno: ")
-		}, state.Broken, "no:"},
+		}, state.RunnerFailed, "no:"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -413,9 +413,9 @@ func TestTheRunnersStateOverTheSocket(t *testing.T) {
 	if err := s.Control(t.Context(), localrunner.Start); err == nil {
 		t.Error("it says that it was started")
 	}
-	s.until("the failure", func(s state.State) bool { return s.Runner.State == state.Broken && s.Failure.N == 1 })
+	s.until("the failure", func(s state.State) bool { return s.Runner.State == state.RunnerFailed && s.Failure.N == 1 })
 	look := status.Look(context.Background(), like(m, t))
-	if look.Runner.State != state.Broken || look.Runner.Reason == "" {
+	if look.Runner.State != state.RunnerFailed || look.Runner.Reason == "" {
 		t.Errorf("the command line says %+v", look.Runner)
 	}
 	if _, err := json.Marshal(look); err != nil {

@@ -187,7 +187,7 @@ func (s *Supervisor) fact(ctx context.Context, f func(*known)) {
 
 // failed puts a command's failure into the State.
 func (s *Supervisor) failed(ctx context.Context, title string, err error) {
-	text := s.machine.Tilde(fault.Lines(err))
+	text := s.machine.Tilde(fault.Text(err))
 	s.fact(ctx, func(k *known) { k.failure = state.Failure{N: k.failure.N + 1, Title: title, Text: text} })
 }
 

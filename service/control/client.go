@@ -198,7 +198,7 @@ func (s *Client) Pull(ctx context.Context, ref string, each func(state.Pull)) (l
 			return last, &fault.Error{Kind: fault.Failed, What: what, Why: "Switchyard ended", Remedy: "start it again: switchyard; it goes on with the pull", Err: err}
 		}
 	}
-	if last.State != state.Pulled {
+	if last.State != state.PullDone {
 		return last, &fault.Error{Kind: fault.Failed, What: what, Why: cmp.Or(last.Why, "it was cancelled"), Remedy: cmp.Or(last.Remedy, "pull it again: it goes on where it ended")}
 	}
 	return last, nil

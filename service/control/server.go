@@ -155,7 +155,7 @@ func answerPulls(mux *http.ServeMux, s supervisorSide) {
 	mux.HandleFunc("POST /pull", func(w http.ResponseWriter, r *http.Request) {
 		heard, err := s.Pull(r.Context(), r.FormValue("ref"))
 		if err != nil {
-			reason, remedy := fault.Parts(err)
+			reason, remedy := fault.Explain(err)
 			http.Error(w, reason+"; "+remedy, http.StatusConflict)
 			return
 		}

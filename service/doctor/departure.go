@@ -59,7 +59,7 @@ func (d *doctor) cures(r *Departure) {
 	var proof *runner.ProofError
 	switch {
 	case errors.As(r.Failed, &unknown) && unknown.Name != "":
-		d.add(state.Finding{Code: "proof_model", Severity: state.Bad, Text: unknown.Why(), Remedy: "pull it", Command: "switchyard pull " + unknown.Name,
+		d.add(state.Finding{Code: "proof_model", Severity: state.SeverityError, Text: unknown.Why(), Remedy: "pull it", Command: "switchyard pull " + unknown.Name,
 			Cure: func(ctx context.Context) error {
 				_, err := pulls.Pull(ctx, d.machine, unknown.Name, func(state.Pull) {})
 				return err
@@ -69,7 +69,7 @@ func (d *doctor) cures(r *Departure) {
 		if name == "" {
 			return
 		}
-		d.add(state.Finding{Code: "proof_context", Severity: state.Bad, Text: "the context is too small: " + proof.Proof.Detail, Remedy: "repackage it", Command: "switchyard context " + name + " " + words.Tokens(tokens),
+		d.add(state.Finding{Code: "proof_context", Severity: state.SeverityError, Text: "the context is too small: " + proof.Proof.Detail, Remedy: "repackage it", Command: "switchyard context " + name + " " + words.Tokens(tokens),
 			Cure: func(ctx context.Context) error {
 				made, _, err := models.Resize(ctx, d.machine, name, tokens)
 				if err == nil && r.Model == "" && d.machine.Config.Model == "" {
@@ -88,11 +88,11 @@ func (d *doctor) older(ctx context.Context) {
 	var names []string
 	for _, one := range status.Sessions(ctx, d.machine, false) {
 		if one.Route != claude.Offline {
-			names = append(names, one.Place())
+			names = append(names, one.Name())
 		}
 	}
 	if len(names) > 0 {
-		d.add(state.Finding{Code: "sessions_before", Severity: state.Poor, Text: words.Count(len(names), "session", "sessions") + " did not begin in the offline route and may look outwards: " + words.Some(names),
+		d.add(state.Finding{Code: "sessions_before", Severity: state.SeverityWarning, Text: words.Count(len(names), "session", "sessions") + " did not begin in the offline route and may look outwards: " + words.Some(names),
 			Remedy: "after the switch end them and start them anew (claude --continue)"})
 	}
 }
@@ -104,7 +104,7 @@ func (d *doctor) tracking(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	finding := state.Finding{Code: "runner_tracks", Severity: state.Poor}
+	finding := state.Finding{Code: "runner_tracks", Severity: state.SeverityWarning}
 	switch {
 	case f.Engine.Kind() == engine.Container && f.Seen.Tracks:
 		finding.Text, finding.Remedy, finding.Command = "Model Runner's container tells Docker which models are used (no DO_NOT_TRACK=1)", "make it anew", "switchyard runner install"
@@ -129,7 +129,7 @@ func (d *doctor) battery(dir string) {
 		}
 		charge, err := strconv.Atoi(text("capacity"))
 		if err == nil && charge < batteryLow && text("status") == "Discharging" {
-			d.add(state.Finding{Code: "battery_low", Severity: state.Poor, Text: fmt.Sprintf("the battery is at %d %%: a local model takes much of it", charge), Remedy: "charge it"})
+			d.add(state.Finding{Code: "battery_low", Severity: state.SeverityWarning, Text: fmt.Sprintf("the battery is at %d %%: a local model takes much of it", charge), Remedy: "charge it"})
 		}
 	}
 }

@@ -63,14 +63,14 @@ func (v *Door) model(ctx context.Context, name string) gateway.Model {
 		defer cancel()
 		models, err := client.Models(ctx)
 		if err != nil { // the runner is down, and may be started
-			return now.Told(gateway.Model{Tag: runner.Full(name)})
+			return now.LimitContext(gateway.Model{Tag: runner.Full(name)})
 		}
 		if _, tag, err = runner.Pick(models, name); err != nil {
 			return gateway.Model{Tag: runner.Full(name), Missing: name != ""}
 		}
 	}
 	d := v.detail(ctx, client, tag)
-	return now.Told(gateway.Model{Tag: tag, Context: d.context, Slots: d.slots})
+	return now.LimitContext(gateway.Model{Tag: tag, Context: d.context, Slots: d.slots})
 }
 
 // detail asks for a model's context and slots, now and then.

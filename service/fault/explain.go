@@ -71,7 +71,7 @@ func WrapEngine(what string, err error) *Error {
 }
 
 // Parts takes an error apart into reason and remedy, for warnings.
-func Parts(err error) (reason, remedy string) {
+func Explain(err error) (reason, remedy string) {
 	var refusal *claude.Refusal
 	var ours *Error
 	switch {
@@ -83,13 +83,13 @@ func Parts(err error) (reason, remedy string) {
 	return err.Error(), "try again"
 }
 
-func Lines(err error) string {
-	reason, remedy := Parts(err)
+func Text(err error) string {
+	reason, remedy := Explain(err)
 	return reason + "\n→ " + remedy
 }
 
 // OfRunner is why a request to the runner failed, in a few words.
-func OfRunner(err error) string {
+func RunnerReason(err error) string {
 	var failed *runner.Error
 	if errors.As(err, &failed) {
 		return failed.Why

@@ -91,7 +91,7 @@ func (k *Keeper) ended(ctx context.Context, o outcome) {
 			k.care.crash(now)
 		}
 		k.care.delay(now)
-		k.reason, k.remedy = fault.Parts(o.err)
+		k.reason, k.remedy = fault.Explain(o.err)
 		if k.care.gaveUp {
 			k.giveUp(ctx, k.reason)
 		}
@@ -186,7 +186,7 @@ func (k *Keeper) tried(ctx context.Context, o outcome) {
 		k.cured[o.model] = time.Now()
 		k.begin(ctx, localrunner.Restart)
 	case runner.Crashed(o.err) || runner.OutOfMemory(o.err):
-		k.reason = "it lists its models, but " + runner.Short(o.model) + " does not answer: " + fault.OfRunner(o.err)
+		k.reason = "it lists its models, but " + runner.Short(o.model) + " does not answer: " + fault.RunnerReason(o.err)
 		k.remedy = "choose another model, or restart it: switchyard runner restart"
 		var failed *runner.Error
 		if errors.As(o.err, &failed) && runner.OutOfMemory(o.err) {

@@ -66,8 +66,8 @@ func (k *Keeper) tell(ctx context.Context) {
 	case r.State == state.Stopped && !k.stuck && k.care.pending(k.last):
 		r.State, r.Doing, r.Reason = state.Starting, "restarting…", k.last.Seen.Why // it is about to be started again
 	case k.reason != "" && (r.State == state.Running || k.care.gaveUp || r.State == state.Stopped && !r.ByPerson && !k.last.Seen.Meant):
-		r.State, r.Reason, r.Remedy = state.Broken, k.reason, k.remedy
-	case r.State == state.Broken && k.last.Seen.State == engine.Running && now.Sub(k.last.Seen.Since) < startGrace && k.last.Status.Silent():
+		r.State, r.Reason, r.Remedy = state.RunnerFailed, k.reason, k.remedy
+	case r.State == state.RunnerFailed && k.last.Seen.State == engine.Running && now.Sub(k.last.Seen.Since) < startGrace && k.last.Status.Silent():
 		r.State, r.Doing, r.Reason, r.Remedy = state.Starting, "starting…", "", "" // it was started by somebody
 	}
 	k.ailing.Store(k.reason != "")

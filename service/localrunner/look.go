@@ -21,7 +21,7 @@ func LookWith(ctx context.Context, m *machine.Machine, e, old engine.Engine, own
 		var err error
 		if e, err = Engine(ctx, m, owner); err != nil {
 			problem := &engine.Error{Code: engine.Failed}
-			problem.Why, problem.Remedy = fault.Parts(err)
+			problem.Why, problem.Remedy = fault.Explain(err)
 			return Look{Instance: Instance{engine.Nowhere(problem), engine.Seen{State: engine.Absent, Problem: problem}}}
 		}
 		if old != nil && same(e, old) {

@@ -69,9 +69,9 @@ func (f Instance) Describe(a Status) state.Runner {
 	case a.Err == nil:
 		r.State, r.Reason, r.Remedy = state.Running, "", ""
 	case f.Seen.State == engine.Running:
-		r.State, r.Reason = state.Broken, "it runs, but does not answer at "+r.URL
+		r.State, r.Reason = state.RunnerFailed, "it runs, but does not answer at "+r.URL
 		if !a.Silent() && !a.Slow() {
-			r.Reason = "what answers at " + r.URL + " is not Model Runner: " + fault.OfRunner(a.Err)
+			r.Reason = "what answers at " + r.URL + " is not Model Runner: " + fault.RunnerReason(a.Err)
 		}
 		r.Remedy = "restart it: switchyard runner restart"
 	case a.Silent():
@@ -80,7 +80,7 @@ func (f Instance) Describe(a Status) state.Runner {
 			r.Reason, r.Remedy = "nothing answers at "+r.URL, f.Remedy()
 		}
 	default:
-		r.State, r.Reason, r.Remedy = state.Broken, "what answers at "+r.URL+" is not a working Model Runner ("+fault.OfRunner(a.Err)+")", "see what listens there"
+		r.State, r.Reason, r.Remedy = state.RunnerFailed, "what answers at "+r.URL+" is not a working Model Runner ("+fault.RunnerReason(a.Err)+")", "see what listens there"
 	}
 	if r.State != state.Running {
 		r.Version = ""

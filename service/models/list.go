@@ -38,7 +38,7 @@ func List(ctx context.Context, m *machine.Machine) ([]state.Model, error) {
 func Look(ctx context.Context, m *machine.Machine) (state.Runner, []state.Model, []runner.Model) {
 	f, err := localrunner.Find(ctx, m)
 	if err != nil {
-		what, remedy := fault.Parts(err)
+		what, remedy := fault.Explain(err)
 		return state.Runner{State: state.Absent, Engine: engine.None, Reason: what, Remedy: remedy}, nil, nil
 	}
 	var a localrunner.Status

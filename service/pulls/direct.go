@@ -40,7 +40,7 @@ func Pull(ctx context.Context, m *machine.Machine, ref string, each func(state.P
 	}); err != nil {
 		return one.Pull, fault.Wrap(what, err)
 	}
-	one.State = state.Pulled
+	one.State = state.PullDone
 	if model, err := client.Model(ctx, runner.Full(ref)); err == nil {
 		one.Size, one.Context = model.Size, model.Context
 	}

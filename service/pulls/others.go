@@ -158,7 +158,7 @@ func (p *Puller) attend(ctx context.Context, one *pulling, f localrunner.Instanc
 		if id := ids(models)[tag]; id != "" && id != first {
 			m, _, _ := runner.Pick(models, tag)
 			over(func() {
-				one.State, one.Updated = state.Pulled, first != ""
+				one.State, one.Updated = state.PullDone, first != ""
 				noteArrival(&one.Pull, m, p.options.VRAM())
 			})
 			return
@@ -264,7 +264,7 @@ func arrived(known map[string]string, models []runner.Model) (fresh []state.Pull
 			continue
 		}
 		for _, tag := range m.Tags {
-			fresh = append(fresh, state.Pull{Ref: runner.Short(tag), State: state.Pulled, Others: true, Updated: known[tag] != "", Size: m.Size, Context: m.Context})
+			fresh = append(fresh, state.Pull{Ref: runner.Short(tag), State: state.PullDone, Others: true, Updated: known[tag] != "", Size: m.Size, Context: m.Context})
 		}
 	}
 	return fresh

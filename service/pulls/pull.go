@@ -43,12 +43,12 @@ func (p *Puller) pull(ctx, pull context.Context, one *pulling) {
 		one.ended, one.Rate, one.Left = time.Now(), 0, 0
 		switch {
 		case err == nil:
-			one.State, one.Done = state.Pulled, max(one.Done, one.Total)
+			one.State, one.Done = state.PullDone, max(one.Done, one.Total)
 			noteArrival(&one.Pull, m, p.options.VRAM())
 		case cancelled:
 			one.State, one.Why, one.Remedy = state.Cancelled, "", ""
 		default:
-			one.State = state.Failing
+			one.State = state.PullFailed
 			one.Why, one.Remedy = pullWhy(err)
 		}
 		p.keep()
@@ -68,7 +68,7 @@ func (p *Puller) endedBy(last *pulling) (ended []*pulling) {
 		since = last.begun
 	}
 	for _, one := range p.pulls {
-		if one.State == state.Pulled && !one.Others && one.ended.After(since) {
+		if one.State == state.PullDone && !one.Others && one.ended.After(since) {
 			ended = append(ended, one)
 		}
 	}
@@ -85,7 +85,7 @@ func (p *Puller) again(ctx context.Context, ended []*pulling) {
 			continue
 		}
 		p.post(ctx, func() {
-			if one.State == state.Pulled && one.losses < pullLosses {
+			if one.State == state.PullDone && one.losses < pullLosses {
 				one.losses++
 				one.State, one.cancel = state.Queued, nil
 				p.keep()
@@ -146,7 +146,7 @@ func pullWhy(err error) (reason, remedy string) {
 	if errors.As(err, &failed) {
 		return failed.Why, failed.Remedy
 	}
-	return fault.Parts(fault.Wrap("pulling", err))
+	return fault.Explain(fault.Wrap("pulling", err))
 }
 
 // noteArrival notes what has come.

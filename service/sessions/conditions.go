@@ -73,7 +73,7 @@ func left(s state.State) condition {
 		if len(names) == 0 {
 			first = one
 		}
-		names = append(names, one.Place())
+		names = append(names, one.Name())
 	}
 	w := state.Warning{Code: "sessions_behind", Remedy: first.Remedy}
 	if s.Route == claude.Offline {
@@ -98,7 +98,7 @@ func forbidden(s state.State) condition {
 			if len(names) == 0 {
 				first = one
 			}
-			names = append(names, one.Place())
+			names = append(names, one.Name())
 		}
 	}
 	w := state.Warning{Code: "cloud_forbidden", Remedy: first.Remedy}
@@ -182,7 +182,7 @@ func full(s state.State, one state.Session) condition {
 	}
 	g := s.Gateway.Sessions[i]
 	return condition{episode: "full " + one.SessionID, reached: true, warning: state.Warning{Code: "context_full", Remedy: words.T("/compact in it, or begin a new one"),
-		Text: words.T("the session in %s uses %.0f %% of its %s tokens", one.Place(), g.ContextUsedPct, words.Tokens(g.Context))}}
+		Text: words.T("the session in %s uses %.0f %% of its %s tokens", one.Name(), g.ContextUsedPct, words.Tokens(g.Context))}}
 }
 
 // twoModels are sessions that need different models, which are not in memory together.

@@ -66,7 +66,7 @@ func (s State) GatewayInUse() bool {
 }
 
 // Told bounds a model's context by what Claude Code was told it is.
-func (s State) Told(m gateway.Model) gateway.Model {
+func (s State) LimitContext(m gateway.Model) gateway.Model {
 	if m.Tag == s.Model && s.Context > 0 && (m.Context == 0 || s.Context < m.Context) {
 		m.Context = s.Context
 	}

@@ -10,8 +10,8 @@ import (
 type Severity string
 
 const (
-	Bad  Severity = "error"   // the local route cannot work
-	Poor Severity = "warning" // it works, but not well or not safely
+	SeverityError   Severity = "error"   // the local route cannot work
+	SeverityWarning Severity = "warning" // it works, but not well or not safely
 )
 
 // Finding is something that is wrong with the machine's set-up.
@@ -30,7 +30,7 @@ type Finding struct {
 func (f Finding) Fix(ctx context.Context) error { return f.Cure(ctx) }
 
 func (f Finding) Rank() int {
-	if f.Severity == Bad {
+	if f.Severity == SeverityError {
 		return 0
 	}
 	return 1
@@ -38,7 +38,7 @@ func (f Finding) Rank() int {
 
 // Ready tells whether nothing bad was found, and the proofs hold.
 func Ready(found []Finding, failed error) bool {
-	return failed == nil && !slices.ContainsFunc(found, func(f Finding) bool { return f.Severity == Bad })
+	return failed == nil && !slices.ContainsFunc(found, func(f Finding) bool { return f.Severity == SeverityError })
 }
 
 // Departure is what a check before a departure found. N counts those that a

@@ -13,16 +13,16 @@ import (
 type PullState string
 
 const (
-	Queued    PullState = "queued"
-	Pulling   PullState = "pulling"
-	Waiting   PullState = "waiting" // for the network or the runner, to go on where it ended
-	Pulled    PullState = "done"
-	Failing   PullState = "failed"
-	Cancelled PullState = "cancelled"
+	Queued     PullState = "queued"
+	Pulling    PullState = "pulling"
+	Waiting    PullState = "waiting" // for the network or the runner, to go on where it ended
+	PullDone   PullState = "done"
+	PullFailed PullState = "failed"
+	Cancelled  PullState = "cancelled"
 )
 
 // Over tells whether nothing more will happen.
-func (s PullState) Over() bool { return s == Pulled || s == Failing || s == Cancelled }
+func (s PullState) Over() bool { return s == PullDone || s == PullFailed || s == Cancelled }
 
 // Pull is a model on its way into the runner's store, or one that came lately.
 type Pull struct {

@@ -12,11 +12,11 @@ import (
 type RunnerState string
 
 const (
-	Running  RunnerState = "running"
-	Starting RunnerState = "starting" // or started again
-	Stopped  RunnerState = "stopped"  // it is there and does not run
-	Absent   RunnerState = "absent"   // none was found
-	Broken   RunnerState = "failed"   // it is there and does not work
+	Running      RunnerState = "running"
+	Starting     RunnerState = "starting" // or started again
+	Stopped      RunnerState = "stopped"  // it is there and does not run
+	Absent       RunnerState = "absent"   // none was found
+	RunnerFailed RunnerState = "failed"   // it is there and does not work
 )
 
 // Runner is the Model Runner of this machine.
@@ -51,7 +51,7 @@ func (r Runner) Warning() (w Warning, ok bool) {
 		return Warning{"runner_down", words.T("Claude Code is pointed to Model Runner, which does not answer at %s", r.URL), remedy}, true
 	case r.State == Stopped || r.State == Absent:
 		return Warning{"runner_down", words.T("Claude Code is pointed to Model Runner, which does not run") + because, remedy}, true
-	case r.State == Broken:
+	case r.State == RunnerFailed:
 		return Warning{"runner_failed", words.T("Model Runner does not work") + because, remedy}, true
 	}
 	return Warning{}, false

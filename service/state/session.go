@@ -39,7 +39,7 @@ type Session struct {
 }
 
 // Place names a session by its folder.
-func (s Session) Place() string {
+func (s Session) Name() string {
 	if s.CWD == "" {
 		return words.T("process %d", s.PID)
 	}

@@ -41,7 +41,7 @@ func Look(ctx context.Context, m *machine.Machine) state.State {
 	s.Models = models.Fits(m, s.Models, shapes, s.VRAM)
 	// What is being done with it, and why it was given up, only the supervisor knows;
 	// when it agrees, it knows more.
-	if told.State == state.Starting || told.State == state.Broken || told.State == s.Runner.State && told.Engine == s.Runner.Engine {
+	if told.State == state.Starting || told.State == state.RunnerFailed || told.State == s.Runner.State && told.Engine == s.Runner.Engine {
 		told.Exposed, told.OpenOrigins = s.Runner.Exposed, s.Runner.OpenOrigins
 		s.Runner = told
 	}

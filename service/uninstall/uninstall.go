@@ -92,7 +92,7 @@ func dependents(m *machine.Machine, targets []claude.Target) (names []string) {
 		}
 		for _, s := range sessions {
 			if t.Covers(s) {
-				names = append(names, state.Session{PID: s.PID, CWD: s.CWD}.Place())
+				names = append(names, state.Session{PID: s.PID, CWD: s.CWD}.Name())
 			}
 		}
 	}
