@@ -32,7 +32,7 @@ var checking = words.Key("Checking for the departure…")
 // person shall hear of it; one is the context of what it is part of.
 func (s *Supervisor) depart(ctx, one context.Context, r *doctor.Departure, tell bool) {
 	t := s.begin(ctx, checking)
-	found := doctor.Depart(one, s.machine, r)
+	found := doctor.CheckDeparture(one, s.machine, r)
 	t.end(ctx)
 	if one.Err() != nil {
 		return // somebody wants something else

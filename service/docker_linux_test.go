@@ -233,11 +233,11 @@ func TestOnARealDocker(t *testing.T) {
 	})
 	t.Run("stopped by the person", func(t *testing.T) {
 		d.T = t
-		d.told("switchyard runner stop", func() error { return control.Runner(ctx, other(d.machine, t), localrunner.Stop) }, func(r state.Runner) bool { return stopped(r) && r.ByPerson })
+		d.told("switchyard runner stop", func() error { return control.ControlRunner(ctx, other(d.machine, t), localrunner.Stop) }, func(r state.Runner) bool { return stopped(r) && r.ByPerson })
 		if status, body := prompt(t, d.machine, "opus"); status != 503 || !strings.Contains(body, "you stopped it") {
 			t.Errorf("a prompt got %d %s", status, body)
 		}
-		d.must(control.Runner(ctx, other(d.machine, t), localrunner.Start))
+		d.must(control.ControlRunner(ctx, other(d.machine, t), localrunner.Start))
 		d.back("switchyard runner start")
 	})
 	t.Run("removed", func(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 // one's place, without a tray, until another Switchyard starts or nothing is pointed
 // to the gateway any more.
 func Guard(ctx context.Context, m *machine.Machine, log *slog.Logger, parent io.Reader) error {
-	listeners := door.Inherited(m.Number(door.GuardVariable))
+	listeners := door.Inherited(m.EnvNumber(door.GuardVariable))
 	defer func() {
 		for _, l := range listeners {
 			_ = l.Close()
@@ -45,10 +45,10 @@ func Guard(ctx context.Context, m *machine.Machine, log *slog.Logger, parent io.
 	defer stop()
 	s := NewSupervisor(m, log)
 	program := machine.Executable()
-	if m.Number(door.TurnVariable) >= door.GuardTurns {
+	if m.EnvNumber(door.TurnVariable) >= door.GuardTurns {
 		program = ""
 	}
-	s.Serve(door.Serve{Listeners: listeners, Program: program, IsGuard: true, Resting: resting})
+	s.Serve(door.ServeOptions{Listeners: listeners, Program: program, IsGuard: true, Resting: resting})
 	states := s.Subscribe()
 	go func() { // ends with the supervisor
 		for {

@@ -402,7 +402,7 @@ func page(text string) func(net.Conn) {
 func TestTheCommandLineCannotRunTheProcess(t *testing.T) {
 	m, _ := double(t, "")
 	var refused *fault.Error
-	if err := control.Runner(t.Context(), m, localrunner.Start); !errors.As(err, &refused) || refused.Kind != fault.Refused || !strings.Contains(refused.Remedy, "switchyard") {
+	if err := control.ControlRunner(t.Context(), m, localrunner.Start); !errors.As(err, &refused) || refused.Kind != fault.Refused || !strings.Contains(refused.Remedy, "switchyard") {
 		t.Errorf("%v", err)
 	}
 }
@@ -422,7 +422,7 @@ func TestTheRunnersStateOverTheSocket(t *testing.T) {
 		t.Error(err)
 	}
 	behave("")
-	if err := control.Runner(t.Context(), like(m, t), localrunner.Restart); err != nil {
+	if err := control.ControlRunner(t.Context(), like(m, t), localrunner.Restart); err != nil {
 		t.Error(err)
 	}
 }

@@ -71,7 +71,7 @@ func (l *fileLooker) look(ctx context.Context) {
 	l.repair(ctx)
 	d := l.s.door.Load()
 	if d != nil {
-		d.Lead(ctx)
+		d.PointHere(ctx)
 	}
 	l.number = l.s.nextLook()
 	l.files = settings.Read(ctx, l.s.machine)
@@ -95,7 +95,7 @@ func (l *fileLooker) lookAtSessions(ctx context.Context) {
 		folders = append(folders, filepath.Join(one.CWD, ".claude"))
 		l.await(ctx, one.Session)
 	}
-	for _, p := range facts.Places {
+	for _, p := range facts.Slots {
 		l.await(ctx, p.Session())
 	}
 	for _, session := range f.Waiting {

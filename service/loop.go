@@ -44,7 +44,7 @@ type known struct {
 	update    release.Release
 	autostart autostart.Status
 	leaving   state.Departure
-	sense     *offline.Sense
+	sense     *offline.Advisor
 }
 
 // judge gives the verdicts anew.
@@ -87,7 +87,7 @@ type loop struct {
 
 func (s *Supervisor) newLoop(ctx context.Context, owned *sync.WaitGroup) *loop {
 	l := &loop{
-		s: s, owned: owned, now: known{audit: offline.NewAuditor(), sense: offline.NewSense(s.machine.Config.Auto)}, state: s.last, begun: sessions.Episodes{},
+		s: s, owned: owned, now: known{audit: offline.NewAuditor(), sense: offline.NewAdvisor(s.machine.Config.Auto)}, state: s.last, begun: sessions.Episodes{},
 		due: time.NewTimer(time.Hour), audits: make(chan []offline.AuditLine, 16),
 	}
 	if d := s.door.Load(); d != nil {
@@ -109,7 +109,7 @@ func (l *loop) run(ctx context.Context) {
 			if l.running != nil {
 				l.running()
 			}
-			if lines := l.now.audit.Rest(l.state, time.Now()); l.s.door.Load() != nil && len(lines) > 0 {
+			if lines := l.now.audit.CloseAll(l.state, time.Now()); l.s.door.Load() != nil && len(lines) > 0 {
 				l.audits <- lines
 			}
 			return
@@ -146,7 +146,7 @@ func (l *loop) begin(ctx context.Context, c command) {
 // follow makes the State that follows from what is known, and publishes it.
 func (l *loop) follow(ctx context.Context) {
 	moment := time.Now()
-	next, again := status.Merge(l.s.machine, l.now.state(), l.now.files, l.now.sessions, l.begun, moment)
+	next, again := status.Complete(l.s.machine, l.now.state(), l.now.files, l.now.sessions, l.begun, moment)
 	if next.Model != "" {
 		next.Contexts = memory.Contexts(next.Model, l.now.shapes, l.now.models, l.now.vram)
 	}
@@ -166,7 +166,7 @@ func (l *loop) follow(ctx context.Context) {
 		l.state = next
 		l.s.publish(next)
 		if d != nil {
-			d.Guard.Want(next.GatewayInUse())
+			d.Guard.SetInUse(next.GatewayInUse())
 		}
 	}
 }
@@ -177,11 +177,11 @@ func (l *loop) serve(ctx context.Context, next *state.State, moment time.Time) (
 	if next.Route == claude.Offline && l.state.Route != claude.Offline {
 		l.owned.Go(func() { l.s.puller.EndAll(ctx) })
 	}
-	lines, ends := l.now.audit.See(*next, moment)
+	lines, ends := l.now.audit.Update(*next, moment)
 	if len(lines) > 0 {
 		l.audits <- lines
 	}
-	to, settles := l.now.sense.See(*next, moment)
+	to, settles := l.now.sense.Update(*next, moment)
 	next.Network, next.Advice = l.now.sense.Settled, l.now.sense.Advice
 	if to != "" {
 		l.owned.Go(func() { l.s.follow(ctx, to) })

@@ -41,7 +41,7 @@ func (s *Supervisor) startServing(ctx context.Context, stop func(), owned *sync.
 	v.Run(ctx, owned)
 	owned.Go(socket.Serve)
 	guarding, endGuard := context.WithCancel(context.Background())
-	v.Watch(guarding) // ends in end
+	v.KeepGuard(guarding) // ends in end
 	closeBoth := func(grace time.Duration) {
 		v.Close(grace)
 		socket.Close()
@@ -52,7 +52,7 @@ func (s *Supervisor) startServing(ctx context.Context, stop func(), owned *sync.
 			grace = yieldGrace
 		} else {
 			leaving, cancel := context.WithTimeout(context.Background(), leaveTime)
-			v.Leave(leaving)
+			v.PointPast(leaving)
 			if len(s.State().Sessions) > 0 && s.State().Gateway.Served() {
 				<-time.After(machine.Reload) // the running sessions follow in this time; until then they are answered here
 			}
@@ -71,7 +71,7 @@ func (s *Supervisor) startServing(ctx context.Context, stop func(), owned *sync.
 // doorOptions are the door's, with what it needs of the other parts.
 func (s *Supervisor) doorOptions(yield func()) door.Options {
 	return door.Options{
-		Serve: *s.serve, Machine: s.machine, Log: s.log,
+		ServeOptions: *s.serve, Machine: s.machine, Log: s.log,
 		State:  s.State,
 		Start:  func(ctx context.Context) error { return s.keeper.Do(ctx, localrunner.Nothing, false) },
 		Ended:  s.keeper.Served,

@@ -33,7 +33,7 @@ type Supervisor struct {
 	lookFiles chan struct{} // a wish to read the files, at most one waiting
 	lookVRAM  chan struct{} // a wish to read the graphics memory
 
-	serve  *door.Serve               // nil: it only looks
+	serve  *door.ServeOptions        // nil: it only looks
 	door   atomic.Pointer[door.Door] // while it serves
 	keeper *keeper.Keeper
 	puller *pulls.Puller
@@ -73,7 +73,7 @@ func NewSupervisor(m *machine.Machine, log *slog.Logger) *Supervisor {
 }
 
 // Serve makes Run serve the gateway. It is called before Run.
-func (s *Supervisor) Serve(how door.Serve) { s.serve, s.machine.Here = &how, s }
+func (s *Supervisor) Serve(how door.ServeOptions) { s.serve, s.machine.Here = &how, s }
 
 // Run supervises until the context ends, and returns when everything it started has ended.
 func (s *Supervisor) Run(ctx context.Context) error {
@@ -236,7 +236,7 @@ func (s *Supervisor) looked(ctx context.Context, l localrunner.Look) {
 		models.NoteSeen(s.machine, l.Status.Models)
 	}
 	if d := s.door.Load(); d != nil {
-		d.Seen(l.Instance)
+		d.SetRunner(l.Instance)
 		s.puller.Follow(ctx, l)
 	}
 }

@@ -28,13 +28,13 @@ const readVRAM = 15 * time.Second
 
 // watchVRAM keeps the State's part about the devices.
 func (s *Supervisor) watchVRAM(ctx context.Context) {
-	var short memory.Follower
+	var short memory.Monitor
 	for {
 		v := memory.Read(ctx, s.machine)
 		now := s.State()
 		var warnings []state.Warning
 		if now.Needs().Route {
-			short.See(gpu.Free(v.Devices), gpu.Total(v.Devices))
+			short.Update(gpu.Free(v.Devices), gpu.Total(v.Devices))
 			if w, ok := short.Warning(v, now.Models); ok {
 				warnings = append(warnings, w)
 			}
@@ -43,7 +43,7 @@ func (s *Supervisor) watchVRAM(ctx context.Context) {
 					Remedy: words.T("see what is missing: switchyard doctor")})
 			}
 		} else {
-			short = memory.Follower{}
+			short = memory.Monitor{}
 		}
 		s.fact(ctx, func(k *known) {
 			k.vram, k.strained = v, warnings
@@ -65,7 +65,7 @@ func (s *Supervisor) watchVRAM(ctx context.Context) {
 // watchNetwork hears of the network, where the system tells.
 func (s *Supervisor) watchNetwork(ctx context.Context) {
 	err := network.Watch(ctx, func(r network.Reach) {
-		s.fact(ctx, func(k *known) { k.sense.Hear(r, time.Now()) })
+		s.fact(ctx, func(k *known) { k.sense.SetReach(r, time.Now()) })
 	})
 	if err != nil && ctx.Err() == nil {
 		s.log.Warn("the network is not watched", "error", err)

@@ -49,7 +49,7 @@ func Run(ctx context.Context, m *machine.Machine, libraries *LibraryLog) error {
 		notices: make(chan told, 16), missed: make(chan notice), clicked: make(chan action), seen: make(chan struct{}, 1),
 		muted: m.Config.Quiet,
 	}
-	t.supervisor.Serve(door.Serve{Program: machine.Executable()})
+	t.supervisor.Serve(door.ServeOptions{Program: machine.Executable()})
 	if problem := desktop(ctx); problem != "" {
 		say(logger, problem)
 		if !hasBus(ctx) {

@@ -100,7 +100,7 @@ func Missing(dir string) bool {
 }
 
 // WriteWhole replaces a file of Switchyard's own.
-func WriteWhole(file string, data []byte) error {
+func WriteAtomic(file string, data []byte) error {
 	temp := file + ".tmp"
 	if err := os.WriteFile(temp, data, 0o600); err != nil {
 		return err

@@ -156,7 +156,7 @@ func (s *Client) Control(ctx context.Context, c localrunner.Verb) error {
 	ctx, cancel := context.WithTimeout(ctx, localrunner.EffortTime+localrunner.Quick)
 	defer cancel()
 	if err := s.askLong(ctx, http.MethodPost, "/runner/"+string(c), &answer); err != nil {
-		return &fault.Error{Kind: fault.Failed, What: localrunner.Progressive[c], Why: err.Error(), Remedy: "try again", Err: err}
+		return &fault.Error{Kind: fault.Failed, What: c.Task(), Why: err.Error(), Remedy: "try again", Err: err}
 	}
 	if answer.Failed {
 		return &fault.Error{Kind: answer.Kind, What: answer.What, Why: answer.Why, Remedy: answer.Remedy}

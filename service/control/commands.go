@@ -11,7 +11,7 @@ import (
 )
 
 // Gateway is where the gateway of the running Switchyard is; none when there is no such.
-func Gateway(ctx context.Context, m *machine.Machine) (Address, bool) {
+func GatewayAddress(ctx context.Context, m *machine.Machine) (Address, bool) {
 	if m.Here != nil {
 		if url, token, ok := m.Here.Address(ctx); ok {
 			return Address{url, token}, true
@@ -40,7 +40,7 @@ func GatewayState(ctx context.Context, m *machine.Machine) state.Gateway {
 
 // Runner does the same from the command line: the Switchyard that runs does it,
 // so that it knows whose wish it was; without one it is done here.
-func Runner(ctx context.Context, m *machine.Machine, c localrunner.Verb) error {
+func ControlRunner(ctx context.Context, m *machine.Machine, c localrunner.Verb) error {
 	running, err := Find(ctx, m)
 	if err == nil {
 		return running.Control(ctx, c)
@@ -71,11 +71,11 @@ func Runner(ctx context.Context, m *machine.Machine, c localrunner.Verb) error {
 // BringUp starts a runner that does not run for a switch: whoever wants the local
 // route wants it. One that cannot be started is left to the proofs to explain.
 func BringUp(ctx context.Context, m *machine.Machine, f localrunner.Instance, progress localrunner.Progress) (localrunner.Instance, error) {
-	if !f.Seen.Controlled || f.Asked() && f.Ask(ctx, "?").Err == nil || !m.MayStart() {
+	if !f.Seen.Controlled || f.MayAnswer() && f.Ask(ctx, "?").Err == nil || !m.MayStart() {
 		return f, nil
 	}
 	if p := f.Seen.Problem; p != nil && (p.Code == engine.NoLlamaServer || p.Code == engine.NoProgram) {
-		return f, fault.WrapEngine(localrunner.Progressive[localrunner.Start], p)
+		return f, fault.WrapEngine(localrunner.Start.Task(), p)
 	}
 	if progress.Begin != nil {
 		progress.Begin("start_runner")
@@ -85,7 +85,7 @@ func BringUp(ctx context.Context, m *machine.Machine, f localrunner.Instance, pr
 	case m.Here != nil:
 		err = m.Here.BringUp(ctx)
 	default:
-		err = Runner(ctx, m, localrunner.Start)
+		err = ControlRunner(ctx, m, localrunner.Start)
 	}
 	if err != nil {
 		return f, err

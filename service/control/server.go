@@ -146,7 +146,7 @@ func answerOf(c localrunner.Verb, err error) controlAnswer {
 	}
 	var e *fault.Error
 	if !errors.As(err, &e) {
-		e = &fault.Error{Kind: fault.Failed, What: localrunner.Progressive[c], Why: err.Error(), Remedy: "try again"}
+		e = &fault.Error{Kind: fault.Failed, What: c.Task(), Why: err.Error(), Remedy: "try again"}
 	}
 	return controlAnswer{Kind: e.Kind, What: e.What, Why: e.Why, Remedy: e.Remedy, Failed: true}
 }

@@ -39,22 +39,22 @@ type Departure struct {
 // Depart returns what would go wrong without a network, the worst first: what the
 // set-up lacks, what would want to get out, and of the proofs that do not hold those
 // that can be cured. Whether they hold is for Check to say.
-func Depart(ctx context.Context, m *machine.Machine, r *Departure) []state.Finding {
+func CheckDeparture(ctx context.Context, m *machine.Machine, r *Departure) []state.Finding {
 	d := &doctor{machine: m}
-	d.cures(r)
+	d.proofCures(r)
 	d.setUp(ctx)
-	d.begun()
+	d.onboarding()
 	d.login(time.Now())
 	d.servers(r.Folder)
 	d.helpers(r.Folder)
-	d.older(ctx)
+	d.olderSessions(ctx)
 	d.tracking(ctx)
 	d.battery("/sys/class/power_supply")
 	return d.sorted()
 }
 
 // cures are what makes a proof hold that does not.
-func (d *doctor) cures(r *Departure) {
+func (d *doctor) proofCures(r *Departure) {
 	var unknown *runner.UnknownModelError
 	var proof *runner.ProofError
 	switch {
@@ -84,7 +84,7 @@ func (d *doctor) cures(r *Departure) {
 }
 
 // older lists the sessions that did not begin in the offline route.
-func (d *doctor) older(ctx context.Context) {
+func (d *doctor) olderSessions(ctx context.Context) {
 	var names []string
 	for _, one := range status.Sessions(ctx, d.machine, false) {
 		if one.Route != claude.Offline {

@@ -62,20 +62,20 @@ func Examine(ctx context.Context, m *machine.Machine) []state.Finding {
 }
 
 type doctor struct {
-	machine *machine.Machine
-	found   []state.Finding
+	machine  *machine.Machine
+	findings []state.Finding
 }
 
 func (d *doctor) add(f state.Finding) {
 	f.Fixable = f.Cure != nil
 	f.Text, f.Remedy = d.machine.Tilde(f.Text), d.machine.Tilde(f.Remedy)
-	d.found = append(d.found, f)
+	d.findings = append(d.findings, f)
 }
 
 // sorted are the findings, the worst first.
 func (d *doctor) sorted() []state.Finding {
-	slices.SortStableFunc(d.found, func(a, b state.Finding) int { return a.Rank() - b.Rank() })
-	return d.found
+	slices.SortStableFunc(d.findings, func(a, b state.Finding) int { return a.Rank() - b.Rank() })
+	return d.findings
 }
 
 // setUp looks at the runner, the disk, Claude Code and proxies.

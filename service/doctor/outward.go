@@ -24,7 +24,7 @@ import (
 var fetchers = []string{"npx", "bunx", "pnpx", "uvx", "pipx", "docker", "podman", "deno"}
 
 // outward says what a server wants of the network; empty: nothing that can be seen.
-func outward(s localclaude.Server) string {
+func outward(s localclaude.MCPServer) string {
 	if u, err := url.Parse(s.URL); s.URL != "" && err == nil && !loopbackHost(u.Hostname()) {
 		return "is at " + u.Hostname()
 	}
@@ -46,8 +46,8 @@ func loopbackHost(name string) bool {
 }
 
 // begun looks whether Claude Code's first start is over, which asks questions.
-func (d *doctor) begun() {
-	if file, known := localclaude.Own(d.machine); !known.Onboarded {
+func (d *doctor) onboarding() {
+	if file, known := localclaude.ReadConfig(d.machine); !known.Onboarded {
 		d.add(state.Finding{Code: "claude_new", Severity: state.SeverityError, Text: "Claude Code was never started here (" + file + "): its first start asks questions", Remedy: "start it once and answer them (claude), or have the first start noted as over",
 			Command: "set hasCompletedOnboarding in " + d.machine.Tilde(file), Cure: func(context.Context) error { return claude.Onboard(file) }})
 	}
@@ -78,8 +78,8 @@ func (d *doctor) login(now time.Time) {
 
 // servers lists the MCP servers that want the network.
 func (d *doctor) servers(folder string) {
-	file, known := localclaude.Own(d.machine)
-	tell := func(where string, servers map[string]localclaude.Server) {
+	file, known := localclaude.ReadConfig(d.machine)
+	tell := func(where string, servers map[string]localclaude.MCPServer) {
 		for name, s := range servers {
 			if why := outward(s); why != "" {
 				d.add(state.Finding{Code: "mcp_outward", Severity: state.SeverityWarning, Text: "the MCP server " + name + " (" + where + ") " + why, Remedy: "expect it to fail, or end it for the flight: /mcp in claude"})
@@ -89,7 +89,7 @@ func (d *doctor) servers(folder string) {
 	tell(file, known.Servers)
 	tell(file, known.Projects[folder].Servers)
 	var shared struct {
-		Servers map[string]localclaude.Server `json:"mcpServers"`
+		Servers map[string]localclaude.MCPServer `json:"mcpServers"`
 	}
 	for _, file := range []string{filepath.Join(folder, ".mcp.json"), filepath.Join(d.machine.Scope("").ManagedDir, "managed-mcp.json")} {
 		shared.Servers = nil

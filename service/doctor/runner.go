@@ -21,7 +21,7 @@ import (
 
 // runner looks at the engine and at what it runs.
 func (d *doctor) runner(ctx context.Context, f localrunner.Instance) {
-	if p := f.Seen.Problem; p != nil && !(f.Asked() && f.Ask(ctx, "?").Err == nil) {
+	if p := f.Seen.Problem; p != nil && !(f.MayAnswer() && f.Ask(ctx, "?").Err == nil) {
 		finding := state.Finding{Code: p.Code, Severity: state.SeverityError, Text: p.Why, Remedy: p.Remedy, Command: commandIn(p.Remedy)}
 		if p.Code == engine.NotInstalled && f.Seen.Controlled {
 			finding.Cure = func(ctx context.Context) error {
@@ -32,7 +32,7 @@ func (d *doctor) runner(ctx context.Context, f localrunner.Instance) {
 		return
 	}
 	a := localrunner.Status{}
-	if f.Asked() {
+	if f.MayAnswer() {
 		a = f.Ask(ctx, "")
 	}
 	switch r := f.Describe(a); r.State {
@@ -81,7 +81,7 @@ func (d *doctor) down(ctx context.Context, f localrunner.Instance, r state.Runne
 		finding.Severity, finding.Text = state.SeverityWarning, text+"; a switch to local starts it"
 	}
 	if port > 0 && f.Seen.Socket == "" && r.State == state.RunnerFailed {
-		if who := localrunner.Holder(ctx, d.machine, port); who != "" {
+		if who := localrunner.PortHolder(ctx, d.machine, port); who != "" {
 			finding.Code, finding.Text = "port_strange", finding.Text+"; port "+strconv.Itoa(port)+" is held by "+who
 		}
 	}
@@ -91,7 +91,7 @@ func (d *doctor) down(ctx context.Context, f localrunner.Instance, r state.Runne
 			verb = localrunner.Restart
 		}
 		finding.Remedy, finding.Command = string(verb)+" it", "switchyard runner "+string(verb)
-		finding.Cure = func(ctx context.Context) error { return control.Runner(ctx, d.machine, verb) }
+		finding.Cure = func(ctx context.Context) error { return control.ControlRunner(ctx, d.machine, verb) }
 	}
 	d.add(finding)
 }

@@ -21,7 +21,7 @@ import (
 )
 
 // Serve makes Run serve the gateway too. Without it a supervisor only looks.
-type Serve struct {
+type ServeOptions struct {
 	Listeners []net.Listener // of the gateway, from the process before; none: its port is opened
 	Program   string         // the executable that guards the gateway; empty: nobody does
 	IsGuard   bool           // it took a killed one's place, and ends when another Switchyard starts
@@ -30,7 +30,7 @@ type Serve struct {
 
 // Options are what a door works with, and whom it tells.
 type Options struct {
-	Serve
+	ServeOptions
 	Machine *machine.Machine
 	Log     *slog.Logger
 
@@ -101,7 +101,7 @@ func (v *Door) Run(ctx context.Context, owned *sync.WaitGroup) {
 }
 
 // Watch keeps a guard for as long as the context lives. It is called once, and ends with closed.
-func (v *Door) Watch(ctx context.Context) {
+func (v *Door) KeepGuard(ctx context.Context) {
 	if v.options.Program == "" {
 		close(v.Guard.Done)
 		return

@@ -56,7 +56,7 @@ func newGuard(v *Door) *Guard {
 }
 
 // Want says whether Claude Code is pointed to the gateway.
-func (g *Guard) Want(inUse bool) {
+func (g *Guard) SetInUse(inUse bool) {
 	g.mu.Lock()
 	g.inUse = inUse
 	g.mu.Unlock()
@@ -71,7 +71,7 @@ func (g *Guard) Stay() {
 }
 
 // soon starts the guard without waiting for it.
-func (g *Guard) soon() (up <-chan struct{}) {
+func (g *Guard) startSoon() (up <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.expected = time.Now().Add(guardExpect)
@@ -81,7 +81,7 @@ func (g *Guard) soon() (up <-chan struct{}) {
 
 // expect starts the guard before a switch writes the gateway's address anywhere.
 func (g *Guard) expect(ctx context.Context) {
-	up := g.soon()
+	up := g.startSoon()
 	select {
 	case <-up:
 	case <-g.Done:
@@ -91,7 +91,7 @@ func (g *Guard) expect(ctx context.Context) {
 }
 
 // isUp tells expect that the guard's process runs, or no longer does.
-func (g *Guard) isUp(running bool) {
+func (g *Guard) setUp(running bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if running {
@@ -118,12 +118,12 @@ func (g *Guard) run(ctx context.Context) {
 				ended, retry, pause = nil, time.After(pause), min(2*pause, guardRetry)
 				break
 			}
-			g.isUp(true)
+			g.setUp(true)
 		case !wanted && ended != nil:
 			dismiss(Farewell)
 			<-ended
 			ended, pause = nil, guardPause
-			g.isUp(false)
+			g.setUp(false)
 		}
 		select {
 		case <-ctx.Done():
@@ -141,7 +141,7 @@ func (g *Guard) run(ctx context.Context) {
 		case <-ended:
 			g.door.options.Log.Warn("the gateway's guard ended; starting another one")
 			ended, retry, pause = nil, time.After(pause), min(2*pause, guardRetry)
-			g.isUp(false)
+			g.setUp(false)
 		case <-retry:
 			retry = nil
 		}
@@ -174,7 +174,7 @@ func (g *Guard) start() (ended <-chan struct{}, dismiss func(word string), err e
 		return nil, nil, err
 	}
 	defer release()
-	turn := g.door.options.Machine.Number(TurnVariable)
+	turn := g.door.options.Machine.EnvNumber(TurnVariable)
 	cmd.Env = append(os.Environ(), GuardVariable+"="+strconv.Itoa(len(cmd.ExtraFiles)), TurnVariable+"="+strconv.Itoa(turn+1))
 	parent, err := cmd.StdinPipe()
 	if err != nil {

@@ -24,7 +24,7 @@ type detail struct {
 const detailAge = 30 * time.Second
 
 // Seen takes over where the runner is.
-func (v *Door) Seen(f localrunner.Instance) {
+func (v *Door) SetRunner(f localrunner.Instance) {
 	v.mu.Lock()
 	v.found = f
 	v.mu.Unlock()
@@ -132,7 +132,7 @@ const noteUse = 10 * time.Minute
 // ForSession answers it.
 func (v *Door) ForSession(ctx context.Context, name string) control.SessionAnswer {
 	now := v.options.State()
-	v.Guard.soon() // the address is about to be given to a session
+	v.Guard.startSoon() // the address is about to be given to a session
 	a := control.SessionAnswer{Address: v.address(), Route: now.Route, Runner: now.Runner, Users: v.gateway.Snapshot().Sessions}
 	if name == "" {
 		name = cmp.Or(now.Model, now.Chosen)

@@ -33,7 +33,7 @@ const cureAgain = 10 * time.Minute
 // begin starts an effort.
 func (k *Keeper) begin(ctx context.Context, v localrunner.Verb) {
 	one, end := context.WithTimeout(ctx, localrunner.EffortTime)
-	o := &effort{do: v, doing: localrunner.Doing[v], end: end}
+	o := &effort{do: v, doing: v.Doing(), end: end}
 	k.effort, k.pause = o, localrunner.StartWatch
 	k.care.expect()
 	e := k.watched
@@ -67,7 +67,7 @@ func (k *Keeper) ended(ctx context.Context, o outcome) {
 		k.tried(ctx, o)
 		return
 	case o.left:
-		o.err = &fault.Error{Kind: fault.Failed, What: localrunner.Progressive[o.do], Why: "superseded by a newer command", Remedy: "try again"}
+		o.err = &fault.Error{Kind: fault.Failed, What: o.do.Task(), Why: "superseded by a newer command", Remedy: "try again"}
 	}
 	var rest []ask
 	for _, a := range k.waiting {
@@ -123,7 +123,7 @@ func (k *Keeper) suspect(ctx context.Context, r ending) {
 		k.reason, k.remedy = "", ""
 		return
 	}
-	if model == "" || r.why == gateway.RunnerDown || !k.acts || !k.wanted.Route || k.effort != nil || !k.known || !k.last.Asked() || k.last.Status.Err != nil {
+	if model == "" || r.why == gateway.RunnerDown || !k.acts || !k.wanted.Route || k.effort != nil || !k.known || !k.last.MayAnswer() || k.last.Status.Err != nil {
 		k.look(ctx)
 		return
 	}

@@ -61,12 +61,12 @@ func (c *policy) see(now time.Time, l localrunner.Look, ours bool) {
 	}
 	c.run = l.Seen.Run
 	switch {
-	case !l.Asked() || l.Status.Err == nil:
+	case !l.MayAnswer() || l.Status.Err == nil:
 		c.deaf = time.Time{}
 	case c.deaf.IsZero():
 		c.deaf = now
 	}
-	if l.Asked() && l.Status.Err == nil {
+	if l.MayAnswer() && l.Status.Err == nil {
 		c.gaveUp, c.asked = false, false // it may have been brought up by somebody
 	}
 }

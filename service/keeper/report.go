@@ -33,7 +33,7 @@ func (k *Keeper) reply(ctx context.Context) {
 			a.done <- nil
 		case a.do != localrunner.Nothing:
 			rest = append(rest, a)
-		case k.last.Asked() && k.last.Status.Err == nil:
+		case k.last.MayAnswer() && k.last.Status.Err == nil:
 			a.done <- nil
 		case k.effort == nil && !k.last.Seen.Controlled:
 			a.done <- &fault.Error{Kind: fault.Unreachable, What: "starting Model Runner", Why: k.last.Describe(k.last.Status).Reason, Remedy: k.last.Remedy()}

@@ -38,14 +38,14 @@ func (k *Keeper) took(ctx context.Context, l localrunner.Look) {
 	}
 	now := time.Now()
 	l.Busy = k.options.Busy()
-	before, changed := k.last, !k.known || !reflect.DeepEqual(localrunner.Describe(k.last), localrunner.Describe(l))
+	before, changed := k.last, !k.known || !reflect.DeepEqual(k.last.Describe(k.last.Status), l.Describe(l.Status))
 	k.last, k.known = l, true
 	k.looks++
 	k.care.see(now, l, k.effort != nil && k.effort.do != localrunner.Nothing)
 	if before.Seen.Run != l.Seen.Run || l.Status.Err != nil {
 		k.version = ""
 	}
-	if l.Asked() && l.Status.Err == nil {
+	if l.MayAnswer() && l.Status.Err == nil {
 		k.version = l.Status.Version
 		if before.Seen.Run != l.Seen.Run {
 			k.reason, k.remedy = "", ""
@@ -66,7 +66,7 @@ func (k *Keeper) took(ctx context.Context, l localrunner.Look) {
 
 // moved has the targets follow a container that answers at another address than before.
 func (k *Keeper) moved(ctx context.Context, l localrunner.Look) {
-	if l.Engine.Kind() != engine.Container || !l.Asked() || l.Status.Err != nil {
+	if l.Engine.Kind() != engine.Container || !l.MayAnswer() || l.Status.Err != nil {
 		return
 	}
 	address := l.Endpoint().BaseURL()
@@ -82,7 +82,7 @@ func (k *Keeper) backOff(l localrunner.Look, changed bool) {
 	first, last := firstWatch, lastWatch
 	switch {
 	case l.Seen.State == engine.Stopped || l.Seen.State == engine.Absent: // its engine tells when that changes
-	case l.Asked() && l.Status.Err == nil:
+	case l.MayAnswer() && l.Status.Err == nil:
 		if l.Engine.Kind() != engine.Container && l.Engine.Kind() != engine.Process || !l.Seen.Controlled {
 			last = firstWatch // no event tells of its end
 		}

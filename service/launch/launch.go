@@ -31,12 +31,12 @@ const (
 // Request asks for one session of Claude Code that goes its own way, whatever
 // the settings say.
 type Request struct {
-	Model   string // empty: the chosen one
-	Cloud   bool   // to the cloud instead
-	Lean    bool   // with the lean profile, also where new local sessions have it not
-	Company Others
-	Folder  string
-	Args    []string // Claude Code's
+	Model  string // empty: the chosen one
+	Cloud  bool   // to the cloud instead
+	Lean   bool   // with the lean profile, also where new local sessions have it not
+	Queue  Queue
+	Folder string
+	Args   []string // Claude Code's
 }
 
 // Session is a session that is ready to be started.
@@ -97,7 +97,7 @@ func Prepare(ctx context.Context, m *machine.Machine, r Request, progress localr
 	}
 	run.Args = append(front, args...)
 	run.Environ = append(slices.DeleteFunc(slices.Clone(m.Environ), func(pair string) bool { return strings.HasPrefix(pair, runVariable+"=") }),
-		runVariable+"="+strconv.Itoa(m.Number(runVariable)+1))
+		runVariable+"="+strconv.Itoa(m.EnvNumber(runVariable)+1))
 	return run, nil
 }
 
@@ -122,7 +122,7 @@ func program(m *machine.Machine) (string, error) {
 	switch {
 	case program == "":
 		return "", &fault.Error{Kind: fault.Refused, What: whatRun, Why: "Claude Code (claude) was not found", Remedy: "install Claude Code: npm install -g @anthropic-ai/claude-code"}
-	case m.Number(runVariable) >= deepest:
+	case m.EnvNumber(runVariable) >= deepest:
 		return "", &fault.Error{Kind: fault.Refused, What: whatRun, Why: program + " seems to start switchyard run itself, again and again", Remedy: "give the script another name, or put Claude Code's own program before it on the PATH"}
 	}
 	return program, nil
@@ -170,5 +170,5 @@ func writeOverlay(m *machine.Machine, base []byte, values map[string]string) (fi
 		return "", err
 	}
 	file = overlayFile(dir, os.Getpid())
-	return file, config.WriteWhole(file, data)
+	return file, config.WriteAtomic(file, data)
 }

@@ -9,11 +9,11 @@ import (
 )
 
 // Own reads what Claude Code keeps for itself, beside its settings.
-func Own(m *machine.Machine) (file string, known struct {
-	Onboarded bool              `json:"hasCompletedOnboarding"`
-	Servers   map[string]Server `json:"mcpServers"`
+func ReadConfig(m *machine.Machine) (file string, known struct {
+	Onboarded bool                 `json:"hasCompletedOnboarding"`
+	Servers   map[string]MCPServer `json:"mcpServers"`
 	Projects  map[string]struct {
-		Servers map[string]Server `json:"mcpServers"`
+		Servers map[string]MCPServer `json:"mcpServers"`
 	} `json:"projects"`
 }) {
 	file = filepath.Join(m.Home, ".claude.json")
@@ -27,7 +27,7 @@ func Own(m *machine.Machine) (file string, known struct {
 }
 
 // Server is a server of tools that Claude Code starts or calls.
-type Server struct {
+type MCPServer struct {
 	URL     string   `json:"url"`
 	Command string   `json:"command"`
 	Args    []string `json:"args"`

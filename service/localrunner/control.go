@@ -28,9 +28,16 @@ const (
 	EffortTime = 2 * time.Minute
 )
 
-var Progressive = map[Verb]string{Start: "starting Model Runner", Restart: "restarting Model Runner", Stop: "stopping Model Runner"}
+// Task is what an error says was tried: "starting Model Runner".
+func (v Verb) Task() string { return tasks[v] }
 
-var Doing = map[Verb]string{Start: words.Key("starting…"), Restart: words.Key("restarting…"), Stop: words.Key("stopping…")}
+// Doing is what the menu shows meanwhile: "starting…".
+func (v Verb) Doing() string { return doing[v] }
+
+var (
+	tasks = map[Verb]string{Start: "starting Model Runner", Restart: "restarting Model Runner", Stop: "stopping Model Runner"}
+	doing = map[Verb]string{Start: words.Key("starting…"), Restart: words.Key("restarting…"), Stop: words.Key("stopping…")}
+)
 
 // UntilHealthy waits until a runner that was started answers. Nothing announces that.
 func UntilHealthy(ctx context.Context, e engine.Engine) error {
@@ -39,7 +46,7 @@ func UntilHealthy(ctx context.Context, e engine.Engine) error {
 		switch {
 		case f.Seen.State == engine.Stopped || f.Seen.State == engine.Absent:
 			return &engine.Error{Code: engine.Failed, Why: "it was started and ended at once" + because(f.Seen.Why), Remedy: "see its log: switchyard runner logs"}
-		case f.Asked() && f.Ask(ctx, "?").Err == nil:
+		case f.MayAnswer() && f.Ask(ctx, "?").Err == nil:
 			return nil
 		}
 		select {
@@ -55,7 +62,7 @@ func Explain(m *machine.Machine, c Verb, err error) error {
 	if err == nil {
 		return nil
 	}
-	what := Progressive[c]
+	what := c.Task()
 	if what == "" {
 		what = "installing Model Runner"
 	}

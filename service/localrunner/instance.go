@@ -70,7 +70,7 @@ func (f Instance) Remedy() string {
 }
 
 // Asked tells whether the API has anything to say at all.
-func (f Instance) Asked() bool {
+func (f Instance) MayAnswer() bool {
 	return f.Engine.Kind() != engine.None && (f.Seen.State == engine.Running || f.Seen.State == engine.Unknown)
 }
 

@@ -29,7 +29,7 @@ func LookWith(ctx context.Context, m *machine.Machine, e, old engine.Engine, own
 		}
 	}
 	l := Look{Instance: Instance{e, e.Look(ctx)}}
-	if l.Asked() {
+	if l.MayAnswer() {
 		l.Status = l.Ask(ctx, version)
 	}
 	return l
@@ -37,10 +37,3 @@ func LookWith(ctx context.Context, m *machine.Machine, e, old engine.Engine, own
 
 // same tells whether two searches found the same engine.
 func same(a, b engine.Engine) bool { return a.Kind() == b.Kind() && a.Place() == b.Place() }
-
-func Describe(l Look) any {
-	if l.Engine == nil {
-		return nil
-	}
-	return l.Describe(l.Status)
-}

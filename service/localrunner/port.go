@@ -19,7 +19,7 @@ func PortTaken(m *machine.Machine, port int) (why, remedy string) {
 	ctx, cancel := context.WithTimeout(context.Background(), Quick)
 	defer cancel()
 	why = fmt.Sprintf("port %d is taken", port)
-	if who := Holder(ctx, m, port); who != "" {
+	if who := PortHolder(ctx, m, port); who != "" {
 		why += " by " + who
 	}
 	remedy = "end what holds it"
@@ -31,7 +31,7 @@ func PortTaken(m *machine.Machine, port int) (why, remedy string) {
 
 // Holder names the program that listens on a TCP port; empty when that cannot be
 // told, as of another user's.
-func Holder(ctx context.Context, m *machine.Machine, port int) string {
+func PortHolder(ctx context.Context, m *machine.Machine, port int) string {
 	connections, err := gopsnet.ConnectionsWithContext(ctx, "tcp")
 	if err != nil {
 		return ""

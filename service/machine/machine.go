@@ -59,7 +59,7 @@ func (m *Machine) Getenv(name string) string {
 }
 
 // Number is a variable's value; 0 when it is none.
-func (m *Machine) Number(variable string) int {
+func (m *Machine) EnvNumber(variable string) int {
 	n, _ := strconv.Atoi(m.Getenv(variable))
 	return n
 }

@@ -34,12 +34,12 @@ func (m *Machine) Targets() []claude.Target {
 }
 
 // Project is the target of one project's folder.
-func (m *Machine) Project(dir string) claude.Target {
+func (m *Machine) ProjectTarget(dir string) claude.Target {
 	return claude.ProjectTarget(config.Expand(dir, m.Home), m.ConfigDir())
 }
 
 // Folder is the target of another configuration folder.
-func (m *Machine) Folder(dir string) claude.Target {
+func (m *Machine) FolderTarget(dir string) claude.Target {
 	return claude.UserTarget(config.Expand(dir, m.Home))
 }
 

@@ -32,14 +32,14 @@ func (s Strain) limit(total int64) int64 {
 // Follower follows the graphics memory, one reading after the other. A level is
 // reached with the second reading in a row, and left with some room: so there is one
 // warning for an episode.
-type Follower struct {
+type Monitor struct {
 	level   Strain
 	pending Strain // what the reading before said
 	text    string // of the episode, as it began
 }
 
 // See takes a reading. It returns the level from now on.
-func (s *Follower) See(free, total int64) Strain {
+func (s *Monitor) Update(free, total int64) Strain {
 	if free < 0 || total <= 0 {
 		s.pending = Relaxed
 		return s.level // nothing is known: it stays
@@ -69,7 +69,7 @@ func (s *Follower) See(free, total int64) Strain {
 }
 
 // Warning is what a person should know of an episode.
-func (s *Follower) Warning(v state.VRAM, models []state.Model) (state.Warning, bool) {
+func (s *Monitor) Warning(v state.VRAM, models []state.Model) (state.Warning, bool) {
 	if s.level == Relaxed {
 		return state.Warning{}, false
 	}

@@ -42,7 +42,7 @@ func Look(ctx context.Context, m *machine.Machine) (state.Runner, []state.Model,
 		return state.Runner{State: state.Absent, Engine: engine.None, Reason: what, Remedy: remedy}, nil, nil
 	}
 	var a localrunner.Status
-	if f.Asked() {
+	if f.MayAnswer() {
 		a = f.Ask(ctx, "")
 	}
 	r := f.Describe(a)
@@ -58,7 +58,7 @@ func LookAtRunner(ctx context.Context, m *machine.Machine) (state.Runner, []stat
 
 // Describe adds what is loaded and what was learned.
 func Describe(m *machine.Machine, models []state.Model, loaded []runner.Loaded) []state.Model {
-	known := known(m)
+	known := learned(m)
 	for i := range models {
 		model := &models[i]
 		model.Tools, model.Used = known[model.ID].Tools, known[model.ID].Used
@@ -78,7 +78,7 @@ func Unused(ctx context.Context, m *machine.Machine, older time.Duration) ([]sta
 	if err != nil {
 		return nil, err
 	}
-	chosen, known, inUse := runner.Full(m.Chosen()), known(m), inUse(m)
+	chosen, known, inUse := runner.Full(m.Chosen()), learned(m), inUse(m)
 	return slices.DeleteFunc(all, func(model state.Model) bool {
 		last := known[model.ID].Used
 		if seen := known[model.ID].Seen; seen.After(last) {

@@ -91,7 +91,7 @@ func Verify(ctx context.Context, m *machine.Machine, r VerifyRequest) (Verificat
 	}
 	v.Program = filepath.Base(program)
 	seen := &watchedSessions{machine: m, ctx: context.WithoutCancel(ctx), ids: map[string]bool{}}
-	if at, served := control.Gateway(ctx, m); served {
+	if at, served := control.GatewayAddress(ctx, m); served {
 		seen.gateway = strings.TrimPrefix(at.URL, "http://")
 	}
 	running := ctx
@@ -105,7 +105,7 @@ func Verify(ctx context.Context, m *machine.Machine, r VerifyRequest) (Verificat
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second
 	begun := time.Now()
-	report, err := fence.Run(running, cmd, seen.see)
+	report, err := fence.Run(running, cmd, seen.onConnection)
 	v.MS = time.Since(begun).Milliseconds()
 	var ended *exec.ExitError
 	if err != nil && !errors.As(err, &ended) && ctx.Err() == nil {
@@ -151,7 +151,7 @@ type watchedSessions struct {
 
 // see looks which session a process is that asks the gateway, and tells the running
 // Switchyard that somebody watches it.
-func (w *watchedSessions) see(pid int, address string) {
+func (w *watchedSessions) onConnection(pid int, address string) {
 	if address != w.gateway {
 		return
 	}
@@ -199,7 +199,7 @@ func uses(ctx context.Context, m *machine.Machine, local []fence.Local, gateway 
 		if l.Address == gateway {
 			use.Who = "Switchyard's gateway"
 		} else if port := engine.PortOf("http://" + l.Address); port > 0 {
-			use.Who = localrunner.Holder(ctx, m, port)
+			use.Who = localrunner.PortHolder(ctx, m, port)
 		}
 		uses = append(uses, use)
 	}

@@ -39,7 +39,7 @@ func (p *Puller) Follow(ctx context.Context, l localrunner.Look) {
 	if run == "" {
 		run = l.Seen.URL + l.Seen.Socket
 	}
-	up := l.Asked() && l.Status.Err == nil
+	up := l.MayAnswer() && l.Status.Err == nil
 	p.post(ctx, func() {
 		if up && run == p.run {
 			return

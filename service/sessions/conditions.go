@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	longWait = 30 * time.Second // in the queue, before one is told
-	Active   = 10 * time.Minute // since its last request, a session counts as one that uses its model
+	longWait  = 30 * time.Second // in the queue, before one is told
+	ActiveFor = 10 * time.Minute // since its last request, a session counts as one that uses its model
 )
 
 // condition is something that a person is warned of while it lasts.
@@ -32,7 +32,7 @@ type Episodes map[string]bool
 
 // See takes the conditions of this moment. It returns the warnings that are in
 // force, and when to look again.
-func (e Episodes) See(conditions []condition) (warnings []state.Warning, again time.Time) {
+func (e Episodes) Update(conditions []condition) (warnings []state.Warning, again time.Time) {
 	now := map[string]bool{}
 	for _, c := range conditions {
 		if c.reached || e[c.episode] && c.held {
@@ -117,7 +117,7 @@ func recent(s state.State, now time.Time) (all []gateway.Session, ends time.Time
 		if g.Requests == 0 || !slices.ContainsFunc(s.Sessions, func(live state.Session) bool { return live.SessionID == g.ID }) {
 			continue
 		}
-		end := g.Last.Add(Active)
+		end := g.Last.Add(ActiveFor)
 		if g.Running == 0 && !now.Before(end) {
 			continue
 		}

@@ -18,7 +18,7 @@ import (
 )
 
 // World is what sessions are judged against.
-type World struct {
+type Evidence struct {
 	Targets []machine.Inspected
 	Gateway state.Gateway
 	Runner  string // the runner's own address
@@ -33,7 +33,7 @@ const (
 )
 
 // Judge judges all sessions; again is when one of the judgements may change.
-func (w World) Judge(facts []Fact) (live, stale []state.Session, again time.Time) {
+func (w Evidence) Judge(facts []Fact) (live, stale []state.Session, again time.Time) {
 	live = []state.Session{}
 	for _, f := range facts {
 		s, due := w.judgeOne(f)
@@ -55,7 +55,7 @@ func (w World) Judge(facts []Fact) (live, stale []state.Session, again time.Time
 // judgeOne says where a session's next request goes: what the gateway saw, else what
 // its layers and arguments say. again, when not zero, is when the judgement may
 // change by itself.
-func (w World) judgeOne(f Fact) (s state.Session, again time.Time) {
+func (w Evidence) judgeOne(f Fact) (s state.Session, again time.Time) {
 	s = state.Session{PID: f.PID, SessionID: f.SessionID, CWD: f.CWD, Kind: kind(f.Session), Version: f.Version, Started: f.Started(), Status: f.Status,
 		Route: state.Unknown, PinnedBy: f.pin, Stale: f.Stale}
 	if f.Stale {
@@ -120,7 +120,7 @@ func (w World) judgeOne(f Fact) (s state.Session, again time.Time) {
 }
 
 // says puts the word of a session's layers into a route.
-func (w World) says(word claude.Word) (route claude.Route, reason string) {
+func (w Evidence) says(word claude.Word) (route claude.Route, reason string) {
 	switch {
 	case !word.Known:
 		return state.Unknown, words.T("the system does not tell how it was started")
@@ -135,7 +135,7 @@ func (w World) says(word claude.Word) (route claude.Route, reason string) {
 }
 
 // local tells whether an address is the gateway, the runner, or what a switch wrote.
-func (w World) local(base string) bool {
+func (w Evidence) local(base string) bool {
 	if base == "" {
 		return false
 	}
@@ -161,7 +161,7 @@ func Elsewhere(base string) bool {
 }
 
 // model is the model that a session's requests get.
-func (w World) model(f Fact, s state.Session, use gateway.Session, target claude.Status) string {
+func (w Evidence) model(f Fact, s state.Session, use gateway.Session, target claude.Status) string {
 	switch {
 	case use.Model != "" && s.Route != claude.Cloud:
 		return use.Model

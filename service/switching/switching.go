@@ -58,11 +58,11 @@ func Switch(ctx context.Context, m *machine.Machine, r Request, progress localru
 	if len(r.Targets) == 0 {
 		r.Targets = m.Targets()
 	}
-	if err := allowed(m, r); err != nil {
+	if err := checkCloud(m, r); err != nil {
 		return Result{}, fault.WrapRefused(what, err)
 	}
 	for _, t := range r.Targets {
-		if err := look(m, t, r); err != nil {
+		if err := checkTarget(m, t, r); err != nil {
 			return Result{}, fault.WrapRefused(what, err)
 		}
 	}
@@ -125,7 +125,7 @@ func Settle(ctx context.Context, m *machine.Machine, targets []SwitchedTarget) (
 
 // allowed refuses a switch to the cloud where it is forbidden, or where it ends the
 // offline route without a person's word.
-func allowed(m *machine.Machine, r Request) error {
+func checkCloud(m *machine.Machine, r Request) error {
 	if r.Route != claude.Cloud {
 		return nil
 	}
@@ -141,7 +141,7 @@ func allowed(m *machine.Machine, r Request) error {
 }
 
 // look refuses what would not work before anything long begins.
-func look(m *machine.Machine, t claude.Target, r Request) error {
+func checkTarget(m *machine.Machine, t claude.Target, r Request) error {
 	if t.Project != "" && config.Missing(t.Project) || t.Project == "" && t.Dir != m.ConfigDir() && config.Missing(t.Dir) {
 		dir := t.Project
 		if dir == "" {

@@ -20,7 +20,7 @@ const (
 )
 
 // Sense decides what a network that comes and goes means. It belongs to the loop.
-type Sense struct {
+type Advisor struct {
 	auto    string
 	Settled state.Network
 	latest  network.Reach
@@ -35,12 +35,12 @@ type Sense struct {
 	wasRoute claude.Route
 }
 
-func NewSense(auto string) *Sense {
-	return &Sense{auto: cmp.Or(auto, config.AutoAsk), advised: map[claude.Route]time.Time{}}
+func NewAdvisor(auto string) *Advisor {
+	return &Advisor{auto: cmp.Or(auto, config.AutoAsk), advised: map[claude.Route]time.Time{}}
 }
 
 // Hear takes what the system says.
-func (n *Sense) Hear(r network.Reach, now time.Time) {
+func (n *Advisor) SetReach(r network.Reach, now time.Time) {
 	if r == n.latest && !n.since.IsZero() {
 		return
 	}
@@ -52,7 +52,7 @@ func (n *Sense) Hear(r network.Reach, now time.Time) {
 
 // See takes a State and returns the route that is to be switched to now (empty: none),
 // and when time alone may change that.
-func (n *Sense) See(s state.State, now time.Time) (to claude.Route, again time.Time) {
+func (n *Advisor) Update(s state.State, now time.Time) (to claude.Route, again time.Time) {
 	if s.Route != n.wasRoute {
 		n.before = n.wasRoute
 		if n.wasRoute = s.Route; s.Route == claude.Offline {
@@ -71,7 +71,7 @@ func (n *Sense) See(s state.State, now time.Time) (to claude.Route, again time.T
 			again = due
 		} else {
 			n.Settled = state.Network{Reach: n.latest, Since: n.since}
-			n.turned(s, now)
+			n.settled(s, now)
 		}
 	}
 	if n.pending != "" && s.Busy == "" && s.Gateway.Running == 0 && s.Gateway.Waiting == 0 {
@@ -84,7 +84,7 @@ func (n *Sense) See(s state.State, now time.Time) (to claude.Route, again time.T
 }
 
 // turned is a network that has gone for good, or come back.
-func (n *Sense) turned(s state.State, now time.Time) {
+func (n *Advisor) settled(s state.State, now time.Time) {
 	n.pending = ""
 	if s.Route != claude.Offline {
 		n.from = "" // a switch that failed
