@@ -151,7 +151,7 @@ func (l *loop) follow(ctx context.Context) {
 		next.Contexts = memory.Contexts(next.Model, l.now.shapes, l.now.models, l.now.vram)
 	}
 	if next.Needs() != l.state.Needs() {
-		l.s.keeper.Want(next.Needs())
+		l.s.keeper.SetNeeds(next.Needs())
 		wake.Notify(l.s.lookVRAM)
 	}
 	d := l.s.door.Load()

@@ -58,16 +58,16 @@ func NewSupervisor(m *machine.Machine, log *slog.Logger) *Supervisor {
 		last: state.State{Route: claude.Cloud, Runner: state.Runner{State: state.Absent, Engine: engine.None}},
 	}
 	s.keeper = keeper.New(keeper.Options{
-		Machine: s.machine, Log: log, Busy: s.answering, Looked: s.looked, Report: s.runnerReporter(), Shown: s.shown,
-		Moved: func() { wake.Notify(s.lookFiles) },
+		Machine: s.machine, Log: log, Busy: s.answering, OnLook: s.looked, Report: s.runnerReporter(), Sync: s.shown,
+		AddressChanged: func() { wake.Notify(s.lookFiles) },
 	})
 	s.puller = pulls.New(pulls.Options{
 		Machine: s.machine, Log: log,
-		Runner: func(ctx context.Context) localrunner.Instance { return s.door.Load().Runner(ctx) },
-		Start:  func(ctx context.Context, person bool) error { return s.keeper.Do(ctx, localrunner.Nothing, person) },
-		VRAM:   func() state.VRAM { return s.State().VRAM },
-		Report: func(ctx context.Context, pulls []state.Pull) { s.fact(ctx, func(k *known) { k.pulls = pulls }) },
-		Came:   s.keeper.Look,
+		Runner:        func(ctx context.Context) localrunner.Instance { return s.door.Load().Runner(ctx) },
+		Start:         func(ctx context.Context, person bool) error { return s.keeper.Do(ctx, localrunner.Nothing, person) },
+		VRAM:          func() state.VRAM { return s.State().VRAM },
+		Report:        func(ctx context.Context, pulls []state.Pull) { s.fact(ctx, func(k *known) { k.pulls = pulls }) },
+		ModelsChanged: s.keeper.Look,
 	})
 	return s
 }
@@ -89,7 +89,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		return err
 	}
 	defer watch.Close()
-	s.keeper.Act(s.serve != nil)
+	s.keeper.AllowActing(s.serve != nil)
 	endServing, err := s.startServing(ctx, stop, &owned)
 	if err != nil {
 		s.log.Error("no gateway", "error", err)

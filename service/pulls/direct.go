@@ -33,9 +33,9 @@ func Pull(ctx context.Context, m *machine.Machine, ref string, each func(state.P
 	if err := room(ctx, client, ref, 0, f.Seen.Store); err != nil {
 		return state.Pull{}, fault.Wrap(what, err)
 	}
-	one := &pulling{Pull: state.Pull{Ref: ref, State: state.Pulling}}
+	one := &job{Pull: state.Pull{Ref: ref, State: state.Pulling}}
 	if err := client.Pull(ctx, ref, func(now runner.Progress) {
-		one.progress(now)
+		one.setProgress(now)
 		each(one.Pull)
 	}); err != nil {
 		return one.Pull, fault.Wrap(what, err)

@@ -100,7 +100,7 @@ func TestAModelThatIsLost(t *testing.T) {
 					}
 					reports <- list
 				},
-				Came: func() {},
+				ModelsChanged: func() {},
 			})
 			ctx, end := context.WithCancel(t.Context())
 			ended := make(chan struct{})
