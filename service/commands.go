@@ -41,19 +41,19 @@ func (s *Supervisor) Switch(ctx context.Context, r switching.Request) error {
 }
 
 // perform does one switch. ctx is the supervisor's, one the command's own.
-func (s *Supervisor) perform(ctx, one context.Context, r switching.Request) error {
-	t := s.begin(ctx, busy(""))
+func (s *Supervisor) performSwitch(ctx, one context.Context, r switching.Request) error {
+	t := s.startTask(ctx, proofText(""))
 	start := time.Now()
-	result, err := switching.Switch(one, s.machine, r, localrunner.Progress{Begin: func(proof string) { t.say(ctx, busy(proof)) }, Warn: func(w state.Warning) { s.fact(ctx, func(k *known) { k.doubt = w }) }})
+	result, err := switching.Switch(one, s.machine, r, localrunner.Progress{Begin: func(proof string) { t.setText(ctx, proofText(proof)) }, Warn: func(w state.Warning) { s.update(ctx, func(k *known) { k.doubt = w }) }})
 	s.log.Info("switch", "route", r.Route, "model", result.Model, "took", time.Since(start).Round(time.Millisecond), "error", err)
 	// What the switch wrote is read before it counts as done.
 	n := s.nextLook()
 	f := settings.Read(ctx, s.machine)
 	facts := sessions.Look(s.machine, f.Status, &claude.Roster{}, &claude.Files{})
 	if r.Route == claude.Offline && (err == nil || !errors.Is(err, context.Canceled)) {
-		s.depart(ctx, one, &doctor.Departure{Model: r.Model, Context: r.Context, Failed: err}, err == nil) // a failure is told below
+		s.reportDeparture(ctx, one, &doctor.Departure{Model: r.Model, Context: r.Context, Failed: err}, err == nil) // a failure is told below
 	}
-	s.fact(ctx, func(k *known) {
+	s.update(ctx, func(k *known) {
 		k.finish(t.id)
 		k.doubt = state.Warning{}
 		k.read(n, f, facts)
@@ -66,7 +66,7 @@ func (s *Supervisor) perform(ctx, one context.Context, r switching.Request) erro
 }
 
 // busy says what a proof is doing.
-func busy(proof string) string {
+func proofText(proof string) string {
 	switch proof {
 	case "message":
 		return words.Key("Loading the model…")
@@ -95,7 +95,7 @@ func (s *Supervisor) Choose(ctx context.Context, tag string) error {
 
 // Resize gives the model in use another context, in tokens, and switches to it.
 func (s *Supervisor) Resize(ctx context.Context, tag string, tokens int) error {
-	t := s.begin(ctx, words.Key("Repackaging the model…"))
+	t := s.startTask(ctx, words.Key("Repackaging the model…"))
 	made, current, err := models.Resize(ctx, s.machine, tag, tokens)
 	t.end(ctx)
 	s.keeper.Look()
@@ -162,12 +162,12 @@ func (s *Supervisor) SetAutostart(ctx context.Context, on bool) {
 	if err := login.Set(s.machine, on); err != nil {
 		s.failed(ctx, words.Key("Could not change the start at login"), err)
 	}
-	s.lookAtAutostart(ctx)
+	s.updateAutostart(ctx)
 }
 
 // Control starts, stops or restarts the runner for a person, and returns when it
 // answers, or has stopped. The error is an *Error.
-func (s *Supervisor) Control(ctx context.Context, c localrunner.Verb) error {
+func (s *Supervisor) ControlRunner(ctx context.Context, c localrunner.Verb) error {
 	err := s.keeper.Do(ctx, c, true)
 	if err != nil && !errors.Is(err, context.Canceled) {
 		s.failed(ctx, words.Key("Could not do that with Model Runner"), err)
@@ -217,7 +217,7 @@ func (s *Supervisor) Pull(ctx context.Context, ref string) (<-chan state.Pull, e
 }
 
 // PullAndTell begins a pull; how it ends is in the State.
-func (s *Supervisor) PullAndTell(ctx context.Context, ref string) {
+func (s *Supervisor) StartPull(ctx context.Context, ref string) {
 	if _, err := s.Pull(ctx, ref); err != nil && ctx.Err() == nil {
 		s.failed(ctx, words.T("Could not pull %s", ref), err)
 	}

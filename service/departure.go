@@ -20,9 +20,9 @@ func (s *Supervisor) CheckDeparture(ctx context.Context) {
 }
 
 func (s *Supervisor) checkDeparture(ctx context.Context, r doctor.Departure) {
-	t := s.begin(ctx, checking)
+	t := s.startTask(ctx, checking)
 	r.Failed = switching.Check(ctx, s.machine, r.Model, r.Context, false, localrunner.Progress{})
-	s.depart(ctx, ctx, &r, true)
+	s.reportDeparture(ctx, ctx, &r, true)
 	t.end(ctx)
 }
 
@@ -30,8 +30,8 @@ var checking = words.Key("Checking for the departure…")
 
 // depart puts into the State what would go wrong without a network. tell says that a
 // person shall hear of it; one is the context of what it is part of.
-func (s *Supervisor) depart(ctx, one context.Context, r *doctor.Departure, tell bool) {
-	t := s.begin(ctx, checking)
+func (s *Supervisor) reportDeparture(ctx, one context.Context, r *doctor.Departure, tell bool) {
+	t := s.startTask(ctx, checking)
 	found := doctor.CheckDeparture(one, s.machine, r)
 	t.end(ctx)
 	if one.Err() != nil {
@@ -46,26 +46,26 @@ func (s *Supervisor) depart(ctx, one context.Context, r *doctor.Departure, tell 
 		d.Findings = append(d.Findings, f)
 	}
 	s.mu.Lock()
-	s.departing, s.cures = r, found
+	s.lastCheck, s.lastFindings = r, found
 	s.mu.Unlock()
-	s.fact(ctx, func(k *known) {
-		if d.N = k.leaving.N; tell {
+	s.update(ctx, func(k *known) {
+		if d.N = k.departure.N; tell {
 			d.N++
 		}
-		k.leaving = d
+		k.departure = d
 	})
 }
 
 // CureDeparture does what cures a finding of the last check, and checks again.
 func (s *Supervisor) CureDeparture(ctx context.Context, code string) {
 	s.mu.Lock()
-	r, cures := s.departing, s.cures
+	r, cures := s.lastCheck, s.lastFindings
 	s.mu.Unlock()
 	i := slices.IndexFunc(cures, func(f state.Finding) bool { return f.Code == code && f.Cure != nil })
 	if i < 0 {
 		return
 	}
-	t := s.begin(ctx, words.T("Doing it: %s", cures[i].Command))
+	t := s.startTask(ctx, words.T("Doing it: %s", cures[i].Command))
 	err := cures[i].Fix(ctx)
 	t.end(ctx)
 	if err != nil {

@@ -179,7 +179,7 @@ func TestARunnerOfOurOwn(t *testing.T) {
 	if status, _ := prompt(t, m, "[[crash]]"); status == 200 {
 		t.Error("a crash was not told")
 	}
-	if err := s.Control(t.Context(), localrunner.Stop); err != nil {
+	if err := s.ControlRunner(t.Context(), localrunner.Stop); err != nil {
 		t.Fatal(err)
 	}
 	s.until("the stop", func(s state.State) bool { return s.Runner.State == state.Stopped && s.Runner.ByPerson })
@@ -218,7 +218,7 @@ func TestADeadEngineIsCured(t *testing.T) {
 			s.local()
 			first := s.State().Runner.Since
 			behave(tt.behaviour)
-			if err := s.Control(t.Context(), localrunner.Restart); err != nil { // takes the behaviour over
+			if err := s.ControlRunner(t.Context(), localrunner.Restart); err != nil { // takes the behaviour over
 				t.Fatal(err)
 			}
 			now := s.until("the run", func(s state.State) bool {
@@ -288,7 +288,7 @@ func TestACrashLoopIsToldOnce(t *testing.T) {
 		t.Error(err)
 	}
 	behave("")
-	if err := s.Control(t.Context(), localrunner.Start); err != nil {
+	if err := s.ControlRunner(t.Context(), localrunner.Start); err != nil {
 		t.Error(err)
 	}
 	s.until("the runner", func(s state.State) bool { return s.Runner.State == state.Running })
@@ -410,7 +410,7 @@ func TestTheCommandLineCannotRunTheProcess(t *testing.T) {
 func TestTheRunnersStateOverTheSocket(t *testing.T) {
 	m, behave := double(t, "ends at once")
 	s := serve(t, m)
-	if err := s.Control(t.Context(), localrunner.Start); err == nil {
+	if err := s.ControlRunner(t.Context(), localrunner.Start); err == nil {
 		t.Error("it says that it was started")
 	}
 	s.until("the failure", func(s state.State) bool { return s.Runner.State == state.RunnerFailed && s.Failure.N == 1 })

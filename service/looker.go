@@ -77,7 +77,7 @@ func (l *fileLooker) look(ctx context.Context) {
 	l.files = settings.Read(ctx, l.s.machine)
 	if d == nil {
 		g := control.GatewayState(ctx, l.s.machine)
-		l.s.fact(ctx, func(k *known) { k.gateway = g })
+		l.s.update(ctx, func(k *known) { k.gateway = g })
 	}
 	l.lookAtSessions(ctx)
 }
@@ -93,19 +93,19 @@ func (l *fileLooker) lookAtSessions(ctx context.Context) {
 			continue
 		}
 		folders = append(folders, filepath.Join(one.CWD, ".claude"))
-		l.await(ctx, one.Session)
+		l.waitForEnd(ctx, one.Session)
 	}
 	for _, p := range facts.Slots {
-		l.await(ctx, p.Session())
+		l.waitForEnd(ctx, p.Session())
 	}
 	for _, session := range f.Waiting {
-		l.await(ctx, session)
+		l.waitForEnd(ctx, session)
 	}
 	l.watch.Update(folders)
-	l.s.fact(ctx, func(k *known) { k.read(n, f, facts) })
+	l.s.update(ctx, func(k *known) { k.read(n, f, facts) })
 }
 
-func (l *fileLooker) await(ctx context.Context, session claude.Session) {
+func (l *fileLooker) waitForEnd(ctx context.Context, session claude.Session) {
 	if l.exits[session.PID] {
 		return
 	}

@@ -25,44 +25,44 @@ import (
 
 // known is what the loop has been told; the State follows from it.
 type known struct {
-	runner    state.Runner
-	models    []state.Model  // with the verdicts on them
-	listed    []state.Model  // as the keeper told them
-	shapes    []runner.Model // the same, with what their need is computed from
-	gateway   state.Gateway
-	pulls     []state.Pull
-	vram      state.VRAM
-	strained  []state.Warning // about it
-	files     settings.Files
-	sessions  sessions.Facts
-	look      int           // which look at the files that was
-	tasks     []task        // what is being done, the newest last
-	doubt     state.Warning // about it
-	failure   state.Failure
-	audit     *offline.Auditor
-	raised    int
-	update    release.Release
-	autostart autostart.Status
-	leaving   state.Departure
-	sense     *offline.Advisor
+	runner       state.Runner
+	models       []state.Model  // with the verdicts on them
+	tagged       []state.Model  // as the keeper told them
+	shapes       []runner.Model // the same, with what their need is computed from
+	gateway      state.Gateway
+	pulls        []state.Pull
+	vram         state.VRAM
+	vramWarnings []state.Warning // about it
+	files        settings.Files
+	sessions     sessions.Facts
+	lookNumber   int           // which look at the files that was
+	tasks        []task        // what is being done, the newest last
+	doubt        state.Warning // about it
+	failure      state.Failure
+	audit        *offline.Auditor
+	raised       int
+	update       release.Release
+	autostart    autostart.Status
+	departure    state.Departure
+	advisor      *offline.Advisor
 }
 
 // judge gives the verdicts anew.
 func (k *known) judge(m *machine.Machine) {
-	k.models = models.Fits(m, slices.Clone(k.listed), k.shapes, k.vram)
+	k.models = models.Fits(m, slices.Clone(k.tagged), k.shapes, k.vram)
 }
 
 // read takes a look at the files, unless a newer one came first.
 func (k *known) read(look int, f settings.Files, facts sessions.Facts) {
-	if look >= k.look {
-		k.look, k.files, k.sessions = look, f, facts
+	if look >= k.lookNumber {
+		k.lookNumber, k.files, k.sessions = look, f, facts
 	}
 }
 
 // state is the State before the files are merged into it.
 func (k *known) state() state.State {
-	return state.State{Runner: k.runner, Models: k.models, Gateway: k.gateway, Pulls: k.pulls, VRAM: k.vram, Warnings: k.strained, Busy: k.busy(), Doubt: k.doubt,
-		Failure: k.failure, Departure: k.leaving, Raised: k.raised, Update: k.update, Autostart: k.autostart}
+	return state.State{Runner: k.runner, Models: k.models, Gateway: k.gateway, Pulls: k.pulls, VRAM: k.vram, Warnings: k.vramWarnings, Busy: k.busy(), Doubt: k.doubt,
+		Failure: k.failure, Departure: k.departure, Raised: k.raised, Update: k.update, Autostart: k.autostart}
 }
 
 type command struct {
@@ -72,22 +72,22 @@ type command struct {
 
 // loop is the one goroutine that changes the State.
 type loop struct {
-	s     *Supervisor
-	owned *sync.WaitGroup
-	now   known
-	state state.State
-	begun sessions.Episodes
-	due   *time.Timer // when time alone may change the State
+	s        *Supervisor
+	owned    *sync.WaitGroup
+	now      known
+	state    state.State
+	episodes sessions.Episodes
+	due      *time.Timer // when time alone may change the State
 
 	audits chan []offline.AuditLine
 
-	running context.CancelFunc // ends the switch in progress; nil: there was none
-	ended   chan struct{}      // closed at its end
+	running  context.CancelFunc // ends the switch in progress; nil: there was none
+	finished chan struct{}      // closed at its end
 }
 
 func (s *Supervisor) newLoop(ctx context.Context, owned *sync.WaitGroup) *loop {
 	l := &loop{
-		s: s, owned: owned, now: known{audit: offline.NewAuditor(), sense: offline.NewAdvisor(s.machine.Config.Auto)}, state: s.last, begun: sessions.Episodes{},
+		s: s, owned: owned, now: known{audit: offline.NewAuditor(), advisor: offline.NewAdvisor(s.machine.Config.Auto)}, state: s.last, episodes: sessions.Episodes{},
 		due: time.NewTimer(time.Hour), audits: make(chan []offline.AuditLine, 16),
 	}
 	if d := s.door.Load(); d != nil {
@@ -113,40 +113,40 @@ func (l *loop) run(ctx context.Context) {
 				l.audits <- lines
 			}
 			return
-		case fact := <-l.s.facts:
+		case fact := <-l.s.updates:
 			fact(&l.now)
-			l.follow(ctx)
+			l.refresh(ctx)
 		case <-l.due.C:
-			l.follow(ctx)
+			l.refresh(ctx)
 		case c := <-l.s.commands:
-			l.begin(ctx, c)
+			l.startSwitch(ctx, c)
 		}
 	}
 }
 
 // begin starts a switch, and ends the one before it.
-func (l *loop) begin(ctx context.Context, c command) {
+func (l *loop) startSwitch(ctx context.Context, c command) {
 	if l.running != nil {
 		l.running()
 	}
-	previous := l.ended
+	previous := l.finished
 	var one context.Context
 	one, l.running = context.WithCancel(ctx)
-	l.ended = make(chan struct{})
-	finished := l.ended
+	l.finished = make(chan struct{})
+	finished := l.finished
 	l.owned.Go(func() {
 		defer close(finished)
 		if previous != nil {
 			<-previous
 		}
-		c.done <- l.s.perform(ctx, one, c.request)
+		c.done <- l.s.performSwitch(ctx, one, c.request)
 	})
 }
 
 // follow makes the State that follows from what is known, and publishes it.
-func (l *loop) follow(ctx context.Context) {
+func (l *loop) refresh(ctx context.Context) {
 	moment := time.Now()
-	next, again := status.Complete(l.s.machine, l.now.state(), l.now.files, l.now.sessions, l.begun, moment)
+	next, again := status.Complete(l.s.machine, l.now.state(), l.now.files, l.now.sessions, l.episodes, moment)
 	if next.Model != "" {
 		next.Contexts = memory.Contexts(next.Model, l.now.shapes, l.now.models, l.now.vram)
 	}
@@ -156,11 +156,11 @@ func (l *loop) follow(ctx context.Context) {
 	}
 	d := l.s.door.Load()
 	if d != nil {
-		again = soonerOf(again, l.serve(ctx, &next, moment))
+		again = earlier(again, l.onState(ctx, &next, moment))
 	}
 	l.due.Stop()
 	if !again.IsZero() {
-		l.due.Reset(max(again.Sub(moment), soonest))
+		l.due.Reset(max(again.Sub(moment), minDelay))
 	}
 	if !reflect.DeepEqual(l.state, next) {
 		l.state = next
@@ -173,7 +173,7 @@ func (l *loop) follow(ctx context.Context) {
 
 // serve does what only a Switchyard that serves does with a new State, and returns
 // when time alone may change it.
-func (l *loop) serve(ctx context.Context, next *state.State, moment time.Time) (again time.Time) {
+func (l *loop) onState(ctx context.Context, next *state.State, moment time.Time) (again time.Time) {
 	if next.Route == claude.Offline && l.state.Route != claude.Offline {
 		l.owned.Go(func() { l.s.puller.EndAll(ctx) })
 	}
@@ -181,16 +181,16 @@ func (l *loop) serve(ctx context.Context, next *state.State, moment time.Time) (
 	if len(lines) > 0 {
 		l.audits <- lines
 	}
-	to, settles := l.now.sense.Update(*next, moment)
-	next.Network, next.Advice = l.now.sense.Settled, l.now.sense.Advice
+	to, settles := l.now.advisor.Update(*next, moment)
+	next.Network, next.Advice = l.now.advisor.Settled, l.now.advisor.Advice
 	if to != "" {
-		l.owned.Go(func() { l.s.follow(ctx, to) })
+		l.owned.Go(func() { l.s.followNetwork(ctx, to) })
 	}
-	return soonerOf(ends, settles)
+	return earlier(ends, settles)
 }
 
 // soonerOf is the first of two moments; a zero one is none.
-func soonerOf(a, b time.Time) time.Time {
+func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
 	}
@@ -198,7 +198,7 @@ func soonerOf(a, b time.Time) time.Time {
 }
 
 // soonest keeps a State that changes by time from being computed without a pause.
-const soonest = 50 * time.Millisecond
+const minDelay = 50 * time.Millisecond
 
 // writeAudit writes what the loop hands over, apart from it: a disk may hesitate.
 func (s *Supervisor) writeAudit(audits <-chan []offline.AuditLine) {

@@ -76,7 +76,7 @@ func (s *Supervisor) doorOptions(yield func()) door.Options {
 		Start:  func(ctx context.Context) error { return s.keeper.Do(ctx, localrunner.Nothing, false) },
 		Ended:  s.keeper.RequestEnded,
 		Used:   func(id string) { models.Learn(s.machine, id, func(l *models.Learned) { l.Used = time.Now() }) },
-		Report: func(ctx context.Context, g state.Gateway) { s.fact(ctx, func(k *known) { k.gateway = g }) },
+		Report: func(ctx context.Context, g state.Gateway) { s.update(ctx, func(k *known) { k.gateway = g }) },
 		Look:   func() { wake.Notify(s.lookFiles) },
 		Yield:  yield,
 	}

@@ -28,7 +28,7 @@ type Supervisor struct {
 	machine *machine.Machine
 	log     *slog.Logger
 
-	facts     chan func(*known) // what became known, applied in the loop
+	updates   chan func(*known) // what became known, applied in the loop
 	commands  chan command
 	lookFiles chan struct{} // a wish to read the files, at most one waiting
 	lookVRAM  chan struct{} // a wish to read the graphics memory
@@ -38,14 +38,14 @@ type Supervisor struct {
 	keeper *keeper.Keeper
 	puller *pulls.Puller
 
-	mu          sync.Mutex
-	subscribers []chan state.State
-	last        state.State
-	stop        func()            // ends Run; nil before it
-	begun       int               // counts the tasks
-	looks       int               // counts the looks at the files
-	departing   *doctor.Departure // the last check before a departure
-	cures       []state.Finding   // what it found, with what cures it
+	mu           sync.Mutex
+	subscribers  []chan state.State
+	last         state.State
+	stop         func()            // ends Run; nil before it
+	taskCount    int               // counts the tasks
+	lookCount    int               // counts the looks at the files
+	lastCheck    *doctor.Departure // the last check before a departure
+	lastFindings []state.Finding   // what it found, with what cures it
 }
 
 // NewSupervisor makes a supervisor; Run starts it.
@@ -53,12 +53,12 @@ func NewSupervisor(m *machine.Machine, log *slog.Logger) *Supervisor {
 	own := *m
 	s := &Supervisor{
 		machine: &own, log: log,
-		facts: make(chan func(*known)), commands: make(chan command),
+		updates: make(chan func(*known)), commands: make(chan command),
 		lookFiles: make(chan struct{}, 1), lookVRAM: make(chan struct{}, 1),
 		last: state.State{Route: claude.Cloud, Runner: state.Runner{State: state.Absent, Engine: engine.None}},
 	}
 	s.keeper = keeper.New(keeper.Options{
-		Machine: s.machine, Log: log, Busy: s.answering, OnLook: s.looked, Report: s.runnerReporter(), Sync: s.shown,
+		Machine: s.machine, Log: log, Busy: s.answering, OnLook: s.onLook, Report: s.runnerReporter(), Sync: s.sync,
 		AddressChanged: func() { wake.Notify(s.lookFiles) },
 	})
 	s.puller = pulls.New(pulls.Options{
@@ -66,7 +66,7 @@ func NewSupervisor(m *machine.Machine, log *slog.Logger) *Supervisor {
 		Runner:        func(ctx context.Context) localrunner.Instance { return s.door.Load().Runner(ctx) },
 		Start:         func(ctx context.Context, person bool) error { return s.keeper.Do(ctx, localrunner.Nothing, person) },
 		VRAM:          func() state.VRAM { return s.State().VRAM },
-		Report:        func(ctx context.Context, pulls []state.Pull) { s.fact(ctx, func(k *known) { k.pulls = pulls }) },
+		Report:        func(ctx context.Context, pulls []state.Pull) { s.update(ctx, func(k *known) { k.pulls = pulls }) },
 		ModelsChanged: s.keeper.Look,
 	})
 	return s
@@ -117,7 +117,7 @@ func (s *Supervisor) startParts(ctx context.Context, watch *settings.Watcher, ow
 	if s.door.Load() == nil {
 		return
 	}
-	owned.Go(func() { s.lookAtAutostart(ctx) })
+	owned.Go(func() { s.updateAutostart(ctx) })
 	if s.machine.Config.Releases != "" {
 		owned.Go(func() { s.watchReleases(ctx) })
 	}
@@ -136,7 +136,7 @@ func (s *Supervisor) Quit() {
 
 // Raise has the faces show that this Switchyard runs.
 func (s *Supervisor) Raise(ctx context.Context) {
-	s.fact(ctx, func(k *known) { k.raised++ })
+	s.update(ctx, func(k *known) { k.raised++ })
 }
 
 // State is what is known at this moment.
@@ -178,9 +178,9 @@ func (s *Supervisor) publish(state state.State) {
 }
 
 // fact hands a change of the State to the loop.
-func (s *Supervisor) fact(ctx context.Context, f func(*known)) {
+func (s *Supervisor) update(ctx context.Context, f func(*known)) {
 	select {
-	case s.facts <- f:
+	case s.updates <- f:
 	case <-ctx.Done():
 	}
 }
@@ -188,15 +188,15 @@ func (s *Supervisor) fact(ctx context.Context, f func(*known)) {
 // failed puts a command's failure into the State.
 func (s *Supervisor) failed(ctx context.Context, title string, err error) {
 	text := s.machine.Tilde(fault.Text(err))
-	s.fact(ctx, func(k *known) { k.failure = state.Failure{N: k.failure.N + 1, Title: title, Text: text} })
+	s.update(ctx, func(k *known) { k.failure = state.Failure{N: k.failure.N + 1, Title: title, Text: text} })
 }
 
 // nextLook numbers a look at the files that begins now.
 func (s *Supervisor) nextLook() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.looks++
-	return s.looks
+	s.lookCount++
+	return s.lookCount
 }
 
 // Address is where the gateway of this process listens; see Host.
@@ -215,13 +215,13 @@ func (s *Supervisor) BringUp(ctx context.Context) error {
 }
 
 // KeepRunner has the runner started, stopped or restarted, and returns when that is done.
-func (s *Supervisor) KeepRunner(ctx context.Context, c localrunner.Verb) error {
+func (s *Supervisor) ChangeRunner(ctx context.Context, c localrunner.Verb) error {
 	return s.keeper.Do(ctx, c, true)
 }
 
 // Watched notes that a session's audit line is written by somebody else.
 func (s *Supervisor) Watched(ctx context.Context, session string) {
-	s.fact(ctx, func(k *known) { k.audit.Watched[session] = true })
+	s.update(ctx, func(k *known) { k.audit.Watched[session] = true })
 }
 
 // answering tells whether an answer is on its way through the gateway.
@@ -231,7 +231,7 @@ func (s *Supervisor) answering() bool {
 }
 
 // looked hands a look at the runner to whom it concerns.
-func (s *Supervisor) looked(ctx context.Context, l localrunner.Look) {
+func (s *Supervisor) onLook(ctx context.Context, l localrunner.Look) {
 	if s.serve != nil {
 		models.NoteSeen(s.machine, l.Status.Models)
 	}
@@ -250,10 +250,10 @@ func (s *Supervisor) runnerReporter() func(context.Context, keeper.Report) {
 			described, listed = r.Look, models.Describe(s.machine, localrunner.Tagged(r.Models), r.Loaded)
 		}
 		list := listed
-		s.fact(ctx, func(k *known) {
+		s.update(ctx, func(k *known) {
 			k.runner = r.Runner
 			if fresh {
-				k.listed, k.shapes = list, r.Models
+				k.tagged, k.shapes = list, r.Models
 				k.judge(s.machine)
 			}
 		})
@@ -261,4 +261,4 @@ func (s *Supervisor) runnerReporter() func(context.Context, keeper.Report) {
 }
 
 // shown returns when all facts of before are in the State.
-func (s *Supervisor) shown(ctx context.Context) { s.fact(ctx, func(*known) {}) }
+func (s *Supervisor) sync(ctx context.Context) { s.update(ctx, func(*known) {}) }

@@ -13,18 +13,18 @@ type task struct {
 }
 
 // begin puts a task into the State.
-func (s *Supervisor) begin(ctx context.Context, text string) task {
+func (s *Supervisor) startTask(ctx context.Context, text string) task {
 	s.mu.Lock()
-	s.begun++
-	t := task{s.begun, text, s}
+	s.taskCount++
+	t := task{s.taskCount, text, s}
 	s.mu.Unlock()
-	s.fact(ctx, func(k *known) { k.tasks = append(k.tasks, t) })
+	s.update(ctx, func(k *known) { k.tasks = append(k.tasks, t) })
 	return t
 }
 
 // say tells how far it is.
-func (t task) say(ctx context.Context, text string) {
-	t.s.fact(ctx, func(k *known) {
+func (t task) setText(ctx context.Context, text string) {
+	t.s.update(ctx, func(k *known) {
 		for i := range k.tasks {
 			if k.tasks[i].id == t.id {
 				k.tasks[i].text = text
@@ -33,7 +33,7 @@ func (t task) say(ctx context.Context, text string) {
 	})
 }
 
-func (t task) end(ctx context.Context) { t.s.fact(ctx, func(k *known) { k.finish(t.id) }) }
+func (t task) end(ctx context.Context) { t.s.update(ctx, func(k *known) { k.finish(t.id) }) }
 
 func (k *known) finish(id int) {
 	k.tasks = slices.DeleteFunc(k.tasks, func(t task) bool { return t.id == id })

@@ -19,12 +19,12 @@ import (
 )
 
 const (
-	firstUpdate = time.Minute // after the start, when everything else has settled
-	everyUpdate = 24 * time.Hour
+	firstReleaseCheck = time.Minute // after the start, when everything else has settled
+	releaseInterval   = 24 * time.Hour
 )
 
 // readVRAM is how often the devices are read while Claude Code depends on a model here.
-const readVRAM = 15 * time.Second
+const vramInterval = 15 * time.Second
 
 // watchVRAM keeps the State's part about the devices.
 func (s *Supervisor) watchVRAM(ctx context.Context) {
@@ -45,13 +45,13 @@ func (s *Supervisor) watchVRAM(ctx context.Context) {
 		} else {
 			short = memory.Monitor{}
 		}
-		s.fact(ctx, func(k *known) {
-			k.vram, k.strained = v, warnings
+		s.update(ctx, func(k *known) {
+			k.vram, k.vramWarnings = v, warnings
 			k.judge(s.machine)
 		})
 		var again <-chan time.Time
 		if s.State().Needs().Route && len(v.Devices) > 0 {
-			again = time.After(readVRAM)
+			again = time.After(vramInterval)
 		}
 		select {
 		case <-ctx.Done():
@@ -65,7 +65,7 @@ func (s *Supervisor) watchVRAM(ctx context.Context) {
 // watchNetwork hears of the network, where the system tells.
 func (s *Supervisor) watchNetwork(ctx context.Context) {
 	err := network.Watch(ctx, func(r network.Reach) {
-		s.fact(ctx, func(k *known) { k.sense.SetReach(r, time.Now()) })
+		s.update(ctx, func(k *known) { k.advisor.SetReach(r, time.Now()) })
 	})
 	if err != nil && ctx.Err() == nil {
 		s.log.Warn("the network is not watched", "error", err)
@@ -73,7 +73,7 @@ func (s *Supervisor) watchNetwork(ctx context.Context) {
 }
 
 // follow switches where the network has led, as the configuration wants it.
-func (s *Supervisor) follow(ctx context.Context, to claude.Route) {
+func (s *Supervisor) followNetwork(ctx context.Context, to claude.Route) {
 	s.log.Info("the network changed", "route", to)
 	_ = s.Switch(ctx, switching.Request{Route: to, Confirmed: true}) // a failure is in the State
 }
@@ -81,7 +81,7 @@ func (s *Supervisor) follow(ctx context.Context, to claude.Route) {
 // watchReleases asks for a newer version once a day, where the configuration names a URL,
 // and never in the offline route.
 func (s *Supervisor) watchReleases(ctx context.Context) {
-	for pause := firstUpdate; ; pause = everyUpdate {
+	for pause := firstReleaseCheck; ; pause = releaseInterval {
 		select {
 		case <-ctx.Done():
 			return
@@ -96,13 +96,13 @@ func (s *Supervisor) watchReleases(ctx context.Context) {
 			continue
 		}
 		if found.Newer(s.machine.Version) {
-			s.fact(ctx, func(k *known) { k.update = found })
+			s.update(ctx, func(k *known) { k.update = found })
 		}
 	}
 }
 
 // lookAtAutostart reads the record, after correcting one of a program that an update moved.
-func (s *Supervisor) lookAtAutostart(ctx context.Context) {
+func (s *Supervisor) updateAutostart(ctx context.Context) {
 	if err := login.Place(s.machine).Follow(autostart.Stable(machine.Executable())); err != nil {
 		s.log.Warn("the start at login", "error", err)
 	}
@@ -110,5 +110,5 @@ func (s *Supervisor) lookAtAutostart(ctx context.Context) {
 	if err != nil {
 		s.log.Warn("the start at login", "error", err)
 	}
-	s.fact(ctx, func(k *known) { k.autostart = status })
+	s.update(ctx, func(k *known) { k.autostart = status })
 }

@@ -207,7 +207,7 @@ func (t *tray) perform(ctx context.Context, stop func(), a action) {
 			t.log.Warn("choosing a model", "error", err)
 		}
 	case pullModel:
-		t.supervisor.PullAndTell(ctx, a.Model)
+		t.supervisor.StartPull(ctx, a.Model)
 	case cancelPull:
 		t.supervisor.CancelPull(ctx, a.Model)
 	case resizeModel:
@@ -227,7 +227,7 @@ func (t *tray) perform(ctx context.Context, stop func(), a action) {
 	case cureDeparture:
 		t.supervisor.CureDeparture(ctx, a.Cure)
 	case controlRunner:
-		_ = t.supervisor.Control(ctx, a.Want)
+		_ = t.supervisor.ControlRunner(ctx, a.Want)
 	case openRunnerLog:
 		t.supervisor.OpenRunnerLog(ctx, open)
 	case cloudThenQuit:

@@ -34,7 +34,7 @@ type gatewaySide interface {
 // supervisorSide is what it asks of the supervisor.
 type supervisorSide interface {
 	State() state.State
-	KeepRunner(context.Context, localrunner.Verb) error
+	ChangeRunner(context.Context, localrunner.Verb) error
 	Pull(ctx context.Context, ref string) (<-chan state.Pull, error)
 	CancelPull(ctx context.Context, ref string)
 	Watched(ctx context.Context, session string)
@@ -134,7 +134,7 @@ func answerRunner(mux *http.ServeMux, s supervisorSide) {
 	mux.HandleFunc("GET /runner", func(w http.ResponseWriter, _ *http.Request) { reply(w, s.State().Runner) })
 	for _, c := range []localrunner.Verb{localrunner.Start, localrunner.Stop, localrunner.Restart} {
 		mux.HandleFunc("POST /runner/"+string(c), func(w http.ResponseWriter, r *http.Request) {
-			reply(w, answerOf(c, s.KeepRunner(r.Context(), c)))
+			reply(w, answerOf(c, s.ChangeRunner(r.Context(), c)))
 		})
 	}
 }
