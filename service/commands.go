@@ -23,8 +23,8 @@ import (
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
-// Switch moves Claude Code, and ends a switch that is still proving. It returns
-// when the switch is done; its failure is in the State too.
+// Switch moves Claude Code to another route, cancelling a switch that is still
+// running. It returns when the switch is done; a failure is in the State as well.
 func (s *Supervisor) Switch(ctx context.Context, r switching.Request) error {
 	c := command{r, make(chan error, 1)}
 	select {
@@ -40,18 +40,18 @@ func (s *Supervisor) Switch(ctx context.Context, r switching.Request) error {
 	}
 }
 
-// perform does one switch. ctx is the supervisor's, one the command's own.
+// performSwitch does one switch. ctx is the supervisor's; one ends with the command.
 func (s *Supervisor) performSwitch(ctx, one context.Context, r switching.Request) error {
 	t := s.startTask(ctx, proofText(""))
 	start := time.Now()
 	result, err := switching.Switch(one, s.machine, r, localrunner.Progress{Begin: func(proof string) { t.setText(ctx, proofText(proof)) }, Warn: func(w state.Warning) { s.update(ctx, func(k *known) { k.doubt = w }) }})
 	s.log.Info("switch", "route", r.Route, "model", result.Model, "took", time.Since(start).Round(time.Millisecond), "error", err)
-	// What the switch wrote is read before it counts as done.
+	// The State must show what the switch wrote before the command returns.
 	n := s.nextLook()
 	f := settings.Read(ctx, s.machine)
 	facts := sessions.Look(s.machine, f.Status, &claude.Roster{}, &claude.Files{})
 	if r.Route == claude.Offline && (err == nil || !errors.Is(err, context.Canceled)) {
-		s.reportDeparture(ctx, one, &doctor.Departure{Model: r.Model, Context: r.Context, Failed: err}, err == nil) // a failure is told below
+		s.reportDeparture(ctx, one, &doctor.Departure{Model: r.Model, Context: r.Context, Failed: err}, err == nil) // a failure is reported below
 	}
 	s.update(ctx, func(k *known) {
 		k.finish(t.id)
@@ -65,7 +65,7 @@ func (s *Supervisor) performSwitch(ctx, one context.Context, r switching.Request
 	return err
 }
 
-// busy says what a proof is doing.
+// proofText is what the menu shows while a proof runs.
 func proofText(proof string) string {
 	switch proof {
 	case "message":
@@ -76,10 +76,10 @@ func proofText(proof string) string {
 	return words.Key("Switching…")
 }
 
-// Choose sets the model for the next switch to local, and switches at once when the route is local or offline.
+// Choose sets the model for the next switch to local. On the local or offline route it switches at once.
 func (s *Supervisor) Choose(ctx context.Context, tag string) error {
 	if now := s.State(); now.Route != claude.Cloud {
-		direct := len(now.Targets) > 0 && now.Targets[0].Way == claude.Direct // stays so
+		direct := len(now.Targets) > 0 && now.Targets[0].Way == claude.Direct // as it is
 		return s.Switch(ctx, switching.Request{Route: now.Route, Model: tag, Direct: direct})
 	}
 	defer wake.Notify(s.lookFiles)
@@ -93,7 +93,8 @@ func (s *Supervisor) Choose(ctx context.Context, tag string) error {
 	return err
 }
 
-// Resize gives the model in use another context, in tokens, and switches to it.
+// Resize repackages a model with a context of that many tokens. If Claude Code uses
+// the model, it is switched to the new one.
 func (s *Supervisor) Resize(ctx context.Context, tag string, tokens int) error {
 	t := s.startTask(ctx, words.Key("Repackaging the model…"))
 	made, current, err := models.Resize(ctx, s.machine, tag, tokens)
@@ -109,9 +110,8 @@ func (s *Supervisor) Resize(ctx context.Context, tag string, tokens int) error {
 	return s.Choose(ctx, made)
 }
 
-// SetLean remembers whether new local sessions shall have the lean profile, and
-// lets the settings follow where Claude Code is local. Running sessions keep what
-// they began with.
+// SetLean remembers whether new local sessions get the lean profile, and updates the
+// settings if the route is local or offline. Running sessions keep what they started with.
 func (s *Supervisor) SetLean(ctx context.Context, on bool) error {
 	err := s.machine.SetLean(on)
 	if err != nil {
@@ -124,10 +124,10 @@ func (s *Supervisor) SetLean(ctx context.Context, on bool) error {
 		return nil
 	}
 	direct := len(now.Targets) > 0 && now.Targets[0].Way == claude.Direct
-	return s.Switch(ctx, switching.Request{Route: now.Route, Model: now.Model, Context: now.Context, Direct: direct, Force: true}) // what works is not changed
+	return s.Switch(ctx, switching.Request{Route: now.Route, Model: now.Model, Context: now.Context, Direct: direct, Force: true}) // no proofs: the model stays the same
 }
 
-// SetQuiet remembers whether notifications shall be shown. The configuration overrules it.
+// SetQuiet turns notifications off or on. It fails if the configuration already decides.
 func (s *Supervisor) SetQuiet(ctx context.Context, quiet bool) {
 	err := error(&fault.Error{Kind: fault.Refused, Why: "the configuration says whether there are notifications", Remedy: `change "notifications" in ` + s.machine.Paths.Config})
 	if s.machine.Config.Notifications == nil {
@@ -139,8 +139,8 @@ func (s *Supervisor) SetQuiet(ctx context.Context, quiet bool) {
 	wake.Notify(s.lookFiles)
 }
 
-// OpenConfig shows the configuration with the desktop's own program; where there is none
-// yet, one in which every key is a comment.
+// OpenConfig opens config.toml with the given function. If the file does not exist yet,
+// it is created with every key commented out.
 func (s *Supervisor) OpenConfig(ctx context.Context, open func(context.Context, string) error) {
 	file := s.machine.Paths.Config
 	_, err := os.Stat(file)
@@ -157,7 +157,7 @@ func (s *Supervisor) OpenConfig(ctx context.Context, open func(context.Context, 
 	}
 }
 
-// SetAutostart has the desktop start Switchyard at login, or not.
+// SetAutostart turns the start at login on or off.
 func (s *Supervisor) SetAutostart(ctx context.Context, on bool) {
 	if err := login.Set(s.machine, on); err != nil {
 		s.failed(ctx, words.Key("Could not change the start at login"), err)
@@ -165,8 +165,8 @@ func (s *Supervisor) SetAutostart(ctx context.Context, on bool) {
 	s.updateAutostart(ctx)
 }
 
-// Control starts, stops or restarts the runner for a person, and returns when it
-// answers, or has stopped. The error is an *Error.
+// ControlRunner starts, stops or restarts the runner for the menu, and returns when it
+// answers or has stopped. Unlike with ChangeRunner, a failure is in the State as well.
 func (s *Supervisor) ControlRunner(ctx context.Context, c localrunner.Verb) error {
 	err := s.keeper.Do(ctx, c, true)
 	if err != nil && !errors.Is(err, context.Canceled) {
@@ -176,7 +176,7 @@ func (s *Supervisor) ControlRunner(ctx context.Context, c localrunner.Verb) erro
 }
 
 // OpenRunnerLog writes the end of the runner's log to a file that only this user
-// can read, and has it shown.
+// can read, and opens it with show.
 func (s *Supervisor) OpenRunnerLog(ctx context.Context, show func(context.Context, string) error) {
 	const lines = 2000
 	err := func() error {
@@ -204,8 +204,8 @@ func (s *Supervisor) OpenRunnerLog(ctx context.Context, show func(context.Contex
 	}
 }
 
-// Pull begins a pull, or joins the one that runs, and returns what it hears of it,
-// always the newest, until it is over. The error is an *Error.
+// Pull starts a pull, or joins one in progress. The channel holds the newest state of
+// the pull, until that is over. The error is a *fault.Error.
 func (s *Supervisor) Pull(ctx context.Context, ref string) (<-chan state.Pull, error) {
 	if err := s.machine.MayPull(ref); err != nil {
 		return nil, err
@@ -216,12 +216,12 @@ func (s *Supervisor) Pull(ctx context.Context, ref string) (<-chan state.Pull, e
 	return s.puller.Pull(ctx, ref), ctx.Err()
 }
 
-// PullAndTell begins a pull; how it ends is in the State.
+// StartPull starts a pull without waiting for it; the State shows how it goes.
 func (s *Supervisor) StartPull(ctx context.Context, ref string) {
 	if _, err := s.Pull(ctx, ref); err != nil && ctx.Err() == nil {
 		s.failed(ctx, words.T("Could not pull %s", ref), err)
 	}
 }
 
-// CancelPull ends a pull; what was loaded is kept for the next one.
+// CancelPull cancels a pull. What was downloaded is kept for the next attempt.
 func (s *Supervisor) CancelPull(ctx context.Context, ref string) { s.puller.Cancel(ctx, ref) }

@@ -13,8 +13,8 @@ import (
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
-// CheckDeparture runs the proofs and looks what would go wrong without a network. What
-// it finds is in the State.
+// CheckDeparture runs the proofs and checks what would go wrong without a network.
+// The findings are in the State.
 func (s *Supervisor) CheckDeparture(ctx context.Context) {
 	s.checkDeparture(ctx, doctor.Departure{Model: s.State().Model})
 }
@@ -28,14 +28,14 @@ func (s *Supervisor) checkDeparture(ctx context.Context, r doctor.Departure) {
 
 var checking = words.Key("Checking for the departure…")
 
-// depart puts into the State what would go wrong without a network. tell says that a
-// person shall hear of it; one is the context of what it is part of.
-func (s *Supervisor) reportDeparture(ctx, one context.Context, r *doctor.Departure, tell bool) {
+// reportDeparture puts into the State what would go wrong without a network. With
+// notify, a notification tells of it; one is the context of the command it is part of.
+func (s *Supervisor) reportDeparture(ctx, one context.Context, r *doctor.Departure, notify bool) {
 	t := s.startTask(ctx, checking)
 	found := doctor.CheckDeparture(one, s.machine, r)
 	t.end(ctx)
 	if one.Err() != nil {
-		return // somebody wants something else
+		return // superseded by another command
 	}
 	d := state.Departure{At: time.Now().Truncate(time.Second), Ready: state.Ready(found, r.Failed), Findings: []state.Finding{}}
 	if r.Failed != nil {
@@ -49,14 +49,15 @@ func (s *Supervisor) reportDeparture(ctx, one context.Context, r *doctor.Departu
 	s.lastCheck, s.lastFindings = r, found
 	s.mu.Unlock()
 	s.update(ctx, func(k *known) {
-		if d.N = k.departure.N; tell {
+		if d.N = k.departure.N; notify {
 			d.N++
 		}
 		k.departure = d
 	})
 }
 
-// CureDeparture does what cures a finding of the last check, and checks again.
+// CureDeparture applies the fix of a finding of the last check, then checks again.
+// An unknown code does nothing.
 func (s *Supervisor) CureDeparture(ctx context.Context, code string) {
 	s.mu.Lock()
 	r, cures := s.lastCheck, s.lastFindings

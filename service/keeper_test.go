@@ -277,7 +277,7 @@ func TestACrashLoopIsToldOnce(t *testing.T) {
 	if r := now.Runner.Reason; !strings.Contains(r, "unable to open the store") || strings.Contains(r, "secret") || strings.Contains(r, "all is well") {
 		t.Errorf("it says %q", r)
 	}
-	if status, body := prompt(t, m, "opus"); status != 503 || !strings.Contains(body, "it was started and ended at once") {
+	if status, body := prompt(t, m, "opus"); status != 503 || !strings.Contains(body, "it ended right after it was started") {
 		t.Errorf("a prompt got %d %s", status, body)
 	}
 	if told.Load() != 1 {

@@ -23,20 +23,20 @@ import (
 	"github.com/switchyard-app/switchyard/service/wake"
 )
 
-// known is what the loop has been told; the State follows from it.
+// known is what was reported to the loop; the State is computed from it.
 type known struct {
 	runner       state.Runner
-	models       []state.Model  // with the verdicts on them
-	tagged       []state.Model  // as the keeper told them
-	shapes       []runner.Model // the same, with what their need is computed from
+	models       []state.Model  // with what fits the GPU
+	tagged       []state.Model  // as the keeper reported them
+	shapes       []runner.Model // the same, with what their memory need is computed from
 	gateway      state.Gateway
 	pulls        []state.Pull
 	vram         state.VRAM
-	vramWarnings []state.Warning // about it
+	vramWarnings []state.Warning // about the graphics memory
 	files        settings.Files
 	sessions     sessions.Facts
-	lookNumber   int           // which look at the files that was
-	tasks        []task        // what is being done, the newest last
+	lookNumber   int           // of the look that read files and sessions
+	tasks        []task        // in progress, the newest last
 	doubt        state.Warning // about it
 	failure      state.Failure
 	audit        *offline.Auditor
@@ -47,19 +47,19 @@ type known struct {
 	advisor      *offline.Advisor
 }
 
-// judge gives the verdicts anew.
+// judge decides again which models fit the GPU.
 func (k *known) judge(m *machine.Machine) {
 	k.models = models.Fits(m, slices.Clone(k.tagged), k.shapes, k.vram)
 }
 
-// read takes a look at the files, unless a newer one came first.
+// read stores what a look at the files found, unless a newer look was faster.
 func (k *known) read(look int, f settings.Files, facts sessions.Facts) {
 	if look >= k.lookNumber {
 		k.lookNumber, k.files, k.sessions = look, f, facts
 	}
 }
 
-// state is the State before the files are merged into it.
+// state is the State without what the files say; status.Complete adds that.
 func (k *known) state() state.State {
 	return state.State{Runner: k.runner, Models: k.models, Gateway: k.gateway, Pulls: k.pulls, VRAM: k.vram, Warnings: k.vramWarnings, Busy: k.busy(), Doubt: k.doubt,
 		Failure: k.failure, Departure: k.departure, Raised: k.raised, Update: k.update, Autostart: k.autostart}
@@ -77,12 +77,12 @@ type loop struct {
 	now      known
 	state    state.State
 	episodes sessions.Episodes
-	due      *time.Timer // when time alone may change the State
+	due      *time.Timer // when the State may change without an event
 
 	audits chan []offline.AuditLine
 
-	running  context.CancelFunc // ends the switch in progress; nil: there was none
-	finished chan struct{}      // closed at its end
+	running  context.CancelFunc // cancels the last switch; nil: there was none
+	finished chan struct{}      // closed when that switch has ended
 }
 
 func (s *Supervisor) newLoop(ctx context.Context, owned *sync.WaitGroup) *loop {
@@ -124,7 +124,7 @@ func (l *loop) run(ctx context.Context) {
 	}
 }
 
-// begin starts a switch, and ends the one before it.
+// startSwitch cancels the switch in progress, if any, and starts another one.
 func (l *loop) startSwitch(ctx context.Context, c command) {
 	if l.running != nil {
 		l.running()
@@ -143,7 +143,7 @@ func (l *loop) startSwitch(ctx context.Context, c command) {
 	})
 }
 
-// follow makes the State that follows from what is known, and publishes it.
+// refresh computes the State from what is known, and publishes it if it changed.
 func (l *loop) refresh(ctx context.Context) {
 	moment := time.Now()
 	next, again := status.Complete(l.s.machine, l.now.state(), l.now.files, l.now.sessions, l.episodes, moment)
@@ -171,8 +171,8 @@ func (l *loop) refresh(ctx context.Context) {
 	}
 }
 
-// serve does what only a Switchyard that serves does with a new State, and returns
-// when time alone may change it.
+// onState does what only the Switchyard that serves the gateway does with a new State:
+// the audit, and following the network. again is when to call it next without an event.
 func (l *loop) onState(ctx context.Context, next *state.State, moment time.Time) (again time.Time) {
 	if next.Route == claude.Offline && l.state.Route != claude.Offline {
 		l.owned.Go(func() { l.s.puller.EndAll(ctx) })
@@ -189,7 +189,7 @@ func (l *loop) onState(ctx context.Context, next *state.State, moment time.Time)
 	return earlier(ends, settles)
 }
 
-// soonerOf is the first of two moments; a zero one is none.
+// earlier is the earlier of two times, where zero means never.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
@@ -197,10 +197,10 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// soonest keeps a State that changes by time from being computed without a pause.
+// minDelay keeps a State that changes with time from being computed in a busy loop.
 const minDelay = 50 * time.Millisecond
 
-// writeAudit writes what the loop hands over, apart from it: a disk may hesitate.
+// writeAudit writes audit lines outside the loop, which must not wait for a slow disk.
 func (s *Supervisor) writeAudit(audits <-chan []offline.AuditLine) {
 	for lines := range audits {
 		if err := offline.AppendAudit(s.machine.Paths, lines); err != nil {

@@ -16,8 +16,9 @@ import (
 	"github.com/switchyard-app/switchyard/service/wake"
 )
 
-// startServing opens and runs the gateway where Run shall serve; end is called
-// when the loop has ended, before its goroutines are waited for.
+// startServing opens and runs the gateway, if Serve was called. end is to be called
+// when the loop has ended, before its goroutines are waited for. The order in end
+// matters: settings first, then the socket, then the guard, then the port.
 func (s *Supervisor) startServing(ctx context.Context, stop func(), owned *sync.WaitGroup) (end func(), err error) {
 	if s.serve == nil {
 		return func() {}, nil
@@ -41,7 +42,7 @@ func (s *Supervisor) startServing(ctx context.Context, stop func(), owned *sync.
 	v.Run(ctx, owned)
 	owned.Go(socket.Serve)
 	guarding, endGuard := context.WithCancel(context.Background())
-	v.KeepGuard(guarding) // ends in end
+	v.KeepGuard(guarding) // end cancels it
 	closeBoth := func(grace time.Duration) {
 		v.Close(grace)
 		socket.Close()
@@ -54,11 +55,11 @@ func (s *Supervisor) startServing(ctx context.Context, stop func(), owned *sync.
 			leaving, cancel := context.WithTimeout(context.Background(), leaveTime)
 			v.PointPast(leaving)
 			if len(s.State().Sessions) > 0 && s.State().Gateway.Served() {
-				<-time.After(machine.Reload) // the running sessions follow in this time; until then they are answered here
+				<-time.After(machine.Reload) // running sessions reload their settings in this time; until then they are answered here
 			}
 			cancel()
 			if s.State().Runs > 0 {
-				closeBoth(grace) // before the guard opens the same socket
+				closeBoth(grace) // so that the guard can open the same socket
 				v.Guard.Stay()
 			}
 		}
@@ -68,7 +69,7 @@ func (s *Supervisor) startServing(ctx context.Context, stop func(), owned *sync.
 	}, nil
 }
 
-// doorOptions are the door's, with what it needs of the other parts.
+// doorOptions connect the door to the other parts.
 func (s *Supervisor) doorOptions(yield func()) door.Options {
 	return door.Options{
 		ServeOptions: *s.serve, Machine: s.machine, Log: s.log,
@@ -83,10 +84,10 @@ func (s *Supervisor) doorOptions(yield func()) door.Options {
 }
 
 const (
-	// leaveTime bounds the settings' way past the gateway.
+	// leaveTime limits how long pointing the settings past the gateway may take.
 	leaveTime = 10 * time.Second
 	// requestGrace is how long answers in progress may go on when Switchyard quits.
 	requestGrace = 3 * time.Second
-	// yieldGrace is the same for a guard that another Switchyard relieves: nobody waits for it.
+	// yieldGrace is the same for a guard that another Switchyard replaced: you do not wait for it.
 	yieldGrace = 15 * time.Minute
 )

@@ -23,32 +23,32 @@ import (
 	"github.com/switchyard-app/switchyard/service/wake"
 )
 
-// Supervisor owns the State: one goroutine changes it, everybody else gets copies.
+// Supervisor owns the State: one goroutine, the loop, changes it; all others get copies.
 type Supervisor struct {
 	machine *machine.Machine
 	log     *slog.Logger
 
-	updates   chan func(*known) // what became known, applied in the loop
+	updates   chan func(*known) // changes of what is known, applied by the loop
 	commands  chan command
-	lookFiles chan struct{} // a wish to read the files, at most one waiting
-	lookVRAM  chan struct{} // a wish to read the graphics memory
+	lookFiles chan struct{} // asks for a look at the files, at most one waiting
+	lookVRAM  chan struct{} // asks for a reading of the graphics memory
 
-	serve  *door.ServeOptions        // nil: it only looks
-	door   atomic.Pointer[door.Door] // while it serves
+	serve  *door.ServeOptions        // nil: it only watches
+	door   atomic.Pointer[door.Door] // nil while it does not serve
 	keeper *keeper.Keeper
 	puller *pulls.Puller
 
 	mu           sync.Mutex
 	subscribers  []chan state.State
 	last         state.State
-	stop         func()            // ends Run; nil before it
-	taskCount    int               // counts the tasks
-	lookCount    int               // counts the looks at the files
+	stop         func()            // makes Run return; nil before Run
+	taskCount    int               // how many were started
+	lookCount    int               // at the files
 	lastCheck    *doctor.Departure // the last check before a departure
-	lastFindings []state.Finding   // what it found, with what cures it
+	lastFindings []state.Finding   // what it found, with their fixes
 }
 
-// NewSupervisor makes a supervisor; Run starts it.
+// NewSupervisor makes a supervisor that works on a copy of m. Run starts it.
 func NewSupervisor(m *machine.Machine, log *slog.Logger) *Supervisor {
 	own := *m
 	s := &Supervisor{
@@ -72,7 +72,7 @@ func NewSupervisor(m *machine.Machine, log *slog.Logger) *Supervisor {
 	return s
 }
 
-// Serve makes Run serve the gateway. It is called before Run.
+// Serve makes Run serve the gateway as well. Call it before Run.
 func (s *Supervisor) Serve(how door.ServeOptions) { s.serve, s.machine.Here = &how, s }
 
 // Run supervises until the context ends, and returns when everything it started has ended.
@@ -94,7 +94,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	if err != nil {
 		s.log.Error("no gateway", "error", err)
 		s.machine.Warnings = append(slices.Clone(s.machine.Warnings), state.Warning{Code: "no_gateway", Text: "Switchyard's gateway does not run: " + err.Error(),
-			Remedy: "correct that and start Switchyard anew; until then requests go to Model Runner directly"})
+			Remedy: "correct that and start Switchyard again; until then requests go to Model Runner directly"})
 	}
 	defer endServing()
 	l := s.newLoop(ctx, &owned)
@@ -105,7 +105,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	return nil
 }
 
-// startParts starts what looks and listens beside the loop.
+// startParts starts the goroutines that feed the loop.
 func (s *Supervisor) startParts(ctx context.Context, watch *settings.Watcher, owned *sync.WaitGroup) {
 	owned.Go(func() {
 		(&fileLooker{s: s, watch: watch, exits: map[int]bool{}, ended: make(chan int), owned: owned, cache: &claude.Files{}}).run(ctx)
@@ -125,7 +125,7 @@ func (s *Supervisor) startParts(ctx context.Context, watch *settings.Watcher, ow
 	owned.Go(func() { s.watchNetwork(ctx) })
 }
 
-// Quit makes Run return, as if its context had ended.
+// Quit makes Run return, as if its context had been cancelled.
 func (s *Supervisor) Quit() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -134,12 +134,12 @@ func (s *Supervisor) Quit() {
 	}
 }
 
-// Raise has the faces show that this Switchyard runs.
+// Raise makes the tray show itself: a second Switchyard was started.
 func (s *Supervisor) Raise(ctx context.Context) {
 	s.update(ctx, func(k *known) { k.raised++ })
 }
 
-// State is what is known at this moment.
+// State returns the newest State.
 func (s *Supervisor) State() state.State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -147,7 +147,7 @@ func (s *Supervisor) State() state.State {
 }
 
 // Subscribe returns a channel that always holds the newest State, beginning
-// with the present one. States that nobody took in time are replaced.
+// with the current one. A State that was not received in time is replaced.
 func (s *Supervisor) Subscribe() <-chan state.State {
 	c := make(chan state.State, 1)
 	s.mu.Lock()
@@ -157,7 +157,7 @@ func (s *Supervisor) Subscribe() <-chan state.State {
 	return c
 }
 
-// Refresh asks for a new look at everything, without waiting for it.
+// Refresh reads everything again, in the background.
 func (s *Supervisor) Refresh() {
 	wake.Notify(s.lookFiles)
 	s.keeper.Look()
@@ -177,7 +177,7 @@ func (s *Supervisor) publish(state state.State) {
 	}
 }
 
-// fact hands a change of the State to the loop.
+// update has the loop apply a change to what is known.
 func (s *Supervisor) update(ctx context.Context, f func(*known)) {
 	select {
 	case s.updates <- f:
@@ -185,7 +185,7 @@ func (s *Supervisor) update(ctx context.Context, f func(*known)) {
 	}
 }
 
-// failed puts a command's failure into the State.
+// failed puts the failure of a command into the State; title says what failed.
 func (s *Supervisor) failed(ctx context.Context, title string, err error) {
 	text := s.machine.Tilde(fault.Text(err))
 	s.update(ctx, func(k *known) { k.failure = state.Failure{N: k.failure.N + 1, Title: title, Text: text} })
@@ -199,7 +199,7 @@ func (s *Supervisor) nextLook() int {
 	return s.lookCount
 }
 
-// Address is where the gateway of this process listens; see Host.
+// Address implements machine.Host.
 func (s *Supervisor) Address(ctx context.Context) (url, token string, ok bool) {
 	d := s.door.Load()
 	if d == nil {
@@ -209,28 +209,29 @@ func (s *Supervisor) Address(ctx context.Context) (url, token string, ok bool) {
 	return at.URL, at.Token, true
 }
 
-// BringUp starts the runner for a person's switch; see Host.
+// BringUp implements machine.Host.
 func (s *Supervisor) BringUp(ctx context.Context) error {
 	return s.keeper.Do(ctx, localrunner.Nothing, true)
 }
 
-// KeepRunner has the runner started, stopped or restarted, and returns when that is done.
+// ChangeRunner starts, stops or restarts the runner for a command, and returns when it
+// answers or has stopped.
 func (s *Supervisor) ChangeRunner(ctx context.Context, c localrunner.Verb) error {
 	return s.keeper.Do(ctx, c, true)
 }
 
-// Watched notes that a session's audit line is written by somebody else.
+// Watched notes that "offline --verify" watches a session and writes its audit line.
 func (s *Supervisor) Watched(ctx context.Context, session string) {
 	s.update(ctx, func(k *known) { k.audit.Watched[session] = true })
 }
 
-// answering tells whether an answer is on its way through the gateway.
+// answering reports whether the gateway is answering a request.
 func (s *Supervisor) answering() bool {
 	d := s.door.Load()
 	return d != nil && d.Busy()
 }
 
-// looked hands a look at the runner to whom it concerns.
+// onLook passes a look at the runner to the parts that need it.
 func (s *Supervisor) onLook(ctx context.Context, l localrunner.Look) {
 	if s.serve != nil {
 		models.NoteSeen(s.machine, l.Status.Models)
@@ -241,7 +242,7 @@ func (s *Supervisor) onLook(ctx context.Context, l localrunner.Look) {
 	}
 }
 
-// runnerReporter puts the runner and its models into the State.
+// runnerReporter returns the function that puts the runner and its models into the State.
 func (s *Supervisor) runnerReporter() func(context.Context, keeper.Report) {
 	described, listed := 0, []state.Model(nil) // the last look that was described
 	return func(ctx context.Context, r keeper.Report) {
@@ -260,5 +261,5 @@ func (s *Supervisor) runnerReporter() func(context.Context, keeper.Report) {
 	}
 }
 
-// shown returns when all facts of before are in the State.
+// sync returns when all earlier updates are in the State.
 func (s *Supervisor) sync(ctx context.Context) { s.update(ctx, func(*known) {}) }

@@ -5,14 +5,15 @@ import (
 	"slices"
 )
 
-// task is something that is being done. Several may be at a time.
+// task is something in progress that the menu shows. Several may run at a time; the
+// newest is shown.
 type task struct {
 	id   int
 	text string
 	s    *Supervisor
 }
 
-// begin puts a task into the State.
+// startTask puts a task into the State, until end is called.
 func (s *Supervisor) startTask(ctx context.Context, text string) task {
 	s.mu.Lock()
 	s.taskCount++
@@ -22,7 +23,7 @@ func (s *Supervisor) startTask(ctx context.Context, text string) task {
 	return t
 }
 
-// say tells how far it is.
+// setText replaces what the menu shows.
 func (t task) setText(ctx context.Context, text string) {
 	t.s.update(ctx, func(k *known) {
 		for i := range k.tasks {
@@ -39,7 +40,7 @@ func (k *known) finish(id int) {
 	k.tasks = slices.DeleteFunc(k.tasks, func(t task) bool { return t.id == id })
 }
 
-// busy is what the newest task says.
+// busy is the text of the newest task.
 func (k *known) busy() string {
 	if len(k.tasks) == 0 {
 		return ""

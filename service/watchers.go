@@ -23,19 +23,19 @@ const (
 	releaseInterval   = 24 * time.Hour
 )
 
-// readVRAM is how often the devices are read while Claude Code depends on a model here.
+// vramInterval is how often the GPUs are read while Claude Code depends on a local model.
 const vramInterval = 15 * time.Second
 
-// watchVRAM keeps the State's part about the devices.
+// watchVRAM keeps the graphics memory in the State up to date, and warns when it runs short.
 func (s *Supervisor) watchVRAM(ctx context.Context) {
-	var short memory.Monitor
+	var monitor memory.Monitor
 	for {
 		v := memory.Read(ctx, s.machine)
 		now := s.State()
 		var warnings []state.Warning
 		if now.Needs().Route {
-			short.Update(gpu.Free(v.Devices), gpu.Total(v.Devices))
-			if w, ok := short.Warning(v, now.Models); ok {
+			monitor.Update(gpu.Free(v.Devices), gpu.Total(v.Devices))
+			if w, ok := monitor.Warning(v, now.Models); ok {
 				warnings = append(warnings, w)
 			}
 			if m, ok := memory.OnCPU(v, now.Models); ok {
@@ -43,7 +43,7 @@ func (s *Supervisor) watchVRAM(ctx context.Context) {
 					Remedy: words.T("see what is missing: switchyard doctor")})
 			}
 		} else {
-			short = memory.Monitor{}
+			monitor = memory.Monitor{}
 		}
 		s.update(ctx, func(k *known) {
 			k.vram, k.vramWarnings = v, warnings
@@ -62,7 +62,7 @@ func (s *Supervisor) watchVRAM(ctx context.Context) {
 	}
 }
 
-// watchNetwork hears of the network, where the system tells.
+// watchNetwork follows the network, on systems that report it.
 func (s *Supervisor) watchNetwork(ctx context.Context) {
 	err := network.Watch(ctx, func(r network.Reach) {
 		s.update(ctx, func(k *known) { k.advisor.SetReach(r, time.Now()) })
@@ -72,14 +72,14 @@ func (s *Supervisor) watchNetwork(ctx context.Context) {
 	}
 }
 
-// follow switches where the network has led, as the configuration wants it.
+// followNetwork switches because the network went or came back (auto = "switch").
 func (s *Supervisor) followNetwork(ctx context.Context, to claude.Route) {
 	s.log.Info("the network changed", "route", to)
 	_ = s.Switch(ctx, switching.Request{Route: to, Confirmed: true}) // a failure is in the State
 }
 
-// watchReleases asks for a newer version once a day, where the configuration names a URL,
-// and never in the offline route.
+// watchReleases asks for a newer version once a day, if the configuration names a URL,
+// but never on the offline route.
 func (s *Supervisor) watchReleases(ctx context.Context) {
 	for pause := firstReleaseCheck; ; pause = releaseInterval {
 		select {
@@ -101,7 +101,8 @@ func (s *Supervisor) watchReleases(ctx context.Context) {
 	}
 }
 
-// lookAtAutostart reads the record, after correcting one of a program that an update moved.
+// updateAutostart reads whether Switchyard starts at login, after correcting an entry
+// whose program was moved by an update.
 func (s *Supervisor) updateAutostart(ctx context.Context) {
 	if err := login.Place(s.machine).Follow(autostart.Stable(machine.Executable())); err != nil {
 		s.log.Warn("the start at login", "error", err)

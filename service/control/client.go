@@ -19,11 +19,11 @@ import (
 	"github.com/switchyard-app/switchyard/service/state"
 )
 
-// Client is a connection to the Switchyard that runs, over its socket.
+// Client talks to the running Switchyard over its socket. If there is none, every call
+// returns ErrNotRunning.
 type Client struct{ client *http.Client }
 
-// Find connects to the Switchyard that runs. The error is ErrNoSupervisor
-// when there is none.
+// Find connects to the running Switchyard. The error is ErrNotRunning if there is none.
 func Find(ctx context.Context, m *machine.Machine) (*Client, error) {
 	conn, err := Dial(ctx, m)
 	if err != nil {
@@ -33,8 +33,7 @@ func Find(ctx context.Context, m *machine.Machine) (*Client, error) {
 	return Connect(m), nil
 }
 
-// Connect is the connection that Supervised makes, without trying it: the first
-// question fails with ErrNoSupervisor.
+// Connect is Find without trying the connection.
 func Connect(m *machine.Machine) *Client {
 	return &Client{&http.Client{Transport: &http.Transport{
 		Proxy: nil, DisableKeepAlives: true,
@@ -42,7 +41,8 @@ func Connect(m *machine.Machine) *Client {
 	}}}
 }
 
-// Dial opens the socket of the Switchyard that runs. The error is ErrNoSupervisor.
+// Dial opens the socket of the running Switchyard. The error is ErrNotRunning if there is
+// none.
 func Dial(ctx context.Context, m *machine.Machine) (net.Conn, error) {
 	for _, dir := range []string{m.Paths.Runtime, m.Paths.State} {
 		if conn, err := (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(dir, socketName)); err == nil {
@@ -69,13 +69,15 @@ func (s *Client) send(ctx context.Context, method, path string) (*http.Response,
 	return resp, nil
 }
 
+// Ask sends one request, and decodes the answer into a value, unless that is nil. It does
+// not wait long.
 func (s *Client) Ask(ctx context.Context, method, path string, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, localrunner.Quick)
 	defer cancel()
 	return s.askLong(ctx, method, path, into)
 }
 
-// askLong waits as long as the context allows.
+// askLong is Ask without a time limit of its own.
 func (s *Client) askLong(ctx context.Context, method, path string, into any) error {
 	resp, err := s.send(ctx, method, path)
 	if err != nil {
@@ -88,45 +90,46 @@ func (s *Client) askLong(ctx context.Context, method, path string, into any) err
 	return json.NewDecoder(resp.Body).Decode(into)
 }
 
-// Gateway is what the gateway does just now.
+// Gateway is what the gateway is doing.
 func (s *Client) Gateway(ctx context.Context) (state.Gateway, error) {
 	var g state.Gateway
 	err := s.Ask(ctx, http.MethodGet, "/gateway", &g)
 	return g, err
 }
 
-// Runner is how the runner is, with what only the supervisor knows of it.
+// Runner is the runner as the supervisor sees it.
 func (s *Client) Runner(ctx context.Context) (state.Runner, error) {
 	var r state.Runner
 	err := s.Ask(ctx, http.MethodGet, "/runner", &r)
 	return r, err
 }
 
-// Pulls are the models on their way, and those that came lately.
+// Pulls are the pulls in progress, and those that ended recently.
 func (s *Client) Pulls(ctx context.Context) ([]state.Pull, error) {
 	var pulls []state.Pull
 	err := s.Ask(ctx, http.MethodGet, "/pulls", &pulls)
 	return pulls, err
 }
 
+// Address is where the gateway listens. It waits until the gateway has a guard.
 func (s *Client) Address(ctx context.Context) (Address, error) {
 	var a Address
 	err := s.Ask(ctx, http.MethodGet, "/address", &a)
 	return a, err
 }
 
-// RotateToken makes the gateway ask for a new token; the settings follow.
+// RotateToken gives the gateway a new token, and the settings with it.
 func (s *Client) RotateToken(ctx context.Context) error {
 	return s.Ask(ctx, http.MethodPost, "/token", nil)
 }
 
-// Raise has the Switchyard that runs show that it does.
+// Raise makes the running Switchyard show itself.
 func (s *Client) Raise(ctx context.Context) error {
 	return s.Ask(ctx, http.MethodPost, "/raise", nil)
 }
 
-// Requests hands over what the gateway served, oldest first, and with follow
-// what it serves from now on, until the context ends.
+// Requests calls each with the recent requests, oldest first; with follow instead with
+// every request from now on, until the context ends.
 func (s *Client) Requests(ctx context.Context, follow bool, each func(gateway.Record) error) error {
 	path := "/requests"
 	if follow {
@@ -151,6 +154,7 @@ func (s *Client) Requests(ctx context.Context, follow bool, each func(gateway.Re
 	}
 }
 
+// Control starts, stops or restarts the runner. The error is a *fault.Error.
 func (s *Client) Control(ctx context.Context, c localrunner.Verb) error {
 	var answer controlAnswer
 	ctx, cancel := context.WithTimeout(ctx, localrunner.EffortTime+localrunner.Quick)
@@ -164,18 +168,20 @@ func (s *Client) Control(ctx context.Context, c localrunner.Verb) error {
 	return nil
 }
 
-// Session asks what a session needs to know.
+// Session asks for what a new session of switchyard run needs to know; an empty model
+// means the chosen one.
 func (s *Client) Session(ctx context.Context, model string) (known SessionAnswer, err error) {
 	err = s.Ask(ctx, "GET", "/run?model="+url.QueryEscape(model), &known)
 	return known, err
 }
 
-// Watched tells the running Switchyard that a session's line is written elsewhere.
+// Watched says that the caller writes the audit line of a session.
 func (s *Client) Watched(ctx context.Context, id string) error {
 	return s.Ask(ctx, "POST", "/watched?session="+id, nil)
 }
 
-// Pull has the Switchyard that runs pull. Ending the context ends the pull.
+// Pull has the running Switchyard pull a model, and calls each with every step. If the
+// context ends, the pull is cancelled. The error is a *fault.Error.
 func (s *Client) Pull(ctx context.Context, ref string, each func(state.Pull)) (last state.Pull, err error) {
 	what := "pulling " + ref
 	query := "?ref=" + url.QueryEscape(ref)

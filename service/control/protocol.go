@@ -1,4 +1,6 @@
-// Package control is the local socket of the running Switchyard: its protocol, the client that commands use, and the server. Where no Switchyard runs, commands do their work themselves.
+// Package control is the local socket of the running Switchyard: the protocol, the client
+// that commands use, and the server. If no Switchyard is running, commands do the work
+// themselves.
 package control
 
 import (
@@ -12,27 +14,27 @@ import (
 
 const socketName = "switchyard.sock"
 
-// ErrNotRunning says that no Switchyard runs that could be asked.
+// ErrNotRunning means that there is no Switchyard to ask.
 var ErrNotRunning = errors.New("no Switchyard is running")
 
-// Address is where the gateway listens and what it asks for.
+// Address is the gateway's base URL and the token that it requires.
 type Address struct {
 	URL   string `json:"url"`
 	Token string `json:"token"`
 }
 
-// SessionAnswer is what the running Switchyard knows for a session.
+// SessionAnswer is what a new session of switchyard run needs to know.
 type SessionAnswer struct {
 	Address Address           `json:"address"`
 	Model   string            `json:"model"`
-	Context int               `json:"context"`
-	Missing bool              `json:"missing"`
+	Context int               `json:"context"` // tokens
+	Missing bool              `json:"missing"` // the runner does not have Model
 	Route   claude.Route      `json:"route"`
 	Runner  state.Runner      `json:"runner"`
-	Users   []gateway.Session `json:"users"` // what is known of the sessions
+	Users   []gateway.Session `json:"users"` // the sessions that use the gateway
 }
 
-// controlAnswer is a command's end over the socket.
+// controlAnswer is how a command for the runner ended.
 type controlAnswer struct {
 	Failed            bool
 	Kind              fault.Kind

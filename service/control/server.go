@@ -18,7 +18,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/state"
 )
 
-// gatewaySide is what the socket asks of the gateway's host.
+// gatewaySide is what the server needs of the gateway.
 type gatewaySide interface {
 	State() state.Gateway
 	Address(context.Context) Address
@@ -31,7 +31,7 @@ type gatewaySide interface {
 	Yield(net.Conn)
 }
 
-// supervisorSide is what it asks of the supervisor.
+// supervisorSide is what the server needs of the supervisor.
 type supervisorSide interface {
 	State() state.State
 	ChangeRunner(context.Context, localrunner.Verb) error
@@ -48,8 +48,8 @@ type Server struct {
 	listener net.Listener
 }
 
-// Listen listens on the socket, which only this user can open. A socket that
-// a killed process left is replaced.
+// Listen opens the socket, which only this user can use. A socket that a killed process
+// left behind is replaced.
 func Listen(paths config.Paths, g gatewaySide, s supervisorSide) (*Server, error) {
 	dir, err := paths.RuntimeDir()
 	if err != nil {
@@ -75,8 +75,10 @@ func Listen(paths config.Paths, g gatewaySide, s supervisorSide) (*Server, error
 	return &Server{&http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}, listener}, nil
 }
 
+// Serve answers requests until Close.
 func (c *Server) Serve() { _ = c.server.Serve(c.listener) }
 
+// Close ends Serve, and removes the socket.
 func (c *Server) Close() { _ = c.server.Close() }
 
 func answerGateway(mux *http.ServeMux, g gatewaySide) {
@@ -113,11 +115,11 @@ func answerRequests(mux *http.ServeMux, g gatewaySide) {
 	})
 }
 
-// answerYield gives a guard's listeners to a Switchyard that starts.
+// answerYield hands a guard's listeners to a Switchyard that is starting.
 func answerYield(mux *http.ServeMux, g gatewaySide, socket net.Listener) {
 	mux.HandleFunc("POST /yield", func(w http.ResponseWriter, _ *http.Request) {
 		if !g.Yields() {
-			http.Error(w, "it is no guard", http.StatusConflict)
+			http.Error(w, "this is not a guard", http.StatusConflict)
 			return
 		}
 		conn, _, err := http.NewResponseController(w).Hijack()
@@ -139,7 +141,7 @@ func answerRunner(mux *http.ServeMux, s supervisorSide) {
 	}
 }
 
-// answerOf is how a command ended.
+// answerOf is the answer for an error, or for none.
 func answerOf(c localrunner.Verb, err error) controlAnswer {
 	if err == nil {
 		return controlAnswer{}
@@ -153,7 +155,7 @@ func answerOf(c localrunner.Verb, err error) controlAnswer {
 
 func answerPulls(mux *http.ServeMux, s supervisorSide) {
 	mux.HandleFunc("POST /pull", func(w http.ResponseWriter, r *http.Request) {
-		heard, err := s.Pull(r.Context(), r.FormValue("ref"))
+		steps, err := s.Pull(r.Context(), r.FormValue("ref"))
 		if err != nil {
 			reason, remedy := fault.Explain(err)
 			http.Error(w, reason+"; "+remedy, http.StatusConflict)
@@ -165,7 +167,7 @@ func answerPulls(mux *http.ServeMux, s supervisorSide) {
 			select {
 			case <-r.Context().Done():
 				return
-			case p := <-heard:
+			case p := <-steps:
 				if enc.Encode(p) != nil || http.NewResponseController(w).Flush() != nil || p.State.Over() {
 					return
 				}

@@ -10,7 +10,8 @@ import (
 	"github.com/switchyard-app/switchyard/service/runner"
 )
 
-// Wrap words an error of a leaf for a person.
+// Wrap makes an Error of any error; what says what was tried. The kind, reason and remedy
+// come from the error if it has them.
 func Wrap(what string, err error) error {
 	e := &Error{Kind: Failed, What: what, Why: err.Error(), Remedy: "try again; if it stays, switchyard status shows what is wrong", Err: err}
 	var ours *Error
@@ -44,7 +45,8 @@ func Wrap(what string, err error) error {
 	return e
 }
 
-// WrapRefused words a reason for which nothing was touched.
+// WrapRefused is Wrap for an error before anything was changed: the kind is Refused, not
+// Failed.
 func WrapRefused(what string, err error) error {
 	var e *Error
 	if errors.As(Wrap(what, err), &e) && e.Kind == Failed {
@@ -53,7 +55,7 @@ func WrapRefused(what string, err error) error {
 	return e
 }
 
-// WrapEngine words an error of an engine.
+// WrapEngine makes an Error of an engine's error; what says what was tried.
 func WrapEngine(what string, err error) *Error {
 	e := &Error{Kind: Failed, What: what, Why: err.Error(), Remedy: "try again", Err: err}
 	var ours *engine.Error
@@ -70,7 +72,7 @@ func WrapEngine(what string, err error) *Error {
 	return e
 }
 
-// Parts takes an error apart into reason and remedy, for warnings.
+// Explain returns why something failed and what to do about it, for warnings.
 func Explain(err error) (reason, remedy string) {
 	var refusal *claude.Refusal
 	var ours *Error
@@ -83,12 +85,13 @@ func Explain(err error) (reason, remedy string) {
 	return err.Error(), "try again"
 }
 
+// Text is Explain in two lines.
 func Text(err error) string {
 	reason, remedy := Explain(err)
 	return reason + "\n→ " + remedy
 }
 
-// OfRunner is why a request to the runner failed, in a few words.
+// RunnerReason is why a request to the runner failed, in a few words.
 func RunnerReason(err error) string {
 	var failed *runner.Error
 	if errors.As(err, &failed) {
@@ -97,10 +100,10 @@ func RunnerReason(err error) string {
 	return err.Error()
 }
 
-// proofWords say in a sentence what a proof is about.
+// proofWords say what it means that a proof fails.
 var proofWords = map[string]string{
 	"runner":         "Model Runner does not work",
-	"model":          "the model is not there",
+	"model":          "the model is not available",
 	"context":        "the context is too small",
 	"message":        "the model does not answer",
 	"system_message": "the model cannot take Claude Code's requests",
