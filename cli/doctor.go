@@ -29,7 +29,7 @@ func (c *commands) doctor() *cobra.Command {
 				}
 			}
 			err := c.result(append([]state.Finding{}, found...), doctorText(found))
-			if err == nil && len(found) > 0 && found[0].Severity == state.Bad {
+			if err == nil && len(found) > 0 && found[0].Severity == state.SeverityError {
 				return errReported{fault.Failed}
 			}
 			return err
@@ -90,7 +90,7 @@ func findingsText(found []state.Finding) string {
 	var b strings.Builder
 	for _, f := range found {
 		mark := "✗"
-		if f.Severity == state.Poor {
+		if f.Severity == state.SeverityWarning {
 			mark = "!"
 		}
 		fmt.Fprintf(&b, "%s %s\n", mark, f.Text)

@@ -60,7 +60,7 @@ func (c *commands) check() *cobra.Command {
 			proofs, err := c.prove(cmd.Context(), m, r, direct)
 			if departure {
 				r.Folder, r.Failed = c.Folder, err
-				found := doctor.Depart(cmd.Context(), m, &r)
+				found := doctor.CheckDeparture(cmd.Context(), m, &r)
 				if fix {
 					did, err := c.fix(cmd.Context(), found, yes)
 					if err != nil {
@@ -68,7 +68,7 @@ func (c *commands) check() *cobra.Command {
 					}
 					if did {
 						proofs, r.Failed = c.prove(cmd.Context(), m, r, direct)
-						found = doctor.Depart(cmd.Context(), m, &r)
+						found = doctor.CheckDeparture(cmd.Context(), m, &r)
 					}
 				}
 				return c.card(proofs, found, r.Failed)

@@ -42,10 +42,10 @@ func (f *switchFlags) add(cmd *cobra.Command, toLocal bool) {
 func (f *switchFlags) request(m *machine.Machine, route claude.Route, folder string, args []string) (switching.Request, error) {
 	r := switching.Request{Route: route, Folder: folder, Force: f.force, Direct: f.direct, Confirmed: f.yes}
 	for _, dir := range f.projects {
-		r.Targets = append(r.Targets, m.Project(dir))
+		r.Targets = append(r.Targets, m.ProjectTarget(dir))
 	}
 	for _, dir := range f.targets {
-		r.Targets = append(r.Targets, m.Folder(dir))
+		r.Targets = append(r.Targets, m.FolderTarget(dir))
 	}
 	if f.leanGiven != nil && f.leanGiven() {
 		r.Lean = &f.lean

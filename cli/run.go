@@ -38,15 +38,15 @@ A model runs one such session at a time, unless you give --share.`,
 				return err
 			}
 			r.Folder, r.Args = c.Folder, args
-			r.Company = launch.Others{Ask: func(others string) launch.Turn { return c.askForTurn(cmd.Context(), others) }, Tell: func(text string) { fmt.Fprintf(c.Stderr, "switchyard: %s\n", text) }}
+			r.Queue = launch.Queue{Ask: func(others string) launch.Turn { return c.askForTurn(cmd.Context(), others) }, Tell: func(text string) { fmt.Fprintf(c.Stderr, "switchyard: %s\n", text) }}
 			if !c.Interactive {
-				r.Company.Ask = nil
+				r.Queue.Ask = nil
 			}
 			if wait {
-				r.Company.Turn = launch.WaitTurn
+				r.Queue.Turn = launch.WaitTurn
 			}
 			if share {
-				r.Company.Turn = launch.ShareTurn
+				r.Queue.Turn = launch.ShareTurn
 			}
 			progress, clear := c.progress()
 			session, err := launch.Prepare(cmd.Context(), m, r, progress)

@@ -54,7 +54,7 @@ func (c *commands) runnerControl(what localrunner.Verb, short string) *cobra.Com
 			if progress.Begin != nil {
 				progress.Begin(string(what) + "_runner")
 			}
-			err := control.Runner(ctx, m, what)
+			err := control.ControlRunner(ctx, m, what)
 			clear()
 			if err != nil {
 				return err

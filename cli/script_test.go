@@ -45,7 +45,7 @@ func run() int {
 		Version: "v0-test",
 		Tray: func(ctx context.Context, m *machine.Machine) error {
 			s := service.NewSupervisor(m, slog.New(slog.DiscardHandler))
-			s.Serve(door.Serve{})
+			s.Serve(door.ServeOptions{})
 			return s.Run(ctx)
 		},
 	}, os.Args[1:])

@@ -62,11 +62,11 @@ func sessionsText(list []state.Session, home string, now time.Time) string {
 	for _, s := range list {
 		switch {
 		case s.Forbidden:
-			fmt.Fprintf(&b, "! %d in %s: %s\n  → %s\n", s.PID, s.Place(), s.Reason, s.Remedy)
+			fmt.Fprintf(&b, "! %d in %s: %s\n  → %s\n", s.PID, s.Name(), s.Reason, s.Remedy)
 		case s.Behind:
-			fmt.Fprintf(&b, "! %d in %s did not follow the switch: %s\n  → %s\n", s.PID, s.Place(), s.Reason, s.Remedy)
+			fmt.Fprintf(&b, "! %d in %s did not follow the switch: %s\n  → %s\n", s.PID, s.Name(), s.Reason, s.Remedy)
 		case s.Reason != "" && !s.Stale:
-			fmt.Fprintf(&b, "? %d in %s: %s\n", s.PID, s.Place(), s.Reason)
+			fmt.Fprintf(&b, "? %d in %s: %s\n", s.PID, s.Name(), s.Reason)
 		}
 	}
 	return trimLines(b.String())

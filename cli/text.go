@@ -55,7 +55,7 @@ func statusText(s state.State, home string, now time.Time) string {
 		if i == 0 {
 			head = "Sessions"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", head, one.Place(), one.Route, runner.Short(one.Model))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", head, one.Name(), one.Route, runner.Short(one.Model))
 	}
 	_ = w.Flush()
 	b.WriteString(warningText(s.Warnings))

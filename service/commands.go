@@ -90,7 +90,7 @@ func (c *Commands) Choose(ctx context.Context, tag string) error {
 
 // Resize gives the model in use another context, in tokens, and switches to it.
 func (c *Commands) Resize(ctx context.Context, tag string, tokens int) error {
-	t := c.begin(ctx, words.Key("Repackaging the model…"))
+	t := c.startTask(ctx, words.Key("Repackaging the model…"))
 	made, current, err := models.Resize(ctx, c.machine, tag, tokens)
 	t.end(ctx)
 	c.keeper.Look()
@@ -160,9 +160,9 @@ func (c *Commands) SetAutostart(ctx context.Context, on bool) {
 	(&watchers{hub: c.hub, log: c.log}).autostart(ctx)
 }
 
-// Control starts, stops or restarts the runner for a person, and returns when it
+// ControlRunner starts, stops or restarts the runner for a person, and returns when it
 // answers, or has stopped. The error is an *Error.
-func (c *Commands) Control(ctx context.Context, verb localrunner.Verb) error {
+func (c *Commands) ControlRunner(ctx context.Context, verb localrunner.Verb) error {
 	err := c.keeper.Do(ctx, verb, true)
 	if err != nil && !errors.Is(err, context.Canceled) {
 		c.failed(ctx, words.Key("Could not do that with Model Runner"), err)
@@ -211,8 +211,8 @@ func (c *Commands) Pull(ctx context.Context, ref string) (<-chan state.Pull, err
 	return c.puller.Pull(ctx, ref), ctx.Err()
 }
 
-// PullAndTell begins a pull; how it ends is in the State.
-func (c *Commands) PullAndTell(ctx context.Context, ref string) {
+// StartPull begins a pull; how it ends is in the State.
+func (c *Commands) StartPull(ctx context.Context, ref string) {
 	if _, err := c.Pull(ctx, ref); err != nil && ctx.Err() == nil {
 		c.failed(ctx, words.T("Could not pull %s", ref), err)
 	}
@@ -221,20 +221,20 @@ func (c *Commands) PullAndTell(ctx context.Context, ref string) {
 // CancelPull ends a pull; what was loaded is kept for the next one.
 func (c *Commands) CancelPull(ctx context.Context, ref string) { c.puller.Cancel(ctx, ref) }
 
-// perform does one switch. ctx is the supervisor's, one the command's own.
-func (c *Commands) perform(ctx, one context.Context, r switching.Request) error {
-	t := c.begin(ctx, busy(""))
+// performSwitch does one switch. ctx is the supervisor's, one the command's own.
+func (c *Commands) performSwitch(ctx, one context.Context, r switching.Request) error {
+	t := c.startTask(ctx, proofText(""))
 	start := time.Now()
-	result, err := switching.Switch(one, c.machine, r, localrunner.Progress{Begin: func(proof string) { t.say(ctx, busy(proof)) }, Warn: func(w state.Warning) { c.fact(ctx, func(k *known) { k.doubt = w }) }})
+	result, err := switching.Switch(one, c.machine, r, localrunner.Progress{Begin: func(proof string) { t.setText(ctx, proofText(proof)) }, Warn: func(w state.Warning) { c.update(ctx, func(k *known) { k.doubt = w }) }})
 	c.log.Info("switch", "route", r.Route, "model", result.Model, "took", time.Since(start).Round(time.Millisecond), "error", err)
 	// What the switch wrote is read before it counts as done.
 	n := c.nextLook()
 	f := settings.Read(ctx, c.machine)
 	facts := sessions.Look(c.machine, f.Status, &claude.Roster{}, &claude.Files{})
 	if r.Route == claude.Offline && (err == nil || !errors.Is(err, context.Canceled)) {
-		c.depart(ctx, one, &doctor.Departure{Model: r.Model, Context: r.Context, Failed: err}, err == nil) // a failure is told below
+		c.reportDeparture(ctx, one, &doctor.Departure{Model: r.Model, Context: r.Context, Failed: err}, err == nil) // a failure is told below
 	}
-	c.fact(ctx, func(k *known) {
+	c.update(ctx, func(k *known) {
 		k.finish(t.id)
 		k.doubt = state.Warning{}
 		k.read(n, f, facts)
@@ -246,8 +246,8 @@ func (c *Commands) perform(ctx, one context.Context, r switching.Request) error 
 	return err
 }
 
-// busy says what a proof is doing.
-func busy(proof string) string {
+// proofText is what the menu shows while a proof runs.
+func proofText(proof string) string {
 	switch proof {
 	case "message":
 		return words.Key("Loading the model…")

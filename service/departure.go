@@ -30,26 +30,26 @@ func (d *departures) CheckDeparture(ctx context.Context) {
 }
 
 func (d *departures) checkDeparture(ctx context.Context, r doctor.Departure) {
-	t := d.begin(ctx, checking)
+	t := d.startTask(ctx, checking)
 	r.Failed = switching.Check(ctx, d.machine, r.Model, r.Context, false, localrunner.Progress{})
-	d.depart(ctx, ctx, &r, true)
+	d.reportDeparture(ctx, ctx, &r, true)
 	t.end(ctx)
 }
 
 var checking = words.Key("Checking for the departure…")
 
-// depart puts into the State what would go wrong without a network. tell says that a
+// reportDeparture puts into the State what would go wrong without a network. tell says that a
 // person shall hear of it; one is the context of what it is part of.
-func (d *departures) depart(ctx, one context.Context, r *doctor.Departure, tell bool) {
-	t := d.begin(ctx, checking)
-	found := doctor.Depart(one, d.machine, r)
+func (d *departures) reportDeparture(ctx, one context.Context, r *doctor.Departure, tell bool) {
+	t := d.startTask(ctx, checking)
+	found := doctor.CheckDeparture(one, d.machine, r)
 	t.end(ctx)
 	if one.Err() != nil {
 		return // somebody wants something else
 	}
 	result := state.Departure{At: time.Now().Truncate(time.Second), Ready: state.Ready(found, r.Failed), Findings: []state.Finding{}}
 	if r.Failed != nil {
-		result.Failed, result.Remedy = fault.Parts(r.Failed)
+		result.Failed, result.Remedy = fault.Explain(r.Failed)
 	}
 	for _, f := range found {
 		f.Cure = nil // a State is compared, and functions cannot be
@@ -58,7 +58,7 @@ func (d *departures) depart(ctx, one context.Context, r *doctor.Departure, tell 
 	d.mu.Lock()
 	d.checked, d.cures = r, found
 	d.mu.Unlock()
-	d.fact(ctx, func(k *known) {
+	d.update(ctx, func(k *known) {
 		if result.N = k.leaving.N; tell {
 			result.N++
 		}
@@ -75,7 +75,7 @@ func (d *departures) CureDeparture(ctx context.Context, code string) {
 	if i < 0 {
 		return
 	}
-	t := d.begin(ctx, words.T("Doing it: %s", cures[i].Command))
+	t := d.startTask(ctx, words.T("Doing it: %s", cures[i].Command))
 	err := cures[i].Fix(ctx)
 	t.end(ctx)
 	if err != nil {

@@ -198,23 +198,23 @@ func TestOnARealDocker(t *testing.T) {
 		d.back("kill -9 of the server")
 		// It goes on, until there is no point.
 		for range 5 {
-			if d.s.State().Runner.State == state.Broken {
+			if d.s.State().Runner.State == state.RunnerFailed {
 				break
 			}
 			d.must(crash())
 			d.s.until("the next run, or the end", func(s state.State) bool {
-				return s.Runner.Since.After(before) && s.Runner.State == state.Running || s.Runner.State == state.Broken
+				return s.Runner.Since.After(before) && s.Runner.State == state.Running || s.Runner.State == state.RunnerFailed
 			})
 			before = d.s.State().Runner.Since
 		}
-		state := d.s.until("the end of the loop", func(s state.State) bool { return s.Runner.State == state.Broken })
+		state := d.s.until("the end of the loop", func(s state.State) bool { return s.Runner.State == state.RunnerFailed })
 		if !strings.Contains(state.Runner.Reason, "times in ten minutes") {
 			t.Errorf("it says %q", state.Runner.Reason)
 		}
 		if d.inspect().State.Running {
 			t.Error("Docker goes on starting it")
 		}
-		d.must(d.s.Control(ctx, localrunner.Start))
+		d.must(d.s.ControlRunner(ctx, localrunner.Start))
 		d.back("switchyard runner start")
 	})
 	t.Run("restart", func(t *testing.T) {
@@ -223,7 +223,7 @@ func TestOnARealDocker(t *testing.T) {
 		d.s.until("the new run", func(s state.State) bool {
 			return s.Runner.State == state.Running && s.Runner.Since.After(begin.Add(time.Second))
 		})
-		d.must(d.s.Control(ctx, localrunner.Restart))
+		d.must(d.s.ControlRunner(ctx, localrunner.Restart))
 		d.back("switchyard runner restart")
 	})
 	t.Run("stopped by somebody", func(t *testing.T) {
@@ -233,11 +233,11 @@ func TestOnARealDocker(t *testing.T) {
 	})
 	t.Run("stopped by the person", func(t *testing.T) {
 		d.T = t
-		d.told("switchyard runner stop", func() error { return control.Runner(ctx, other(d.machine, t), localrunner.Stop) }, func(r state.Runner) bool { return stopped(r) && r.ByPerson })
+		d.told("switchyard runner stop", func() error { return control.ControlRunner(ctx, other(d.machine, t), localrunner.Stop) }, func(r state.Runner) bool { return stopped(r) && r.ByPerson })
 		if status, body := prompt(t, d.machine, "opus"); status != 503 || !strings.Contains(body, "you stopped it") {
 			t.Errorf("a prompt got %d %s", status, body)
 		}
-		d.must(control.Runner(ctx, other(d.machine, t), localrunner.Start))
+		d.must(control.ControlRunner(ctx, other(d.machine, t), localrunner.Start))
 		d.back("switchyard runner start")
 	})
 	t.Run("removed", func(t *testing.T) {
@@ -247,7 +247,7 @@ func TestOnARealDocker(t *testing.T) {
 		d.told("docker rm -f", func() error {
 			return d.api.ContainerRemove(ctx, containerName, container.RemoveOptions{Force: true})
 		}, absent)
-		d.must(d.s.Control(ctx, localrunner.Start))
+		d.must(d.s.ControlRunner(ctx, localrunner.Start))
 		d.back("switchyard runner start")
 		if got := d.inspect().HostConfig.PortBindings; !strings.Contains(fmt.Sprint(got), fmt.Sprint(port)) {
 			t.Errorf("it came back at %v, was at %d", got, port)
@@ -297,12 +297,12 @@ func TestOnARealDocker(t *testing.T) {
 	})
 	t.Run("a taken port", func(t *testing.T) {
 		d.T = t
-		d.must(d.s.Control(ctx, localrunner.Stop))
+		d.must(d.s.ControlRunner(ctx, localrunner.Stop))
 		taken, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		d.must(err)
 		defer taken.Close()
 		var failed *fault.Error
-		err = d.s.Control(ctx, localrunner.Start)
+		err = d.s.ControlRunner(ctx, localrunner.Start)
 		if !errors.As(err, &failed) || failed.Kind != fault.Refused || !strings.Contains(failed.Why, fmt.Sprintf("port %d is taken by service.test (pid %d)", port, os.Getpid())) ||
 			!strings.Contains(failed.Remedy, "switchyard runner install --port ") {
 			t.Errorf("got %v", err)

@@ -13,7 +13,7 @@ import (
 // hub hands facts to the loop, and the State to everybody else.
 type hub struct {
 	machine *machine.Machine
-	facts   chan func(*known) // what became known, applied in the loop
+	updates chan func(*known) // what became known, applied in the loop
 
 	mu          sync.Mutex
 	subscribers []chan state.State
@@ -40,10 +40,10 @@ func (h *hub) Subscribe() <-chan state.State {
 	return c
 }
 
-// fact hands a change of the State to the loop.
-func (h *hub) fact(ctx context.Context, f func(*known)) {
+// update hands a change of the State to the loop.
+func (h *hub) update(ctx context.Context, f func(*known)) {
 	select {
-	case h.facts <- f:
+	case h.updates <- f:
 	case <-ctx.Done():
 	}
 }
@@ -61,13 +61,13 @@ func (h *hub) publish(state state.State) {
 	}
 }
 
-// shown returns when all facts of before are in the State.
-func (h *hub) shown(ctx context.Context) { h.fact(ctx, func(*known) {}) }
+// sync returns when the State shows all earlier updates.
+func (h *hub) sync(ctx context.Context) { h.update(ctx, func(*known) {}) }
 
 // failed puts a command's failure into the State.
 func (h *hub) failed(ctx context.Context, title string, err error) {
-	text := h.machine.Tilde(fault.Lines(err))
-	h.fact(ctx, func(k *known) {
+	text := h.machine.Tilde(fault.Text(err))
+	h.update(ctx, func(k *known) {
 		k.failed++
 		k.failures = append(slices.Clone(k.failures), state.Failure{N: k.failed, Title: title, Text: text})
 		k.failures = k.failures[max(0, len(k.failures)-state.KeptFailures):]
@@ -81,19 +81,19 @@ type task struct {
 	hub  *hub
 }
 
-// begin puts a task into the State.
-func (h *hub) begin(ctx context.Context, text string) task {
+// startTask puts a task into the State.
+func (h *hub) startTask(ctx context.Context, text string) task {
 	h.mu.Lock()
 	h.tasks++
 	t := task{h.tasks, text, h}
 	h.mu.Unlock()
-	h.fact(ctx, func(k *known) { k.tasks = append(k.tasks, t) })
+	h.update(ctx, func(k *known) { k.tasks = append(k.tasks, t) })
 	return t
 }
 
-// say tells how far it is.
-func (t task) say(ctx context.Context, text string) {
-	t.hub.fact(ctx, func(k *known) {
+// setText changes what the menu shows of it.
+func (t task) setText(ctx context.Context, text string) {
+	t.hub.update(ctx, func(k *known) {
 		for i := range k.tasks {
 			if k.tasks[i].id == t.id {
 				k.tasks[i].text = text
@@ -102,7 +102,7 @@ func (t task) say(ctx context.Context, text string) {
 	})
 }
 
-func (t task) end(ctx context.Context) { t.hub.fact(ctx, func(k *known) { k.finish(t.id) }) }
+func (t task) end(ctx context.Context) { t.hub.update(ctx, func(k *known) { k.finish(t.id) }) }
 
 // nextLook numbers a look at the files that begins now.
 func (h *hub) nextLook() int {

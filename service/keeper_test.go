@@ -179,7 +179,7 @@ func TestARunnerOfOurOwn(t *testing.T) {
 	if status, _ := prompt(t, m, "[[crash]]"); status == 200 {
 		t.Error("a crash was not told")
 	}
-	if err := s.Control(t.Context(), localrunner.Stop); err != nil {
+	if err := s.ControlRunner(t.Context(), localrunner.Stop); err != nil {
 		t.Fatal(err)
 	}
 	s.until("the stop", func(s state.State) bool { return s.Runner.State == state.Stopped && s.Runner.ByPerson })
@@ -218,11 +218,11 @@ func TestADeadEngineIsCured(t *testing.T) {
 			s.local()
 			first := s.State().Runner.Since
 			behave(tt.behaviour)
-			if err := s.Control(t.Context(), localrunner.Restart); err != nil { // takes the behaviour over
+			if err := s.ControlRunner(t.Context(), localrunner.Restart); err != nil { // takes the behaviour over
 				t.Fatal(err)
 			}
 			now := s.until("the run", func(s state.State) bool {
-				return (s.Runner.State == state.Running || s.Runner.State == state.Broken) && s.Runner.Since.After(first)
+				return (s.Runner.State == state.Running || s.Runner.State == state.RunnerFailed) && s.Runner.Since.After(first)
 			})
 			second := now.Runner.Since
 			if now.Runner.Restarts > 0 {
@@ -243,7 +243,7 @@ func TestADeadEngineIsCured(t *testing.T) {
 		s.local()
 		behave("nothing helps")
 		prompt(t, m, "opus")
-		now := s.until("the truth", func(s state.State) bool { return s.Runner.State == state.Broken })
+		now := s.until("the truth", func(s state.State) bool { return s.Runner.State == state.RunnerFailed })
 		if want := "it lists its models, but ai/tiny does not answer: inference backend terminated unexpectedly"; now.Runner.Reason != want {
 			t.Errorf("it says %q", now.Runner.Reason)
 		}
@@ -272,12 +272,12 @@ func TestACrashLoopIsToldOnce(t *testing.T) {
 	}()
 	killGroup(t, filepath.Join(m.Paths.State, "runner", "lock"))
 	limit := time.Now()
-	now := s.until("the end of the loop", func(s state.State) bool { return s.Runner.State == state.Broken })
+	now := s.until("the end of the loop", func(s state.State) bool { return s.Runner.State == state.RunnerFailed })
 	t.Logf("given up after %s: %s", time.Since(limit).Round(time.Millisecond), now.Runner.Reason)
 	if r := now.Runner.Reason; !strings.Contains(r, "unable to open the store") || strings.Contains(r, "secret") || strings.Contains(r, "all is well") {
 		t.Errorf("it says %q", r)
 	}
-	if status, body := prompt(t, m, "opus"); status != 503 || !strings.Contains(body, "it was started and ended at once") {
+	if status, body := prompt(t, m, "opus"); status != 503 || !strings.Contains(body, "it ended right after it was started") {
 		t.Errorf("a prompt got %d %s", status, body)
 	}
 	if told.Load() != 1 {
@@ -288,7 +288,7 @@ func TestACrashLoopIsToldOnce(t *testing.T) {
 		t.Error(err)
 	}
 	behave("")
-	if err := s.Control(t.Context(), localrunner.Start); err != nil {
+	if err := s.ControlRunner(t.Context(), localrunner.Start); err != nil {
 		t.Error(err)
 	}
 	s.until("the runner", func(s state.State) bool { return s.Runner.State == state.Running })
@@ -312,10 +312,10 @@ func TestStrangersAtTheAddress(t *testing.T) {
 		state  state.RunnerState
 		reason string
 	}{
-		{"accepts and never answers", func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }, state.Broken, "no answer in time"},
+		{"accepts and never answers", func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }, state.RunnerFailed, "no answer in time"},
 		{"closes at once", func(c net.Conn) {}, state.Stopped, "nothing answers"},
 		{"garbage", func(c net.Conn) { _, _ = c.Write([]byte("SSH-2.0-OpenSSH_9.2\r\n")) }, state.Stopped, "nothing answers"},
-		{"a web page", page("<html>"), state.Broken, "not Model Runner's"},
+		{"a web page", page("<html>"), state.RunnerFailed, "not Model Runner's"},
 		{"a gigabyte", func(c net.Conn) {
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n")
 			chunk := make([]byte, 1<<20)
@@ -324,10 +324,10 @@ func TestStrangersAtTheAddress(t *testing.T) {
 					return
 				}
 			}
-		}, state.Broken, "the answer is too large"},
+		}, state.RunnerFailed, "the answer is too large"},
 		{"an error", func(c net.Conn) {
 			_, _ = io.WriteString(c, "HTTP/1.1 500 Oh\r\nContent-Length: 4\r\n\r\nno: ")
-		}, state.Broken, "no:"},
+		}, state.RunnerFailed, "no:"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -402,7 +402,7 @@ func page(text string) func(net.Conn) {
 func TestTheCommandLineCannotRunTheProcess(t *testing.T) {
 	m, _ := double(t, "")
 	var refused *fault.Error
-	if err := control.Runner(t.Context(), m, localrunner.Start); !errors.As(err, &refused) || refused.Kind != fault.Refused || !strings.Contains(refused.Remedy, "switchyard") {
+	if err := control.ControlRunner(t.Context(), m, localrunner.Start); !errors.As(err, &refused) || refused.Kind != fault.Refused || !strings.Contains(refused.Remedy, "switchyard") {
 		t.Errorf("%v", err)
 	}
 }
@@ -410,19 +410,19 @@ func TestTheCommandLineCannotRunTheProcess(t *testing.T) {
 func TestTheRunnersStateOverTheSocket(t *testing.T) {
 	m, behave := double(t, "ends at once")
 	s := serve(t, m)
-	if err := s.Control(t.Context(), localrunner.Start); err == nil {
+	if err := s.ControlRunner(t.Context(), localrunner.Start); err == nil {
 		t.Error("it says that it was started")
 	}
-	s.until("the failure", func(s state.State) bool { return s.Runner.State == state.Broken && len(s.Failures) == 1 })
+	s.until("the failure", func(s state.State) bool { return s.Runner.State == state.RunnerFailed && len(s.Failures) == 1 })
 	look := status.Look(context.Background(), like(m, t))
-	if look.Runner.State != state.Broken || look.Runner.Reason == "" {
+	if look.Runner.State != state.RunnerFailed || look.Runner.Reason == "" {
 		t.Errorf("the command line says %+v", look.Runner)
 	}
 	if _, err := json.Marshal(look); err != nil {
 		t.Error(err)
 	}
 	behave("")
-	if err := control.Runner(t.Context(), like(m, t), localrunner.Restart); err != nil {
+	if err := control.ControlRunner(t.Context(), like(m, t), localrunner.Restart); err != nil {
 		t.Error(err)
 	}
 }

@@ -16,18 +16,18 @@ import (
 // debounce gathers the events of one write before the files are read.
 const debounce = 40 * time.Millisecond
 
-// debounceSessions does so for sessions, which write their records with every turn.
+// debounceSessions does the same for sessions, which write their records with every turn.
 const debounceSessions = 250 * time.Millisecond
 
 // fileLooker is the one goroutine that reads the settings files and the sessions' records.
 type fileLooker struct {
 	s      *Supervisor
 	watch  *settings.Watcher
-	exits  map[int]bool // processes whose end is being waited for
+	exits  map[int]bool // processes being waited for
 	ended  chan int
 	owned  *sync.WaitGroup
 	files  settings.Files // of the last look
-	number int            // of that look
+	number int            // of the last look
 	roster claude.Roster
 	cache  *claude.Files
 }
@@ -66,24 +66,24 @@ func (l *fileLooker) run(ctx context.Context) {
 	}
 }
 
-// look reads every target, repairs a switch that was written over, and reports what is new.
+// look reads every target, repairs a switch that was overwritten, and reports what it read.
 func (l *fileLooker) look(ctx context.Context) {
 	l.repair(ctx)
 	d := l.s.door.Load()
 	if d != nil {
-		d.Lead(ctx)
+		d.PointHere(ctx)
 	}
 	l.number = l.s.nextLook()
 	l.files = settings.Read(ctx, l.s.machine)
 	if d == nil {
 		g := control.GatewayState(ctx, l.s.machine)
-		l.s.fact(ctx, func(k *known) { k.gateway = g })
+		l.s.update(ctx, func(k *known) { k.gateway = g })
 	}
 	l.lookAtSessions(ctx)
 }
 
-// lookAtSessions reads their records alone, and waits for the end of each: one that
-// is killed tells nobody.
+// lookAtSessions reads only the sessions' records, and waits for each process to end:
+// one that is killed does not remove its record.
 func (l *fileLooker) lookAtSessions(ctx context.Context) {
 	f, n := l.files, l.number
 	facts := sessions.Look(l.s.machine, f.Status, &l.roster, l.cache)
@@ -93,19 +93,19 @@ func (l *fileLooker) lookAtSessions(ctx context.Context) {
 			continue
 		}
 		folders = append(folders, filepath.Join(one.CWD, ".claude"))
-		l.await(ctx, one.Session)
+		l.waitForEnd(ctx, one.Session)
 	}
-	for _, p := range facts.Places {
-		l.await(ctx, p.Session())
+	for _, p := range facts.Slots {
+		l.waitForEnd(ctx, p.Session())
 	}
 	for _, session := range f.Waiting {
-		l.await(ctx, session)
+		l.waitForEnd(ctx, session)
 	}
 	l.watch.Update(folders)
-	l.s.fact(ctx, func(k *known) { k.read(n, f, facts) })
+	l.s.update(ctx, func(k *known) { k.read(n, f, facts) })
 }
 
-func (l *fileLooker) await(ctx context.Context, session claude.Session) {
+func (l *fileLooker) waitForEnd(ctx context.Context, session claude.Session) {
 	if l.exits[session.PID] {
 		return
 	}
@@ -124,7 +124,7 @@ func (l *fileLooker) await(ctx context.Context, session claude.Session) {
 func (l *fileLooker) repair(ctx context.Context) {
 	targets, err := l.s.machine.Ledger.Switched()
 	if err != nil {
-		return // the look says so
+		return // settings.Read warns of it
 	}
 	for _, t := range targets {
 		out, err := l.s.machine.Ledger.Verify(ctx, t)

@@ -24,27 +24,27 @@ import (
 
 // known is what the loop has been told; the State follows from it.
 type known struct {
-	runner    state.Runner
-	models    []state.Model  // with the verdicts on them
-	listed    []state.Model  // as the keeper told them
-	shapes    []runner.Model // the same, with what their need is computed from
-	gateway   state.Gateway
-	pulls     []state.Pull
-	vram      state.VRAM
-	strained  []state.Warning // about it
-	files     settings.Files
-	sessions  sessions.Facts
-	look      int             // which look at the files that was
-	tasks     []task          // what is being done, the newest last
-	doubt     state.Warning   // about it
-	failures  []state.Failure // the last ones
-	failed    int             // counts them
-	audit     *offline.Auditor
-	raised    int
-	update    release.Release
-	autostart autostart.Status
-	leaving   state.Departure
-	sense     *offline.Sense
+	runner       state.Runner
+	models       []state.Model  // with the verdicts on them
+	listed       []state.Model  // as the keeper told them
+	shapes       []runner.Model // the same, with what their need is computed from
+	gateway      state.Gateway
+	pulls        []state.Pull
+	vram         state.VRAM
+	vramWarnings []state.Warning // about it
+	files        settings.Files
+	sessions     sessions.Facts
+	look         int             // which look at the files that was
+	tasks        []task          // what is being done, the newest last
+	doubt        state.Warning   // about it
+	failures     []state.Failure // the last ones
+	failed       int             // counts them
+	audit        *offline.Auditor
+	raised       int
+	update       release.Release
+	autostart    autostart.Status
+	leaving      state.Departure
+	advisor      *offline.Advisor
 }
 
 // read takes a look at the files, unless a newer one came first.
@@ -73,7 +73,7 @@ func (k *known) judge(m *machine.Machine) {
 
 // state is the State before the files are merged into it.
 func (k *known) state() state.State {
-	return state.State{Runner: k.runner, Models: k.models, Gateway: k.gateway, Pulls: k.pulls, VRAM: k.vram, Warnings: k.strained, Busy: k.busy(), Doubt: k.doubt,
+	return state.State{Runner: k.runner, Models: k.models, Gateway: k.gateway, Pulls: k.pulls, VRAM: k.vram, Warnings: k.vramWarnings, Busy: k.busy(), Doubt: k.doubt,
 		Failures: k.failures, Departure: k.leaving, Raised: k.raised, Update: k.update, Autostart: k.autostart}
 }
 
@@ -94,7 +94,7 @@ type loop struct {
 
 func (s *Supervisor) newLoop(ctx context.Context, owned *sync.WaitGroup) *loop {
 	l := &loop{
-		s: s, owned: owned, now: known{audit: offline.NewAuditor(), sense: offline.NewSense(s.machine.Config.Auto)}, state: s.last, begun: sessions.Episodes{},
+		s: s, owned: owned, now: known{audit: offline.NewAuditor(), advisor: offline.NewAdvisor(s.machine.Config.Auto)}, state: s.last, begun: sessions.Episodes{},
 		due: time.NewTimer(time.Hour), audits: make(chan []offline.AuditLine, 16),
 	}
 	if d := s.door.Load(); d != nil {
@@ -116,12 +116,12 @@ func (l *loop) run(ctx context.Context) {
 			if l.running != nil {
 				l.running()
 			}
-			if lines := l.now.audit.Rest(l.state, time.Now()); l.s.door.Load() != nil && len(lines) > 0 {
+			if lines := l.now.audit.CloseAll(l.state, time.Now()); l.s.door.Load() != nil && len(lines) > 0 {
 				l.audits <- lines
 			}
 			return
-		case fact := <-l.s.facts:
-			fact(&l.now)
+		case update := <-l.s.updates:
+			update(&l.now)
 			l.follow(ctx)
 		case <-l.due.C:
 			l.follow(ctx)
@@ -146,19 +146,19 @@ func (l *loop) begin(ctx context.Context, c command) {
 		if previous != nil {
 			<-previous
 		}
-		c.done <- l.s.perform(ctx, one, c.request)
+		c.done <- l.s.performSwitch(ctx, one, c.request)
 	})
 }
 
 // follow makes the State that follows from what is known, and publishes it.
 func (l *loop) follow(ctx context.Context) {
 	moment := time.Now()
-	next, again := status.Merge(l.s.machine, l.now.state(), l.now.files, l.now.sessions, l.begun, moment)
+	next, again := status.Complete(l.s.machine, l.now.state(), l.now.files, l.now.sessions, l.begun, moment)
 	if next.Model != "" {
 		next.Contexts = memory.Contexts(next.Model, l.now.shapes, l.now.models, l.now.vram)
 	}
 	if next.Needs() != l.state.Needs() {
-		l.s.keeper.Want(next.Needs())
+		l.s.keeper.SetNeeds(next.Needs())
 		wake.Notify(l.s.lookVRAM)
 	}
 	d := l.s.door.Load()
@@ -173,7 +173,7 @@ func (l *loop) follow(ctx context.Context) {
 		l.state = next
 		l.s.publish(next)
 		if d != nil {
-			d.Guard.Want(next.GatewayInUse())
+			d.Guard.SetInUse(next.GatewayInUse())
 		}
 	}
 }
@@ -184,12 +184,12 @@ func (l *loop) serve(ctx context.Context, next *state.State, moment time.Time) (
 	if next.Route == claude.Offline && l.state.Route != claude.Offline {
 		l.owned.Go(func() { l.s.puller.EndAll(ctx) })
 	}
-	lines, ends := l.now.audit.See(*next, moment)
+	lines, ends := l.now.audit.Update(*next, moment)
 	if len(lines) > 0 {
 		l.audits <- lines
 	}
-	to, settles := l.now.sense.See(*next, moment)
-	next.Network, next.Advice = l.now.sense.Settled, l.now.sense.Advice
+	to, settles := l.now.advisor.Update(*next, moment)
+	next.Network, next.Advice = l.now.advisor.Settled, l.now.advisor.Advice
 	if to != "" {
 		l.owned.Go(func() { l.s.follow(ctx, to) })
 	}

@@ -166,7 +166,7 @@ func TestAPullGoesOnAfterTheNetworkWasCut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if last.State != state.Pulled || last.Size < large*99/100 || last.Context != 262144 || waits == 0 || len(l.cuts) > 0 {
+	if last.State != state.PullDone || last.Size < large*99/100 || last.Context != 262144 || waits == 0 || len(l.cuts) > 0 {
 		t.Errorf("%+v after %d waits: %v", last, waits, seen)
 	}
 	if sent := l.sent.Load(); sent > large+16<<20 {
@@ -175,7 +175,7 @@ func TestAPullGoesOnAfterTheNetworkWasCut(t *testing.T) {
 		t.Logf("%.1f MB came over the line, twice cut, for a model of %d MB", float64(sent)/(1<<20), large>>20)
 	}
 	state := s.until("the model", func(s state.State) bool {
-		return len(s.Models) == 1 && len(s.Pulls) == 1 && s.Pulls[0].State == state.Pulled
+		return len(s.Models) == 1 && len(s.Pulls) == 1 && s.Pulls[0].State == state.PullDone
 	})
 	if state.Pulls[0].Others {
 		t.Errorf("%+v", state.Pulls)
@@ -259,7 +259,7 @@ func TestAnUpdatedTag(t *testing.T) {
 	outdated(1)
 	docker("pull", tag)
 	state := s.until("the update", func(s state.State) bool {
-		return len(s.Pulls) == 1 && s.Pulls[0].Others && s.Pulls[0].State == state.Pulled
+		return len(s.Pulls) == 1 && s.Pulls[0].Others && s.Pulls[0].State == state.PullDone
 	})
 	if !state.Pulls[0].Updated {
 		t.Errorf("%+v", state.Pulls[0])
@@ -295,7 +295,7 @@ func TestAPullOutlivesSwitchyard(t *testing.T) {
 	s.quit()
 	l.speed.Store(0)
 	s = serve(t, other(m, t))
-	s.until("the model", func(s state.State) bool { return len(s.Pulls) == 1 && s.Pulls[0].State == state.Pulled })
+	s.until("the model", func(s state.State) bool { return len(s.Pulls) == 1 && s.Pulls[0].State == state.PullDone })
 	if sent := l.sent.Load(); sent > large+16<<20 {
 		t.Errorf("%d MB came over the line", sent>>20)
 	}
@@ -323,7 +323,7 @@ func TestPullsOfOthers(t *testing.T) {
 	l.speed.Store(10 << 10)
 	docker("pull", ref)
 	ended := time.Now()
-	now := s.until("the notice", func(s state.State) bool { return len(s.Pulls) == 1 && s.Pulls[0].State == state.Pulled })
+	now := s.until("the notice", func(s state.State) bool { return len(s.Pulls) == 1 && s.Pulls[0].State == state.PullDone })
 	t.Logf("noticed %s after docker model pull had ended", time.Since(ended).Round(time.Millisecond))
 	if p := now.Pulls[0]; !p.Others || p.Updated || p.Size == 0 || time.Since(ended) > 5*time.Second {
 		t.Errorf("%+v", p)
@@ -334,7 +334,7 @@ func TestPullsOfOthers(t *testing.T) {
 	s.Refresh()
 	s.until("the tag", func(s state.State) bool { return len(s.Models) == 2 })
 	s.until("silence about it", func(s state.State) bool { return len(s.Pulls) == 0 || s.Pulls[0].State != state.Pulling })
-	if pulls := s.State().Pulls; len(pulls) > 0 && pulls[0].N != now.Pulls[0].N && pulls[0].State == state.Pulled {
+	if pulls := s.State().Pulls; len(pulls) > 0 && pulls[0].N != now.Pulls[0].N && pulls[0].State == state.PullDone {
 		t.Errorf("told %+v", pulls)
 	}
 }
@@ -417,7 +417,7 @@ func TestPullsOfOthersWithoutALog(t *testing.T) {
 		return os.WriteFile(filepath.Join(store, "models.json"), []byte(time.Now().String()), 0o600) == nil && len(s.State().Pulls) == 1
 	}
 	eventually(t, "the notice", touch)
-	if p := s.State().Pulls[0]; p.State != state.Pulled || !p.Others || time.Since(ended) > 5*time.Second {
+	if p := s.State().Pulls[0]; p.State != state.PullDone || !p.Others || time.Since(ended) > 5*time.Second {
 		t.Errorf("%+v after %s", p, time.Since(ended))
 	}
 }

@@ -19,8 +19,9 @@ import (
 	"github.com/switchyard-app/switchyard/service/wake"
 )
 
-// startServing opens and runs the gateway where Run shall serve; end is called
-// when the loop has ended, before its goroutines are waited for.
+// startServing opens and runs the gateway, if Serve was called. end is to be called
+// when the loop has ended, before its goroutines are waited for. The order in end
+// matters: settings first, then the socket, then the guard, then the port.
 func (s *Supervisor) startServing(ctx context.Context, stop func(), owned *sync.WaitGroup) (end func(), err error) {
 	if s.serve == nil {
 		return func() {}, nil
@@ -44,7 +45,7 @@ func (s *Supervisor) startServing(ctx context.Context, stop func(), owned *sync.
 	v.Run(ctx, owned)
 	owned.Go(socket.Serve)
 	guarding, endGuard := context.WithCancel(context.Background())
-	v.Watch(guarding) // ends in end
+	v.KeepGuard(guarding) // end cancels it
 	closeBoth := func(grace time.Duration) {
 		v.Close(grace)
 		socket.Close()
@@ -55,13 +56,13 @@ func (s *Supervisor) startServing(ctx context.Context, stop func(), owned *sync.
 			grace = yieldGrace
 		} else {
 			leaving, cancel := context.WithTimeout(context.Background(), leaveTime)
-			v.Leave(leaving)
+			v.PointPast(leaving)
 			if len(s.State().Sessions) > 0 && s.State().Gateway.Served() {
-				<-time.After(machine.Reload) // the running sessions follow in this time; until then they are answered here
+				<-time.After(machine.Reload) // running sessions reload their settings in this time; until then they are answered here
 			}
 			cancel()
 			if s.State().Runs > 0 {
-				closeBoth(grace) // before the guard opens the same socket
+				closeBoth(grace) // so that the guard can open the same socket
 				v.Guard.Stay()
 			}
 		}
@@ -71,26 +72,26 @@ func (s *Supervisor) startServing(ctx context.Context, stop func(), owned *sync.
 	}, nil
 }
 
-// doorOptions are the door's, with what it needs of the other parts.
+// doorOptions connect the door to the other parts.
 func (s *Supervisor) doorOptions(yield func()) door.Options {
 	return door.Options{
-		Serve: *s.serve, Machine: s.machine, Log: s.log,
+		ServeOptions: *s.serve, Machine: s.machine, Log: s.log,
 		State:  s.State,
 		Start:  func(ctx context.Context) error { return s.keeper.Do(ctx, localrunner.Nothing, false) },
-		Ended:  s.keeper.Served,
+		Ended:  s.keeper.RequestEnded,
 		Used:   func(id string) { models.Learn(s.machine, id, func(l *models.Learned) { l.Used = time.Now() }) },
-		Report: func(ctx context.Context, g state.Gateway) { s.fact(ctx, func(k *known) { k.gateway = g }) },
+		Report: func(ctx context.Context, g state.Gateway) { s.update(ctx, func(k *known) { k.gateway = g }) },
 		Look:   func() { wake.Notify(s.lookFiles) },
 		Yield:  yield,
 	}
 }
 
 const (
-	// leaveTime bounds the settings' way past the gateway.
+	// leaveTime limits how long pointing the settings past the gateway may take.
 	leaveTime = 10 * time.Second
 	// requestGrace is how long answers in progress may go on when Switchyard quits.
 	requestGrace = 3 * time.Second
-	// yieldGrace is the same for a guard that another Switchyard relieves: nobody waits for it.
+	// yieldGrace is the same for a guard that another Switchyard replaced: you do not wait for it.
 	yieldGrace = 15 * time.Minute
 )
 
@@ -99,7 +100,7 @@ const (
 // one's place, without a tray, until another Switchyard starts or nothing is pointed
 // to the gateway any more.
 func Guard(ctx context.Context, m *machine.Machine, log *slog.Logger, parent io.Reader) error {
-	listeners := door.Inherited(m.Number(door.GuardVariable))
+	listeners := door.Inherited(m.EnvNumber(door.GuardVariable))
 	defer func() {
 		for _, l := range listeners {
 			_ = l.Close()
@@ -129,10 +130,10 @@ func Guard(ctx context.Context, m *machine.Machine, log *slog.Logger, parent io.
 	defer stop()
 	s := NewSupervisor(m, log)
 	program := machine.Executable()
-	if m.Number(door.TurnVariable) >= door.GuardTurns {
+	if m.EnvNumber(door.TurnVariable) >= door.GuardTurns {
 		program = ""
 	}
-	s.Serve(door.Serve{Listeners: listeners, Program: program, IsGuard: true, Resting: resting})
+	s.Serve(door.ServeOptions{Listeners: listeners, Program: program, IsGuard: true, Resting: resting})
 	states := s.Subscribe()
 	go func() { // ends with the supervisor
 		for {

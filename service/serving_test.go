@@ -47,7 +47,7 @@ type served struct {
 func serve(t *testing.T, m *machine.Machine) *served {
 	t.Helper()
 	s := &served{t: t, Supervisor: NewSupervisor(m, slog.New(slog.DiscardHandler)), machine: m, ended: make(chan error, 1)}
-	s.Supervisor.Serve(door.Serve{})
+	s.Supervisor.Serve(door.ServeOptions{})
 	var ctx context.Context
 	ctx, s.stop = context.WithCancel(context.Background())
 	states := s.Subscribe()
@@ -542,7 +542,7 @@ func TestTheLogHoldsNoTokenAndNoWords(t *testing.T) {
 	m := yard(t, map[string]gguf.Model{"ai/tiny": {}})
 	var log bytes.Buffer
 	s := &served{t: t, Supervisor: NewSupervisor(m, slog.New(slog.NewTextHandler(&log, nil))), machine: m, ended: make(chan error, 1)}
-	s.Supervisor.Serve(door.Serve{})
+	s.Supervisor.Serve(door.ServeOptions{})
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	states := s.Subscribe()

@@ -46,7 +46,7 @@ func TestTheSupervisorSeesSessions(t *testing.T) {
 	}
 	record("idle")
 	until("the session, in the cloud", func(s state.State) bool { return len(s.Sessions) == 1 && s.Sessions[0].Route == claude.Cloud })
-	if found := doctor.Depart(t.Context(), m, &doctor.Departure{}); !slices.ContainsFunc(found, func(f state.Finding) bool { return f.Code == "sessions_before" }) {
+	if found := doctor.CheckDeparture(t.Context(), m, &doctor.Departure{}); !slices.ContainsFunc(found, func(f state.Finding) bool { return f.Code == "sessions_before" }) {
 		t.Errorf("before a departure it is not named: %+v", found)
 	}
 	record("busy")

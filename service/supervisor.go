@@ -30,7 +30,7 @@ type Supervisor struct {
 	*Commands
 	log *slog.Logger
 
-	serve *door.Serve               // nil: it only looks
+	serve *door.ServeOptions        // nil: it only looks
 	door  atomic.Pointer[door.Door] // while it serves
 
 	stopping sync.Mutex
@@ -41,7 +41,7 @@ type Supervisor struct {
 func NewSupervisor(m *machine.Machine, log *slog.Logger) *Supervisor {
 	own := *m
 	h := &hub{
-		machine: &own, facts: make(chan func(*known)),
+		machine: &own, updates: make(chan func(*known)),
 		last: state.State{Route: claude.Cloud, Runner: state.Runner{State: state.Absent, Engine: engine.None}},
 	}
 	s := &Supervisor{hub: h, log: log}
@@ -50,22 +50,22 @@ func NewSupervisor(m *machine.Machine, log *slog.Logger) *Supervisor {
 		switches: make(chan command), lookFiles: make(chan struct{}, 1), lookVRAM: make(chan struct{}, 1),
 	}
 	s.keeper = keeper.New(keeper.Options{
-		Machine: s.machine, Log: log, Busy: s.answering, Looked: s.looked, Report: s.runnerReporter(), Shown: s.shown,
-		Moved: func() { wake.Notify(s.lookFiles) },
+		Machine: s.machine, Log: log, Busy: s.answering, OnLook: s.onLook, Report: s.runnerReporter(), Sync: s.sync,
+		AddressChanged: func() { wake.Notify(s.lookFiles) },
 	})
 	s.puller = pulls.New(pulls.Options{
 		Machine: s.machine, Log: log,
-		Runner: func(ctx context.Context) localrunner.Instance { return s.door.Load().Runner(ctx) },
-		Start:  func(ctx context.Context, person bool) error { return s.keeper.Do(ctx, localrunner.Nothing, person) },
-		VRAM:   func() state.VRAM { return s.State().VRAM },
-		Report: func(ctx context.Context, pulls []state.Pull) { s.fact(ctx, func(k *known) { k.pulls = pulls }) },
-		Came:   s.keeper.Look,
+		Runner:        func(ctx context.Context) localrunner.Instance { return s.door.Load().Runner(ctx) },
+		Start:         func(ctx context.Context, person bool) error { return s.keeper.Do(ctx, localrunner.Nothing, person) },
+		VRAM:          func() state.VRAM { return s.State().VRAM },
+		Report:        func(ctx context.Context, pulls []state.Pull) { s.update(ctx, func(k *known) { k.pulls = pulls }) },
+		ModelsChanged: s.keeper.Look,
 	})
 	return s
 }
 
 // Serve makes Run serve the gateway. It is called before Run.
-func (s *Supervisor) Serve(how door.Serve) { s.serve, s.machine.Here = &how, s }
+func (s *Supervisor) Serve(how door.ServeOptions) { s.serve, s.machine.Here = &how, s }
 
 // Address is where the gateway of this process listens; see Host.
 func (s *Supervisor) Address(ctx context.Context) (url, token string, ok bool) {
@@ -82,14 +82,14 @@ func (s *Supervisor) BringUp(ctx context.Context) error {
 	return s.keeper.Do(ctx, localrunner.Nothing, true)
 }
 
-// KeepRunner has the runner started, stopped or restarted, and returns when that is done.
-func (s *Supervisor) KeepRunner(ctx context.Context, c localrunner.Verb) error {
+// ChangeRunner has the runner started, stopped or restarted, and returns when that is done.
+func (s *Supervisor) ChangeRunner(ctx context.Context, c localrunner.Verb) error {
 	return s.keeper.Do(ctx, c, true)
 }
 
 // Watched notes that a session's audit line is written by somebody else.
 func (s *Supervisor) Watched(ctx context.Context, session string) {
-	s.fact(ctx, func(k *known) { k.audit.Watched[session] = true })
+	s.update(ctx, func(k *known) { k.audit.Watched[session] = true })
 }
 
 // answering tells whether an answer is on its way through the gateway.
@@ -98,13 +98,13 @@ func (s *Supervisor) answering() bool {
 	return d != nil && d.Busy()
 }
 
-// looked hands a look at the runner to whom it concerns.
-func (s *Supervisor) looked(ctx context.Context, l localrunner.Look) {
+// onLook hands a look at the runner to whom it concerns.
+func (s *Supervisor) onLook(ctx context.Context, l localrunner.Look) {
 	if s.serve != nil {
 		models.NoteSeen(s.machine, l.Status.Models)
 	}
 	if d := s.door.Load(); d != nil {
-		d.Seen(l.Instance)
+		d.SetRunner(l.Instance)
 		s.puller.Follow(ctx, l)
 	}
 }
@@ -118,7 +118,7 @@ func (s *Supervisor) runnerReporter() func(context.Context, keeper.Report) {
 			described, listed = r.Look, models.Describe(s.machine, localrunner.Tagged(r.Models), r.Loaded)
 		}
 		list := listed
-		s.fact(ctx, func(k *known) {
+		s.update(ctx, func(k *known) {
 			k.runner = r.Runner
 			if fresh {
 				k.listed, k.shapes = list, r.Models
@@ -139,7 +139,7 @@ func (s *Supervisor) Quit() {
 
 // Raise has the faces show that this Switchyard runs.
 func (s *Supervisor) Raise(ctx context.Context) {
-	s.fact(ctx, func(k *known) { k.raised++ })
+	s.update(ctx, func(k *known) { k.raised++ })
 }
 
 // Run supervises until the context ends, and returns when everything it started has ended.
@@ -156,7 +156,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		return err
 	}
 	defer watch.Close()
-	s.keeper.Act(s.serve != nil)
+	s.keeper.AllowActing(s.serve != nil)
 	endServing, err := s.startServing(ctx, stop, &owned)
 	if err != nil {
 		s.log.Error("no gateway", "error", err)

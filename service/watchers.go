@@ -29,14 +29,14 @@ const readVRAM = 15 * time.Second
 
 // memory keeps the State's part about the devices.
 func (w *watchers) memory(ctx context.Context, wishes <-chan struct{}) {
-	var short memory.Follower
+	var monitor memory.Monitor
 	for {
 		v := memory.Read(ctx, w.machine)
 		now := w.State()
 		var warnings []state.Warning
 		if now.Needs().Route {
-			short.See(gpu.Free(v.Devices), gpu.Total(v.Devices))
-			if warning, ok := short.Warning(v, now.Models); ok {
+			monitor.Update(gpu.Free(v.Devices), gpu.Total(v.Devices))
+			if warning, ok := monitor.Warning(v, now.Models); ok {
 				warnings = append(warnings, warning)
 			}
 			if m, ok := memory.OnCPU(v, now.Models); ok {
@@ -44,10 +44,10 @@ func (w *watchers) memory(ctx context.Context, wishes <-chan struct{}) {
 					Remedy: words.T("see what is missing: switchyard doctor")})
 			}
 		} else {
-			short = memory.Follower{}
+			monitor = memory.Monitor{}
 		}
-		w.fact(ctx, func(k *known) {
-			k.vram, k.strained = v, warnings
+		w.update(ctx, func(k *known) {
+			k.vram, k.vramWarnings = v, warnings
 			k.judge(w.machine)
 		})
 		var again <-chan time.Time
@@ -66,7 +66,7 @@ func (w *watchers) memory(ctx context.Context, wishes <-chan struct{}) {
 // network hears of the network, where the system tells.
 func (w *watchers) network(ctx context.Context) {
 	err := network.Watch(ctx, func(r network.Reach) {
-		w.fact(ctx, func(k *known) { k.sense.Hear(r, time.Now()) })
+		w.update(ctx, func(k *known) { k.advisor.SetReach(r, time.Now()) })
 	})
 	if err != nil && ctx.Err() == nil {
 		w.log.Warn("the network is not watched", "error", err)
@@ -96,7 +96,7 @@ func (w *watchers) releases(ctx context.Context) {
 			continue
 		}
 		if found.Newer(w.machine.Version) {
-			w.fact(ctx, func(k *known) { k.update = found })
+			w.update(ctx, func(k *known) { k.update = found })
 		}
 	}
 }
@@ -110,5 +110,5 @@ func (w *watchers) autostart(ctx context.Context) {
 	if err != nil {
 		w.log.Warn("the start at login", "error", err)
 	}
-	w.fact(ctx, func(k *known) { k.autostart = status })
+	w.update(ctx, func(k *known) { k.autostart = status })
 }

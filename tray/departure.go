@@ -41,7 +41,7 @@ func departureRows(s state.State) []menuRow {
 	}
 	for _, f := range d.Findings {
 		mark := "✗"
-		if f.Severity == state.Poor {
+		if f.Severity == state.SeverityWarning {
 			mark = "!"
 		}
 		var cure *state.Finding
@@ -63,7 +63,7 @@ func departureNotice(s state.State) (n notice, ok bool) {
 	d := s.Departure
 	var lines []string
 	for _, f := range d.Findings {
-		if d.Ready || f.Severity == state.Bad {
+		if d.Ready || f.Severity == state.SeverityError {
 			lines = append(lines, f.Text)
 		}
 	}

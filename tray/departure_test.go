@@ -13,9 +13,9 @@ import (
 // The card of a departure check, as the menu and a notification say it.
 func TestDeparture(t *testing.T) {
 	at := time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)
-	login := state.Finding{Code: "login_expired", Severity: state.Poor, Text: "the login has expired", Remedy: "renew it"}
-	first := state.Finding{Code: "claude_new", Severity: state.Bad, Text: "Claude Code was never started", Remedy: "start it", Command: "claude", Fixable: true}
-	pull := state.Finding{Code: "proof_model", Severity: state.Bad, Text: "there is no model ai/x", Remedy: "pull it", Command: "switchyard pull ai/x", Fixable: true}
+	login := state.Finding{Code: "login_expired", Severity: state.SeverityWarning, Text: "the login has expired", Remedy: "renew it"}
+	first := state.Finding{Code: "claude_new", Severity: state.SeverityError, Text: "Claude Code was never started", Remedy: "start it", Command: "claude", Fixable: true}
+	pull := state.Finding{Code: "proof_model", Severity: state.SeverityError, Text: "there is no model ai/x", Remedy: "pull it", Command: "switchyard pull ai/x", Fixable: true}
 	for name, c := range map[string]struct {
 		departure          state.Departure
 		line, rows, notice string

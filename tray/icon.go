@@ -79,7 +79,7 @@ func iconFor(s state.State) (assets.Glyph, assets.Badge) {
 	switch {
 	case s.Busy != "":
 		return glyph, assets.Busy
-	case s.Route != claude.Cloud && (s.Runner.State == state.Stopped || s.Runner.State == state.Absent || s.Runner.State == state.Broken):
+	case s.Route != claude.Cloud && (s.Runner.State == state.Stopped || s.Runner.State == state.Absent || s.Runner.State == state.RunnerFailed):
 		return glyph, assets.Error
 	case len(s.Warnings) > 0:
 		return glyph, assets.Warning

@@ -323,7 +323,7 @@ func TestMenu(t *testing.T) {
 
 func TestPullsInTheMenu(t *testing.T) {
 	s := state.State{Route: claude.Cloud, Runner: up, Models: []state.Model{coder}, Pulls: []state.Pull{
-		{Ref: "ai/old", State: state.Pulled, N: 1},
+		{Ref: "ai/old", State: state.PullDone, N: 1},
 		{Ref: "ai/gpt-oss", State: state.Pulling, Done: 43, Total: 100, Left: 240, N: 2},
 		{Ref: "ai/theirs", State: state.Pulling, Done: 3 << 30, Others: true, N: 3},
 		{Ref: "hf.co/x/y", State: state.Waiting, Why: "its registry cannot be reached", N: 4},
@@ -411,7 +411,7 @@ func TestTheRunnersRow(t *testing.T) {
 		{down, "Model Runner: stopped", "Start log"},
 		{state.Runner{State: state.Stopped, ByPerson: true, Controlled: true}, "Model Runner: stopped by you", "Start log"},
 		{state.Runner{State: state.Stopped, Doing: "stopping…", Controlled: true}, "Model Runner: stopping…", "log"},
-		{state.Runner{State: state.Broken, Reason: "it ended 5 times in ten minutes", Controlled: true}, "Model Runner: not working", "Start Stop Restart log"},
+		{state.Runner{State: state.RunnerFailed, Reason: "it ended 5 times in ten minutes", Controlled: true}, "Model Runner: not working", "Start Stop Restart log"},
 		{state.Runner{State: state.Absent, Reason: "Model Runner is not installed in Docker", Controlled: true}, "Model Runner: not found", "Start"},
 	}
 	for _, tt := range tests {
@@ -511,10 +511,10 @@ func TestNotices(t *testing.T) {
 		{"a load that may fail", state.State{}, state.State{Doubt: drift}, "It may not fit"},
 		{"it is told once", state.State{Doubt: drift}, state.State{Doubt: drift}, ""},
 		{"a pull begins", state.State{}, pulled(state.Pulling, false), ""},
-		{"a pull ends", pulled(state.Pulling, false), pulled(state.Pulled, false), "Model ready"},
-		{"a pull that had ended", pulled(state.Pulled, false), pulled(state.Pulled, false), ""},
-		{"an update", pulled(state.Pulling, true), pulled(state.Pulled, true), "Model updated"},
-		{"a failed pull", pulled(state.Waiting, false), pulled(state.Failing, false), "Pull failed"},
+		{"a pull ends", pulled(state.Pulling, false), pulled(state.PullDone, false), "Model ready"},
+		{"a pull that had ended", pulled(state.PullDone, false), pulled(state.PullDone, false), ""},
+		{"an update", pulled(state.Pulling, true), pulled(state.PullDone, true), "Model updated"},
+		{"a failed pull", pulled(state.Waiting, false), pulled(state.PullFailed, false), "Pull failed"},
 		{"a cancelled pull", pulled(state.Queued, false), pulled(state.Cancelled, false), "Pull cancelled"},
 		{"a warning that can wait", state.State{}, state.State{Warnings: []state.Warning{{Code: "model_pinned"}}}, ""},
 	}

@@ -113,7 +113,7 @@ func wasOver(s state.State, p state.Pull) bool {
 func pullNotice(p state.Pull) (n notice, ok bool) {
 	name := runner.Short(runner.Full(p.Ref))
 	switch p.State {
-	case state.Pulled:
+	case state.PullDone:
 		title := words.T("Model ready") // its name may be long, and titles are cut
 		if p.Updated {
 			title = words.T("Model updated")
@@ -129,7 +129,7 @@ func pullNotice(p state.Pull) (n notice, ok bool) {
 			parts = append(parts, words.T(mark))
 		}
 		return notice{Title: title, Text: strings.Join(parts, " · ") + "\n" + words.T("→ choose it in the menu: Model"), Kind: kindPulls, Key: "pull " + p.Ref, Offers: []offer{{words.T("Use it"), action{Do: chooseModel, Model: runner.Full(p.Ref)}}}}, true
-	case state.Failing:
+	case state.PullFailed:
 		return notice{Title: words.T("Pull failed"), Text: name + ": " + p.Why + "\n→ " + p.Remedy, Kind: kindPulls, Key: "pull " + p.Ref}, true
 	case state.Cancelled:
 		return notice{Title: words.T("Pull cancelled"), Text: words.T("%s: what was downloaded is kept, and the next pull resumes.", name), Kind: kindPulls, Key: "pull " + p.Ref}, true

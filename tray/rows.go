@@ -126,7 +126,7 @@ func sessionsLine(s state.State) string {
 func sessionRows(s state.State) []menuRow {
 	rows := []menuRow{{Title: words.T("no Claude Code session is running"), Disabled: true, Hidden: len(s.Sessions) > 0}}
 	for _, one := range s.Sessions {
-		parts := []string{one.Place(), routeName(one.Route)}
+		parts := []string{one.Name(), routeName(one.Route)}
 		if one.Model != "" && one.Route != claude.Cloud {
 			parts = append(parts, runner.Short(one.Model))
 		}
@@ -157,7 +157,7 @@ func sessionRows(s state.State) []menuRow {
 // activePulls are the pulls that are not over.
 func activePulls(s state.State) []state.Pull {
 	return slices.DeleteFunc(slices.Clone(s.Pulls), func(p state.Pull) bool {
-		return p.State == state.Pulled || p.State == state.Failing || p.State == state.Cancelled
+		return p.State == state.PullDone || p.State == state.PullFailed || p.State == state.Cancelled
 	})
 }
 
@@ -204,7 +204,7 @@ func runnerLine(r state.Runner) string {
 		return name + words.T("stopped by you")
 	case r.State == state.Stopped:
 		return name + words.T("stopped")
-	case r.State == state.Broken:
+	case r.State == state.RunnerFailed:
 		return name + words.T("not working")
 	case r.State == state.Absent:
 		return name + words.T("not found")
@@ -227,7 +227,7 @@ func address(url string) string {
 // runnerRows are what can be done with Model Runner. The first row says why it does
 // not work.
 func runnerRows(r state.Runner) []menuRow {
-	up := r.State == state.Running || r.State == state.Broken || r.State == state.Starting
+	up := r.State == state.Running || r.State == state.RunnerFailed || r.State == state.Starting
 	return []menuRow{
 		{Title: short(r.Reason), Disabled: true, Hidden: r.Reason == ""},
 		{Title: words.T("Start"), Disabled: !r.Controlled || r.Doing != "" || r.State == state.Running || r.State == state.Starting, Action: action{Do: controlRunner, Want: localrunner.Start}},

@@ -49,7 +49,7 @@ func Run(ctx context.Context, m *machine.Machine, libraries *LibraryLog) error {
 		notices: make(chan told, 16), missed: make(chan notice), clicked: make(chan action), seen: make(chan struct{}, 1),
 		muted: m.Config.Quiet,
 	}
-	t.supervisor.Serve(door.Serve{Program: machine.Executable()})
+	t.supervisor.Serve(door.ServeOptions{Program: machine.Executable()})
 	if problem := desktop(ctx); problem != "" {
 		say(logger, problem)
 		if !hasBus(ctx) {
@@ -207,7 +207,7 @@ func (t *tray) perform(ctx context.Context, stop func(), a action) {
 			t.log.Warn("choosing a model", "error", err)
 		}
 	case pullModel:
-		t.supervisor.PullAndTell(ctx, a.Model)
+		t.supervisor.StartPull(ctx, a.Model)
 	case cancelPull:
 		t.supervisor.CancelPull(ctx, a.Model)
 	case resizeModel:
@@ -227,7 +227,7 @@ func (t *tray) perform(ctx context.Context, stop func(), a action) {
 	case cureDeparture:
 		t.supervisor.CureDeparture(ctx, a.Cure)
 	case controlRunner:
-		_ = t.supervisor.Control(ctx, a.Want)
+		_ = t.supervisor.ControlRunner(ctx, a.Want)
 	case openRunnerLog:
 		t.supervisor.OpenRunnerLog(ctx, open)
 	case cloudThenQuit:

@@ -1,4 +1,4 @@
-// Package config reads config.toml, a project's .switchyard.toml, and knows where Switchyard's own files are.
+// Package config reads config.toml and a project's .switchyard.toml, and knows where Switchyard's own files are.
 package config
 
 import (
@@ -16,20 +16,20 @@ import (
 	"github.com/switchyard-app/switchyard/service/state"
 )
 
-// Config is config.toml, overridden by SWITCHYARD_* variables. The zero value
-// of each key means what a user who never wrote the file expects.
+// Config is config.toml, overridden by SWITCHYARD_* variables. The zero value of
+// each key is its default.
 type Config struct {
 	Runner          string   `toml:"runner"`           // Model Runner's address; empty: find it
-	Model           string   `toml:"model"`            // for the local route; empty: the last one used, or the only one
+	Model           string   `toml:"model"`            // for the local route; empty: the last one used, or the only one there is
 	Targets         []string `toml:"targets"`          // further Claude Code configuration folders
 	Notifications   *bool    `toml:"notifications"`    // nil: yes
-	Quiet           []string `toml:"quiet"`            // kinds of notifications that are not shown, see Kinds
-	Releases        string   `toml:"releases"`         // URL that names the latest release; empty: nobody is asked
+	Quiet           []string `toml:"quiet"`            // kinds of notifications not to show; see Kinds
+	Releases        string   `toml:"releases"`         // URL that names the latest release; empty: do not check
 	GatewayPort     int      `toml:"gateway_port"`     // 0: 12480
-	Cloud           string   `toml:"cloud"`            // "never": Claude Code is not switched to the cloud; empty: it may be
-	Auto            string   `toml:"auto"`             // when the network goes or comes back: "ask" (a notification suggests the switch), "switch", "off"; empty: ask
-	Lean            *bool    `toml:"lean"`             // new local sessions have the lean profile; nil: as the menu says
-	Parallel        int      `toml:"parallel"`         // requests at a time for a model; 0: what it bears
+	Cloud           string   `toml:"cloud"`            // Never: no switch to the cloud; empty: allowed
+	Auto            string   `toml:"auto"`             // when the network goes or comes back: AutoAsk, AutoSwitch or AutoOff; empty: AutoAsk
+	Lean            *bool    `toml:"lean"`             // new local sessions get the lean profile; nil: as chosen in the menu
+	Parallel        int      `toml:"parallel"`         // requests at a time for a model; 0: as many as it has slots
 	StartRunner     *bool    `toml:"start_runner"`     // Switchyard may start Model Runner by itself; nil: yes
 	Engine          string   `toml:"engine"`           // container, desktop or process; empty: find it
 	ModelRunner     string   `toml:"model_runner"`     // the model-runner or dmr program, for the process engine; empty: beside switchyard or on the PATH
@@ -37,11 +37,21 @@ type Config struct {
 	ManagedSettings string   `toml:"managed_settings"` // folder of the administrator's settings; empty: the system's usual one
 }
 
-// Kinds are the kinds of notifications.
+// Kinds are the kinds of notifications, as "quiet" may name them.
 var Kinds = []string{"failures", "settings", "runner", "memory", "sessions", "pulls", "network", "departure", "updates"}
 
-// Load reads the file, which may be absent. Unknown keys are returned as
-// warnings, so that a typing error is not silent.
+// Never is the value of "cloud" that forbids the cloud.
+const Never = "never"
+
+// The values of "auto".
+const (
+	AutoAsk    = "ask"    // a notification suggests the switch
+	AutoSwitch = "switch" // Switchyard switches by itself
+	AutoOff    = "off"
+)
+
+// Load reads the file at path, which may be missing, and then the environment.
+// Unknown keys become warnings, so that a typo is noticed.
 func Load(path string, getenv func(string) string) (Config, []state.Warning, error) {
 	var c Config
 	var warnings []state.Warning
@@ -88,14 +98,14 @@ func Load(path string, getenv func(string) string) (Config, []state.Warning, err
 	}
 	for _, kind := range c.Quiet {
 		if !slices.Contains(Kinds, kind) {
-			return c, warnings, &fault.Error{Kind: fault.Refused, What: "reading the configuration", Why: fmt.Sprintf("quiet names %q, which is no kind of notification", kind), Remedy: "correct it in " + path + "; there are " + strings.Join(Kinds, ", ")}
+			return c, warnings, &fault.Error{Kind: fault.Refused, What: "reading the configuration", Why: fmt.Sprintf("quiet: unknown kind of notification %q", kind), Remedy: "correct it in " + path + "; the kinds are " + strings.Join(Kinds, ", ")}
 		}
 	}
 	if c.Cloud != "" && c.Cloud != Never {
 		return c, warnings, &fault.Error{Kind: fault.Refused, What: "reading the configuration", Why: fmt.Sprintf("invalid value %q for cloud", c.Cloud), Remedy: `set it to "never", or leave it out: ` + path}
 	}
 	if c.Auto != "" && c.Auto != AutoAsk && c.Auto != AutoSwitch && c.Auto != AutoOff {
-		return c, warnings, &fault.Error{Kind: fault.Refused, What: "reading the configuration", Why: fmt.Sprintf("auto is %q, which means nothing", c.Auto), Remedy: `set it to "ask", "switch" or "off", or leave it out: ` + path}
+		return c, warnings, &fault.Error{Kind: fault.Refused, What: "reading the configuration", Why: fmt.Sprintf("invalid value %q for auto", c.Auto), Remedy: `set it to "ask", "switch" or "off", or leave it out: ` + path}
 	}
 	return c, warnings, nil
 }
@@ -112,17 +122,8 @@ func setBool(to **bool, text string) error {
 func setNumber(to *int, text string) error {
 	n, err := strconv.Atoi(text)
 	if err != nil {
-		return errors.New("is no number")
+		return errors.New("is not a number")
 	}
 	*to = n
 	return nil
 }
-
-const Never = "never"
-
-// What "auto" in the configuration may say.
-const (
-	AutoAsk    = "ask"    // a notification suggests the switch
-	AutoSwitch = "switch" // it is done
-	AutoOff    = "off"
-)

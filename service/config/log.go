@@ -6,7 +6,8 @@ import (
 	"gopkg.in/natefinch/lumberjack.v2"
 )
 
-// OpenLog writes to the state folder, at most a few MiB. It never holds prompts or tokens.
+// OpenLog opens the log in the state folder. It is rotated at 1 MiB, and never holds
+// prompts or tokens.
 func OpenLog(paths Paths) (log *slog.Logger, closeLog func()) {
 	file := &lumberjack.Logger{Filename: paths.Log(), MaxSize: 1, MaxBackups: 2}
 	return slog.New(slog.NewTextHandler(file, nil)), func() { _ = file.Close() }

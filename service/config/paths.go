@@ -17,23 +17,23 @@ import (
 type Paths struct {
 	Config  string // config.toml
 	State   string // folder: ledger, log, the model last used
-	Runtime string // folder: the lock of the running tray
+	Runtime string // folder: the socket, and run/ with the sessions of switchyard run
 
 	Usual Usual
 }
 
-// Usual is where everybody's programs are found. The zero value sees nothing of
-// its machine.
+// Usual is where to look for programs that were installed the usual way. With the zero
+// value nothing of the machine is seen, which is what tests need.
 type Usual struct {
-	Gateway int    // the port that the gateway takes when it is free; 0: any
+	Gateway int    // the port that the gateway takes if it is free; 0: any
 	Runner  string // host:port of a Model Runner
 	Docker  string // Docker's socket
 }
 
-// usualGateway is the gateway's usual one.
+// usualGateway is the default of "gateway_port".
 const usualGateway = 12480
 
-// UserPaths are the places that the desktop's conventions give.
+// UserPaths are the paths of this user, by the desktop's conventions (XDG on Linux).
 func UserPaths() Paths {
 	return Paths{
 		Config:  filepath.Join(xdg.ConfigHome, "switchyard", "config.toml"),
@@ -43,27 +43,28 @@ func UserPaths() Paths {
 	}
 }
 
-// Ledger is the ledger's folder.
+// Ledger is the folder in which claude.Ledger records switches.
 func (p Paths) Ledger() string { return filepath.Join(p.State, "ledger") }
 
-// Log is the tray's log file.
+// Log is the log file of the tray.
 func (p Paths) Log() string { return filepath.Join(p.State, "switchyard.log") }
 
 // Audit is the file of audit lines, one JSON object each.
 func (p Paths) Audit() string { return filepath.Join(p.State, "audit.jsonl") }
 
-// Stopped marks that a person stopped the runner: nobody but a person starts it again.
+// Stopped marks that a person stopped the runner: Switchyard does not start it by itself.
 func (p Paths) Stopped() string { return filepath.Join(p.State, "runner-stopped") }
 
-// Lean marks that new local sessions have the lean profile.
+// Lean marks that new local sessions get the lean profile.
 func (p Paths) Lean() string { return filepath.Join(p.State, "lean") }
 
-// Quiet marks that no notifications are shown.
+// Quiet marks that notifications are off.
 func (p Paths) Quiet() string { return filepath.Join(p.State, "quiet") }
 
+// LastModel holds the tag of the model last switched to.
 func (p Paths) LastModel() string { return filepath.Join(p.State, "model") }
 
-// Runs is the folder of the places, and of the settings of their sessions.
+// Runs makes the folder for what switchyard run needs: a slot and settings for each session.
 func (p Paths) Runs() (dir string, err error) {
 	runtime, err := p.RuntimeDir()
 	if err != nil {
@@ -73,8 +74,8 @@ func (p Paths) Runs() (dir string, err error) {
 	return dir, os.MkdirAll(dir, 0o700)
 }
 
-// RuntimeDir makes the folder for the lock and the socket. A login without a
-// session has no runtime folder: then it is the state folder.
+// RuntimeDir makes the folder for the socket. Where there is no runtime folder, as in a
+// login without a desktop session, it is the state folder.
 func (p Paths) RuntimeDir() (string, error) {
 	if os.MkdirAll(p.Runtime, 0o700) == nil {
 		return p.Runtime, nil
@@ -82,7 +83,7 @@ func (p Paths) RuntimeDir() (string, error) {
 	return p.State, os.MkdirAll(p.State, 0o700)
 }
 
-// Expand makes a folder that a person wrote absolute, with ~ for the home folder.
+// Expand makes a path absolute. A leading ~ is the home folder.
 func Expand(dir, home string) string {
 	if rest, ok := strings.CutPrefix(dir, "~"); ok && (rest == "" || os.IsPathSeparator(rest[0])) {
 		dir = filepath.Join(home, rest)
@@ -93,14 +94,15 @@ func Expand(dir, home string) string {
 	return dir
 }
 
-// Missing tells whether a folder that a person named is not there.
+// Missing reports whether a folder does not exist.
 func Missing(dir string) bool {
 	_, err := os.Stat(dir)
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// WriteWhole replaces a file of Switchyard's own.
-func WriteWhole(file string, data []byte) error {
+// WriteAtomic replaces a file, so that readers see the old or the new one, never half.
+// The file is readable only by this user.
+func WriteAtomic(file string, data []byte) error {
 	temp := file + ".tmp"
 	if err := os.WriteFile(temp, data, 0o600); err != nil {
 		return err

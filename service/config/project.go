@@ -12,19 +12,20 @@ import (
 	"github.com/switchyard-app/switchyard/service/fault"
 )
 
-// ProjectFile is what a project commits to say how Claude Code may be used in it.
+// ProjectFile is what a project commits to say that Claude Code must stay off the cloud.
 const ProjectFile = ".switchyard.toml"
 
+// localOnly is the only value of "route" in a project's file.
 const localOnly = "local-only"
 
-// Lock is a word that Claude Code may not talk to the cloud, and whose it is.
+// Lock is where it is written that Claude Code must not use the cloud.
 type Lock struct {
 	File  string
 	Line  int    // 1-based; 0: the whole file
-	Value string // as it stands there
+	Value string // what the file says, or why it cannot be read; empty: the cloud is allowed
 }
 
-// Where names the file and the line.
+// Where is FILE or FILE:LINE.
 func (l Lock) Where() string {
 	if l.Line == 0 {
 		return l.File
@@ -32,12 +33,13 @@ func (l Lock) Where() string {
 	return fmt.Sprintf("%s:%d", l.File, l.Line)
 }
 
-// Refusal is why something that leads to the cloud is not done.
+// Refusal is the error for what the lock forbids.
 func (l Lock) Refusal() *fault.Error {
-	return &fault.Error{Kind: fault.Refused, Why: l.Where() + " keeps Claude Code from the cloud (" + l.Value + ")", Remedy: "ask whoever wrote it, or change it"}
+	return &fault.Error{Kind: fault.Refused, Why: l.Where() + " forbids the cloud (" + l.Value + ")", Remedy: "ask whoever wrote it, or change it"}
 }
 
-// ReadProject reads a project's file; a Lock without a value allows everything.
+// ReadProject reads a project's file; there is false if it does not exist. A file that
+// cannot be read or understood is a lock too.
 func ReadProject(file string) (lock Lock, there bool) {
 	var c struct {
 		Route string `toml:"route"`
@@ -55,12 +57,12 @@ func ReadProject(file string) (lock Lock, there bool) {
 	case c.Route == localOnly:
 		lock.Line, lock.Value = LineOf(file, "route"), `route = "local-only"`
 	case c.Route != "" || len(meta.Undecoded()) > 0:
-		lock.Line, lock.Value = LineOf(file, "route"), `it says something that this Switchyard does not know; it knows route = "local-only"`
+		lock.Line, lock.Value = LineOf(file, "route"), `this Switchyard understands only route = "local-only"`
 	}
 	return lock, true
 }
 
-// LineOf is the line that sets a key; 0 when there is none.
+// LineOf is the number of the line that sets a key; 0 if there is none.
 func LineOf(file, key string) int {
 	data, err := os.ReadFile(file)
 	if err != nil {

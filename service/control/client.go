@@ -136,7 +136,7 @@ func (c *Client) Control(ctx context.Context, verb localrunner.Verb) error {
 	defer cancel()
 	answer, err := doControl(verb).ask(ctx, c, nil)
 	if err != nil {
-		return &fault.Error{Kind: fault.Failed, What: localrunner.Progressive[verb], Why: err.Error(), Remedy: "try again", Err: err}
+		return &fault.Error{Kind: fault.Failed, What: verb.Task(), Why: err.Error(), Remedy: "try again", Err: err}
 	}
 	if answer.Failed {
 		return &fault.Error{Kind: answer.Kind, What: answer.What, Why: answer.Why, Remedy: answer.Remedy}
@@ -170,7 +170,7 @@ func (c *Client) Pull(ctx context.Context, ref string, each func(state.Pull)) (l
 		return last, &fault.Error{Kind: fault.Failed, What: what, Why: "Switchyard ended", Remedy: "start it again: switchyard; it continues the pull", Err: err}
 	case !errors.Is(err, errOver):
 		return last, &fault.Error{Kind: fault.Refused, What: what, Why: strings.TrimSpace(cmp.Or(err, errors.New("it ended")).Error()), Remedy: "see switchyard status", Err: err}
-	case last.State != state.Pulled:
+	case last.State != state.PullDone:
 		return last, &fault.Error{Kind: fault.Failed, What: what, Why: cmp.Or(last.Why, "it was cancelled"), Remedy: cmp.Or(last.Remedy, "pull it again: it continues where it stopped")}
 	}
 	return last, nil

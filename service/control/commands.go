@@ -10,8 +10,9 @@ import (
 	"github.com/switchyard-app/switchyard/service/state"
 )
 
-// Gateway is where the gateway of the running Switchyard is; none when there is no such.
-func Gateway(ctx context.Context, m *machine.Machine) (Address, bool) {
+// GatewayAddress is where the gateway listens, of this process or of the running
+// Switchyard; ok is false if there is none.
+func GatewayAddress(ctx context.Context, m *machine.Machine) (at Address, ok bool) {
 	if m.Here != nil {
 		if url, token, ok := m.Here.Address(ctx); ok {
 			return Address{url, token}, true
@@ -21,11 +22,12 @@ func Gateway(ctx context.Context, m *machine.Machine) (Address, bool) {
 	if err != nil {
 		return Address{}, false
 	}
-	at, err := running.Address(ctx)
+	at, err = running.Address(ctx)
 	return at, err == nil
 }
 
-// GatewayState asks the Switchyard that runs, if one does, what its gateway does.
+// GatewayState is what the gateway of the running Switchyard is doing; the zero value if
+// none is running.
 func GatewayState(ctx context.Context, m *machine.Machine) state.Gateway {
 	running, err := Find(ctx, m)
 	if err != nil {
@@ -38,9 +40,9 @@ func GatewayState(ctx context.Context, m *machine.Machine) state.Gateway {
 	return g
 }
 
-// Runner does the same from the command line: the Switchyard that runs does it,
-// so that it knows whose wish it was; without one it is done here.
-func Runner(ctx context.Context, m *machine.Machine, c localrunner.Verb) error {
+// ControlRunner starts, stops or restarts the runner for a command. The running
+// Switchyard does it, so that it knows that a person asked; without one it is done here.
+func ControlRunner(ctx context.Context, m *machine.Machine, c localrunner.Verb) error {
 	running, err := Find(ctx, m)
 	if err == nil {
 		return running.Control(ctx, c)
@@ -68,14 +70,15 @@ func Runner(ctx context.Context, m *machine.Machine, c localrunner.Verb) error {
 	return localrunner.Explain(m, c, err)
 }
 
-// BringUp starts a runner that does not run for a switch: whoever wants the local
-// route wants it. One that cannot be started is left to the proofs to explain.
+// BringUp starts a stopped runner, because the caller needs it now, and returns it as it
+// is afterwards. One that Switchyard cannot start is returned unchanged; the proofs
+// explain what is wrong with it.
 func BringUp(ctx context.Context, m *machine.Machine, f localrunner.Instance, progress localrunner.Progress) (localrunner.Instance, error) {
-	if !f.Seen.Controlled || f.Asked() && f.Ask(ctx, "?").Err == nil || !m.MayStart() {
+	if !f.Seen.Controlled || f.MayAnswer() && f.Ask(ctx, "?").Err == nil || !m.MayStart() {
 		return f, nil
 	}
 	if p := f.Seen.Problem; p != nil && (p.Code == engine.NoLlamaServer || p.Code == engine.NoProgram) {
-		return f, fault.WrapEngine(localrunner.Progressive[localrunner.Start], p)
+		return f, fault.WrapEngine(localrunner.Start.Task(), p)
 	}
 	if progress.Begin != nil {
 		progress.Begin("start_runner")
@@ -85,7 +88,7 @@ func BringUp(ctx context.Context, m *machine.Machine, f localrunner.Instance, pr
 	case m.Here != nil:
 		err = m.Here.BringUp(ctx)
 	default:
-		err = Runner(ctx, m, localrunner.Start)
+		err = ControlRunner(ctx, m, localrunner.Start)
 	}
 	if err != nil {
 		return f, err

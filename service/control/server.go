@@ -33,7 +33,7 @@ type gatewaySide interface {
 // supervisorSide is what it asks of the supervisor.
 type supervisorSide interface {
 	State() state.State
-	KeepRunner(context.Context, localrunner.Verb) error
+	ChangeRunner(context.Context, localrunner.Verb) error
 	Pull(ctx context.Context, ref string) (<-chan state.Pull, error)
 	CancelPull(ctx context.Context, ref string)
 	Watched(ctx context.Context, session string)
@@ -114,7 +114,7 @@ func answerRunner(mux *http.ServeMux, s supervisorSide) {
 	askRunner.answer(mux, func(*http.Request) (state.Runner, error) { return s.State().Runner, nil })
 	for _, verb := range []localrunner.Verb{localrunner.Start, localrunner.Stop, localrunner.Restart} {
 		doControl(verb).answer(mux, func(r *http.Request) (controlAnswer, error) {
-			return answerOf(verb, s.KeepRunner(r.Context(), verb)), nil
+			return answerOf(verb, s.ChangeRunner(r.Context(), verb)), nil
 		})
 	}
 }
@@ -126,7 +126,7 @@ func answerOf(verb localrunner.Verb, err error) controlAnswer {
 	}
 	var e *fault.Error
 	if !errors.As(err, &e) {
-		e = &fault.Error{Kind: fault.Failed, What: localrunner.Progressive[verb], Why: err.Error(), Remedy: "try again"}
+		e = &fault.Error{Kind: fault.Failed, What: verb.Task(), Why: err.Error(), Remedy: "try again"}
 	}
 	return controlAnswer{Kind: e.Kind, What: e.What, Why: e.Why, Remedy: e.Remedy, Failed: true}
 }
@@ -135,7 +135,7 @@ func answerPulls(mux *http.ServeMux, s supervisorSide) {
 	tellPull.answer(mux, func(r *http.Request, send func(...state.Pull) error) error {
 		heard, err := s.Pull(r.Context(), r.FormValue("ref"))
 		if err != nil {
-			reason, remedy := fault.Parts(err)
+			reason, remedy := fault.Explain(err)
 			return errors.New(reason + "; " + remedy)
 		}
 		for {

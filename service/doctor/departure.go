@@ -25,35 +25,38 @@ const (
 	batteryLow = 30             // per cent
 )
 
-// tracking names a runner that looks outwards by itself. One that Switchyard starts
-// does not (DO_NOT_TRACK=1).
-func (d *doctor) tracking(ctx context.Context) {
-	f, err := localrunner.Find(ctx, d.machine)
-	if err != nil {
-		return
-	}
-	finding := state.Finding{Code: "runner_tracks", Severity: state.Poor}
-	switch {
-	case f.Engine.Kind() == engine.Container && f.Seen.Tracks:
-		finding.Text, finding.Remedy, finding.Command = "Model Runner's container tells Docker which models are used (no DO_NOT_TRACK=1)", "make it anew", "switchyard runner install"
-		finding.Cure = func(ctx context.Context) error {
-			return localrunner.Install(ctx, d.machine, engine.Install{}, func(string) {})
-		}
-	case f.Engine.Kind() == engine.Desktop:
-		finding.Text, finding.Remedy = "Docker Desktop may tell Docker which models are used", `switch off "Send usage statistics" in its settings`
-	default:
-		return
-	}
-	d.add(finding)
+// Departure asks what would go wrong without a network.
+type Departure struct {
+	Folder  string // of the Claude Code that shall work there; empty: of none in particular
+	Model   string // empty: the chosen one. A fix that makes another model puts its tag here
+	Context int    // tokens that are wished for; 0: the model's own
+	Failed  error  // what Check said; nil: the proofs hold
+}
+
+// Depart returns what would go wrong without a network, the worst first: what the
+// set-up lacks, what would want to get out, and of the proofs that do not hold those
+// that can be cured. Whether they hold is for Check to say.
+func CheckDeparture(ctx context.Context, m *machine.Machine, r *Departure) []state.Finding {
+	d := &doctor{machine: m}
+	d.proofCures(r)
+	d.setUp(ctx)
+	d.onboarding()
+	d.login(time.Now())
+	d.servers(r.Folder)
+	d.helpers(r.Folder)
+	d.olderSessions(ctx)
+	d.tracking(ctx)
+	d.battery(power.System)
+	return d.sorted()
 }
 
 // cures are what makes a proof hold that does not.
-func (d *doctor) cures(r *Departure) {
+func (d *doctor) proofCures(r *Departure) {
 	var unknown *runner.UnknownModelError
 	var proof *runner.ProofError
 	switch {
 	case errors.As(r.Failed, &unknown) && unknown.Name != "":
-		d.add(state.Finding{Code: "proof_model", Severity: state.Bad, Text: unknown.Why(), Remedy: "pull it", Command: "switchyard pull " + unknown.Name,
+		d.add(state.Finding{Code: "proof_model", Severity: state.SeverityError, Text: unknown.Why(), Remedy: "pull it", Command: "switchyard pull " + unknown.Name,
 			Cure: func(ctx context.Context) error {
 				_, err := pulls.Pull(ctx, d.machine, unknown.Name, func(state.Pull) {})
 				return err
@@ -63,7 +66,7 @@ func (d *doctor) cures(r *Departure) {
 		if name == "" {
 			return
 		}
-		d.add(state.Finding{Code: "proof_context", Severity: state.Bad, Text: "the context is too small: " + proof.Proof.Detail, Remedy: "repackage it", Command: "switchyard context " + name + " " + words.Tokens(tokens),
+		d.add(state.Finding{Code: "proof_context", Severity: state.SeverityError, Text: "the context is too small: " + proof.Proof.Detail, Remedy: "repackage it", Command: "switchyard context " + name + " " + words.Tokens(tokens),
 			Cure: func(ctx context.Context) error {
 				made, _, err := models.Resize(ctx, d.machine, name, tokens)
 				if err == nil && r.Model == "" && d.machine.Config.Model == "" {
@@ -78,49 +81,46 @@ func (d *doctor) cures(r *Departure) {
 }
 
 // older lists the sessions that did not begin in the offline route.
-func (d *doctor) older(ctx context.Context) {
+func (d *doctor) olderSessions(ctx context.Context) {
 	var names []string
 	for _, one := range status.Sessions(ctx, d.machine, false) {
 		if one.Route != claude.Offline {
-			names = append(names, one.Place())
+			names = append(names, one.Name())
 		}
 	}
 	if len(names) > 0 {
-		d.add(state.Finding{Code: "sessions_before", Severity: state.Poor, Text: words.Count(len(names), "session", "sessions") + " did not begin in the offline route and may look outwards: " + words.Some(names),
+		d.add(state.Finding{Code: "sessions_before", Severity: state.SeverityWarning, Text: words.Count(len(names), "session", "sessions") + " did not begin in the offline route and may look outwards: " + words.Some(names),
 			Remedy: "after the switch end them and start them anew (claude --continue)"})
 	}
+}
+
+// tracking names a runner that looks outwards by itself. One that Switchyard starts
+// does not (DO_NOT_TRACK=1).
+func (d *doctor) tracking(ctx context.Context) {
+	f, err := localrunner.Find(ctx, d.machine)
+	if err != nil {
+		return
+	}
+	finding := state.Finding{Code: "runner_tracks", Severity: state.SeverityWarning}
+	switch {
+	case f.Engine.Kind() == engine.Container && f.Seen.Tracks:
+		finding.Text, finding.Remedy, finding.Command = "Model Runner's container tells Docker which models are used (no DO_NOT_TRACK=1)", "make it anew", "switchyard runner install"
+		finding.Cure = func(ctx context.Context) error {
+			return localrunner.Install(ctx, d.machine, engine.Install{}, func(string) {})
+		}
+	case f.Engine.Kind() == engine.Desktop:
+		finding.Text, finding.Remedy = "Docker Desktop may tell Docker which models are used", `switch off "Send usage statistics" in its settings`
+	default:
+		return
+	}
+	d.add(finding)
 }
 
 // battery warns of a laptop whose battery will not last.
 func (d *doctor) battery(dir string) {
 	for _, b := range power.Batteries(dir) {
 		if b.Discharging && b.Charge < batteryLow {
-			d.add(state.Finding{Code: "battery_low", Severity: state.Poor, Text: fmt.Sprintf("the battery is at %d %%: a local model takes much of it", b.Charge), Remedy: "charge it"})
+			d.add(state.Finding{Code: "battery_low", Severity: state.SeverityWarning, Text: fmt.Sprintf("the battery is at %d %%: a local model takes much of it", b.Charge), Remedy: "charge it"})
 		}
 	}
-}
-
-// Departure asks what would go wrong without a network.
-type Departure struct {
-	Folder  string // of the Claude Code that shall work there; empty: of none in particular
-	Model   string // empty: the chosen one. A fix that makes another model puts its tag here
-	Context int    // tokens that are wished for; 0: the model's own
-	Failed  error  // what Check said; nil: the proofs hold
-}
-
-// Depart returns what would go wrong without a network, the worst first: what the
-// set-up lacks, what would want to get out, and of the proofs that do not hold those
-// that can be cured. Whether they hold is for Check to say.
-func Depart(ctx context.Context, m *machine.Machine, r *Departure) []state.Finding {
-	d := &doctor{machine: m}
-	d.cures(r)
-	d.setUp(ctx)
-	d.begun()
-	d.login(time.Now())
-	d.servers(r.Folder)
-	d.helpers(r.Folder)
-	d.older(ctx)
-	d.tracking(ctx)
-	d.battery(power.System)
-	return d.sorted()
 }

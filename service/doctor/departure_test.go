@@ -14,17 +14,17 @@ import (
 
 func TestOutward(t *testing.T) {
 	for _, tt := range []struct {
-		server localclaude.Server
+		server localclaude.MCPServer
 		want   string
 	}{
-		{localclaude.Server{}, ""},
-		{localclaude.Server{Command: "/opt/tool", Args: []string{"--port", "9"}}, ""},
-		{localclaude.Server{Command: "/usr/bin/npx", Args: []string{"-y", "x"}}, "is started by npx, which may have to load it"},
-		{localclaude.Server{Command: "uvx.exe"}, "is started by uvx, which may have to load it"},
-		{localclaude.Server{Command: "/opt/tool", Args: []string{"https://api.example.com/v1"}}, "talks to api.example.com"},
-		{localclaude.Server{Command: "/opt/tool", Args: []string{"http://[::1]:9"}}, ""},
-		{localclaude.Server{URL: "https://mcp.example.com/sse"}, "is at mcp.example.com"},
-		{localclaude.Server{URL: "http://localhost:9/sse"}, ""},
+		{localclaude.MCPServer{}, ""},
+		{localclaude.MCPServer{Command: "/opt/tool", Args: []string{"--port", "9"}}, ""},
+		{localclaude.MCPServer{Command: "/usr/bin/npx", Args: []string{"-y", "x"}}, "is started by npx, which may have to load it"},
+		{localclaude.MCPServer{Command: "uvx.exe"}, "is started by uvx, which may have to load it"},
+		{localclaude.MCPServer{Command: "/opt/tool", Args: []string{"https://api.example.com/v1"}}, "talks to api.example.com"},
+		{localclaude.MCPServer{Command: "/opt/tool", Args: []string{"http://[::1]:9"}}, ""},
+		{localclaude.MCPServer{URL: "https://mcp.example.com/sse"}, "is at mcp.example.com"},
+		{localclaude.MCPServer{URL: "http://localhost:9/sse"}, ""},
 	} {
 		if got := outward(tt.server); got != tt.want {
 			t.Errorf("%+v %s, want %s", tt.server, got, tt.want)
@@ -70,7 +70,7 @@ func TestLoginsAndBatteries(t *testing.T) {
 		d.login(now)
 		d.battery(power)
 		var codes []string
-		for _, f := range d.found {
+		for _, f := range d.findings {
 			codes = append(codes, f.Code)
 			if f.Remedy == "" || strings.Contains(f.Text, "secret") {
 				t.Errorf("%+v", f)

@@ -32,34 +32,63 @@ const (
 	oldestClaude = "2.1.197"
 )
 
+// Examine looks at everything that the local route needs, and returns what is
+// wrong, the worst first. It changes nothing and loads no model.
+func Examine(ctx context.Context, m *machine.Machine) []state.Finding {
+	d := &doctor{machine: m}
+	d.setUp(ctx)
+	now := status.Look(ctx, m)
+	for _, w := range now.Warnings {
+		severity := state.SeverityWarning
+		switch w.Code {
+		case "settings_broken", "stronger_layer", "gateway_down", "ledger":
+			severity = state.SeverityError
+		case "runner_down", "runner_failed", "runner_stopped", "runner_exposed", "runner_open_origins", "runner_plain_http":
+			continue // found above
+		}
+		d.add(state.Finding{Code: w.Code, Severity: severity, Text: w.Text, Remedy: w.Remedy})
+	}
+	for _, w := range now.Runner.Exposure() {
+		finding := state.Finding{Code: w.Code, Severity: state.SeverityWarning, Text: w.Text, Remedy: w.Remedy}
+		if w.Code == "runner_exposed" {
+			finding.Command = "switchyard runner install --host 127.0.0.1"
+			finding.Cure = func(ctx context.Context) error {
+				return localrunner.Install(ctx, m, engine.Install{Host: "127.0.0.1"}, func(string) {})
+			}
+		}
+		d.add(finding)
+	}
+	return d.sorted()
+}
+
+type doctor struct {
+	machine  *machine.Machine
+	findings []state.Finding
+}
+
+func (d *doctor) add(f state.Finding) {
+	f.Fixable = f.Cure != nil
+	f.Text, f.Remedy = d.machine.Tilde(f.Text), d.machine.Tilde(f.Remedy)
+	d.findings = append(d.findings, f)
+}
+
+// sorted are the findings, the worst first.
+func (d *doctor) sorted() []state.Finding {
+	slices.SortStableFunc(d.findings, func(a, b state.Finding) int { return a.Rank() - b.Rank() })
+	return d.findings
+}
+
 // setUp looks at the runner, the disk, Claude Code and proxies.
 func (d *doctor) setUp(ctx context.Context) {
 	if f, err := localrunner.Find(ctx, d.machine); err != nil {
-		what, remedy := fault.Parts(err)
-		d.add(state.Finding{Code: "configuration", Severity: state.Bad, Text: what, Remedy: remedy})
+		what, remedy := fault.Explain(err)
+		d.add(state.Finding{Code: "configuration", Severity: state.SeverityError, Text: what, Remedy: remedy})
 	} else {
 		d.runner(ctx, f)
 	}
 	d.disk(ctx)
 	d.claude(ctx)
 	d.proxies()
-}
-
-// sorted are the findings, the worst first.
-func (d *doctor) sorted() []state.Finding {
-	slices.SortStableFunc(d.found, func(a, b state.Finding) int { return a.Rank() - b.Rank() })
-	return d.found
-}
-
-type doctor struct {
-	machine *machine.Machine
-	found   []state.Finding
-}
-
-func (d *doctor) add(f state.Finding) {
-	f.Fixable = f.Cure != nil
-	f.Text, f.Remedy = d.machine.Tilde(f.Text), d.machine.Tilde(f.Remedy)
-	d.found = append(d.found, f)
 }
 
 // disk looks for room where models and Docker's images go.
@@ -72,7 +101,7 @@ func (d *doctor) disk(ctx context.Context) {
 		}
 		if key := fmt.Sprint(usage.Total, usage.Free); !said[key] {
 			said[key] = true
-			d.add(state.Finding{Code: "disk_low", Severity: state.Poor, Text: fmt.Sprintf("only %s are free at %s: a model needs more", words.Size(int64(usage.Free)), dir),
+			d.add(state.Finding{Code: "disk_low", Severity: state.SeverityWarning, Text: fmt.Sprintf("only %s are free at %s: a model needs more", words.Size(int64(usage.Free)), dir),
 				Remedy: "remove models that nobody uses", Command: "switchyard models prune"})
 		}
 	}
@@ -85,7 +114,7 @@ func (d *doctor) claude(ctx context.Context) {
 	const install = "npm install -g @anthropic-ai/claude-code"
 	path := localclaude.Program(d.machine)
 	if path == "" {
-		d.add(state.Finding{Code: "claude_missing", Severity: state.Bad, Text: "Claude Code (claude) was not found", Remedy: "install it", Command: install})
+		d.add(state.Finding{Code: "claude_missing", Severity: state.SeverityError, Text: "Claude Code (claude) was not found", Remedy: "install it", Command: install})
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
@@ -94,9 +123,9 @@ func (d *doctor) claude(ctx context.Context) {
 	cmd.Env, cmd.Dir = d.machine.Environ, d.machine.Home
 	out, err := cmd.Output()
 	if version := versionNumber.FindString(string(out)); err == nil && version != "" && older(version, oldestClaude) {
-		d.add(state.Finding{Code: "claude_old", Severity: state.Poor, Text: "Claude Code " + version + " is older than " + oldestClaude + ", the oldest that Switchyard was tried with", Remedy: "update it", Command: "claude update"})
+		d.add(state.Finding{Code: "claude_old", Severity: state.SeverityWarning, Text: "Claude Code " + version + " is older than " + oldestClaude + ", the oldest that Switchyard was tried with", Remedy: "update it", Command: "claude update"})
 	} else if err != nil {
-		d.add(state.Finding{Code: "claude_broken", Severity: state.Bad, Text: "Claude Code (" + path + ") does not start", Remedy: "see what it says", Command: "claude --version"})
+		d.add(state.Finding{Code: "claude_broken", Severity: state.SeverityError, Text: "Claude Code (" + path + ") does not start", Remedy: "see what it says", Command: "claude --version"})
 	}
 }
 
@@ -121,39 +150,10 @@ func (d *doctor) proxies() {
 	if !proxied {
 		return
 	}
-	finding := state.Finding{Code: "proxy_local", Severity: state.Poor, Text: "the proxy of " + proxy.Name + " gets Claude Code's requests to 127.0.0.1 too, because NO_PROXY does not name it; a switch to local corrects that in its settings",
+	finding := state.Finding{Code: "proxy_local", Severity: state.SeverityWarning, Text: "the proxy of " + proxy.Name + " gets Claude Code's requests to 127.0.0.1 too, because NO_PROXY does not name it; a switch to local corrects that in its settings",
 		Remedy: "correct it for all programs, where the proxy is set", Command: "export NO_PROXY=$NO_PROXY,localhost,127.0.0.1,::1"}
 	if runtime.GOOS == "windows" {
 		finding.Command = "setx NO_PROXY localhost,127.0.0.1,::1"
 	}
 	d.add(finding)
-}
-
-// Examine looks at everything that the local route needs, and returns what is
-// wrong, the worst first. It changes nothing and loads no model.
-func Examine(ctx context.Context, m *machine.Machine) []state.Finding {
-	d := &doctor{machine: m}
-	d.setUp(ctx)
-	now := status.Look(ctx, m)
-	for _, w := range now.Warnings {
-		severity := state.Poor
-		switch w.Code {
-		case "settings_broken", "stronger_layer", "gateway_down", "ledger":
-			severity = state.Bad
-		case "runner_down", "runner_failed", "runner_stopped", "runner_exposed", "runner_open_origins", "runner_plain_http":
-			continue // found above
-		}
-		d.add(state.Finding{Code: w.Code, Severity: severity, Text: w.Text, Remedy: w.Remedy})
-	}
-	for _, w := range now.Runner.Exposure() {
-		finding := state.Finding{Code: w.Code, Severity: state.Poor, Text: w.Text, Remedy: w.Remedy}
-		if w.Code == "runner_exposed" {
-			finding.Command = "switchyard runner install --host 127.0.0.1"
-			finding.Cure = func(ctx context.Context) error {
-				return localrunner.Install(ctx, m, engine.Install{Host: "127.0.0.1"}, func(string) {})
-			}
-		}
-		d.add(finding)
-	}
-	return d.sorted()
 }

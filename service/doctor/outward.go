@@ -24,7 +24,7 @@ import (
 var fetchers = []string{"npx", "bunx", "pnpx", "uvx", "pipx", "docker", "podman", "deno"}
 
 // outward says what a server wants of the network; empty: nothing that can be seen.
-func outward(s localclaude.Server) string {
+func outward(s localclaude.MCPServer) string {
 	if u, err := url.Parse(s.URL); s.URL != "" && err == nil && !loopbackHost(u.Hostname()) {
 		return "is at " + u.Hostname()
 	}
@@ -46,9 +46,9 @@ func loopbackHost(name string) bool {
 }
 
 // begun looks whether Claude Code's first start is over, which asks questions.
-func (d *doctor) begun() {
-	if file, known := localclaude.Own(d.machine); !known.Onboarded {
-		d.add(state.Finding{Code: "claude_new", Severity: state.Bad, Text: "Claude Code was never started here (" + file + "): its first start asks questions", Remedy: "start it once and answer them (claude), or have the first start noted as over",
+func (d *doctor) onboarding() {
+	if file, known := localclaude.ReadConfig(d.machine); !known.Onboarded {
+		d.add(state.Finding{Code: "claude_new", Severity: state.SeverityError, Text: "Claude Code was never started here (" + file + "): its first start asks questions", Remedy: "start it once and answer them (claude), or have the first start noted as over",
 			Command: "set hasCompletedOnboarding in " + d.machine.Tilde(file), Cure: func(context.Context) error { return claude.Onboard(file) }})
 	}
 }
@@ -73,23 +73,23 @@ func (d *doctor) login(now time.Time) {
 	if at.Before(now) {
 		text = "Claude Code's login has expired"
 	}
-	d.add(state.Finding{Code: "login_expired", Severity: state.Poor, Text: text + ": Claude Code then looks up platform.claude.com at its start", Remedy: "renew it while there is a network: start claude in the cloud, /login"})
+	d.add(state.Finding{Code: "login_expired", Severity: state.SeverityWarning, Text: text + ": Claude Code then looks up platform.claude.com at its start", Remedy: "renew it while there is a network: start claude in the cloud, /login"})
 }
 
 // servers lists the MCP servers that want the network.
 func (d *doctor) servers(folder string) {
-	file, known := localclaude.Own(d.machine)
-	tell := func(where string, servers map[string]localclaude.Server) {
+	file, known := localclaude.ReadConfig(d.machine)
+	tell := func(where string, servers map[string]localclaude.MCPServer) {
 		for name, s := range servers {
 			if why := outward(s); why != "" {
-				d.add(state.Finding{Code: "mcp_outward", Severity: state.Poor, Text: "the MCP server " + name + " (" + where + ") " + why, Remedy: "expect it to fail, or end it for the flight: /mcp in claude"})
+				d.add(state.Finding{Code: "mcp_outward", Severity: state.SeverityWarning, Text: "the MCP server " + name + " (" + where + ") " + why, Remedy: "expect it to fail, or end it for the flight: /mcp in claude"})
 			}
 		}
 	}
 	tell(file, known.Servers)
 	tell(file, known.Projects[folder].Servers)
 	var shared struct {
-		Servers map[string]localclaude.Server `json:"mcpServers"`
+		Servers map[string]localclaude.MCPServer `json:"mcpServers"`
 	}
 	for _, file := range []string{filepath.Join(folder, ".mcp.json"), filepath.Join(d.machine.Scope("").ManagedDir, "managed-mcp.json")} {
 		shared.Servers = nil
@@ -112,7 +112,7 @@ func (d *doctor) helpers(folder string) {
 		}
 		tell := func(what string, setting any) {
 			if text := fmt.Sprint(setting); networkCommand.MatchString(text) {
-				d.add(state.Finding{Code: "hook_outward", Severity: state.Poor, Text: what + " in " + file + " wants the network (" + networkCommand.FindString(text) + ")", Remedy: "expect it to fail, or take it out for the flight"})
+				d.add(state.Finding{Code: "hook_outward", Severity: state.SeverityWarning, Text: what + " in " + file + " wants the network (" + networkCommand.FindString(text) + ")", Remedy: "expect it to fail, or take it out for the flight"})
 			}
 		}
 		if hooks, ok := settings["hooks"].(map[string]any); ok {

@@ -21,8 +21,8 @@ import (
 
 // runner looks at the engine and at what it runs.
 func (d *doctor) runner(ctx context.Context, f localrunner.Instance) {
-	if p := f.Seen.Problem; p != nil && !(f.Asked() && f.Ask(ctx, "?").Err == nil) {
-		finding := state.Finding{Code: p.Code, Severity: state.Bad, Text: p.Why, Remedy: p.Remedy, Command: commandIn(p.Remedy)}
+	if p := f.Seen.Problem; p != nil && !(f.MayAnswer() && f.Ask(ctx, "?").Err == nil) {
+		finding := state.Finding{Code: p.Code, Severity: state.SeverityError, Text: p.Why, Remedy: p.Remedy, Command: commandIn(p.Remedy)}
 		if p.Code == engine.NotInstalled && f.Seen.Controlled {
 			finding.Cure = func(ctx context.Context) error {
 				return localrunner.Install(ctx, d.machine, engine.Install{}, func(string) {})
@@ -32,14 +32,14 @@ func (d *doctor) runner(ctx context.Context, f localrunner.Instance) {
 		return
 	}
 	a := localrunner.Status{}
-	if f.Asked() {
+	if f.MayAnswer() {
 		a = f.Ask(ctx, "")
 	}
 	switch r := f.Describe(a); r.State {
 	case state.Running:
 		d.running(ctx, f, a)
 	case state.Starting:
-		d.add(state.Finding{Code: "runner_restarting", Severity: state.Bad, Text: "Model Runner keeps ending: " + r.Reason, Remedy: "see its log", Command: "switchyard runner logs"})
+		d.add(state.Finding{Code: "runner_restarting", Severity: state.SeverityError, Text: "Model Runner keeps ending: " + r.Reason, Remedy: "see its log", Command: "switchyard runner logs"})
 	default:
 		d.down(ctx, f, r)
 	}
@@ -59,7 +59,7 @@ func (d *doctor) down(ctx context.Context, f localrunner.Instance, r state.Runne
 	port := engine.PortOf(f.Seen.URL)
 	if r.State == state.Stopped && f.Seen.State == engine.Stopped && f.Seen.Socket == "" && port > 0 && localrunner.Listens(port) {
 		who, remedy := localrunner.PortTaken(d.machine, port)
-		finding := state.Finding{Code: engine.PortTaken, Severity: state.Bad, Text: "Model Runner is stopped, and " + who, Remedy: remedy}
+		finding := state.Finding{Code: engine.PortTaken, Severity: state.SeverityError, Text: "Model Runner is stopped, and " + who, Remedy: remedy}
 		if free := localrunner.FreePort(port + 1); free > 0 {
 			finding.Command = fmt.Sprintf("switchyard runner install --port %d", free)
 			finding.Cure = func(ctx context.Context) error {
@@ -70,18 +70,18 @@ func (d *doctor) down(ctx context.Context, f localrunner.Instance, r state.Runne
 		return
 	}
 	text := "Model Runner does not run"
-	if r.State == state.Broken {
+	if r.State == state.RunnerFailed {
 		text = "Model Runner does not work"
 	}
 	if r.Reason != "" {
 		text += ": " + r.Reason
 	}
-	finding := state.Finding{Code: "runner_down", Severity: state.Bad, Text: text, Remedy: f.Remedy()}
+	finding := state.Finding{Code: "runner_down", Severity: state.SeverityError, Text: text, Remedy: f.Remedy()}
 	if f.Seen.Controlled && r.State == state.Stopped && cloud(d.machine) {
-		finding.Severity, finding.Text = state.Poor, text+"; a switch to local starts it"
+		finding.Severity, finding.Text = state.SeverityWarning, text+"; a switch to local starts it"
 	}
-	if port > 0 && f.Seen.Socket == "" && r.State == state.Broken {
-		if who := localrunner.Holder(ctx, d.machine, port); who != "" {
+	if port > 0 && f.Seen.Socket == "" && r.State == state.RunnerFailed {
+		if who := localrunner.PortHolder(ctx, d.machine, port); who != "" {
 			finding.Code, finding.Text = "port_strange", finding.Text+"; port "+strconv.Itoa(port)+" is held by "+who
 		}
 	}
@@ -91,7 +91,7 @@ func (d *doctor) down(ctx context.Context, f localrunner.Instance, r state.Runne
 			verb = localrunner.Restart
 		}
 		finding.Remedy, finding.Command = string(verb)+" it", "switchyard runner "+string(verb)
-		finding.Cure = func(ctx context.Context) error { return control.Runner(ctx, d.machine, verb) }
+		finding.Cure = func(ctx context.Context) error { return control.ControlRunner(ctx, d.machine, verb) }
 	}
 	d.add(finding)
 }
@@ -103,13 +103,13 @@ func (d *doctor) running(ctx context.Context, f localrunner.Instance, a localrun
 	short, cancel := context.WithTimeout(ctx, localrunner.Quick)
 	defer cancel()
 	if known, err := client.Anthropic(short); err == nil && !known {
-		d.add(state.Finding{Code: "runner_too_old", Severity: state.Bad, Text: "this Model Runner is older than 1.0.11 and does not know Anthropic's API", Remedy: "get a newer one", Command: "switchyard runner install --pull"})
+		d.add(state.Finding{Code: "runner_too_old", Severity: state.SeverityError, Text: "this Model Runner is older than 1.0.11 and does not know Anthropic's API", Remedy: "get a newer one", Command: "switchyard runner install --pull"})
 	}
 	if len(a.Models) == 0 {
-		d.add(state.Finding{Code: "no_model", Severity: state.Bad, Text: "Model Runner has no model", Remedy: "pull one", Command: "switchyard pull ai/qwen3-coder"})
+		d.add(state.Finding{Code: "no_model", Severity: state.SeverityError, Text: "Model Runner has no model", Remedy: "pull one", Command: "switchyard pull ai/qwen3-coder"})
 	}
 	if f.Engine.Kind() == engine.Desktop && f.Seen.Socket != "" {
-		d.add(state.Finding{Code: engine.TCPOff, Severity: state.Poor, Text: "Docker Desktop's Model Runner has no TCP port: only Switchyard's gateway reaches it", Remedy: "open it",
+		d.add(state.Finding{Code: engine.TCPOff, Severity: state.SeverityWarning, Text: "Docker Desktop's Model Runner has no TCP port: only Switchyard's gateway reaches it", Remedy: "open it",
 			Command: fmt.Sprintf("docker desktop enable model-runner --tcp %d", engine.Port)})
 	}
 	if makers := gpu.Present("/"); len(makers) > 0 {
@@ -123,7 +123,7 @@ func (d *doctor) gpu(ctx context.Context, f localrunner.Instance, maker gpu.Make
 	switch f.Engine.Kind() {
 	case engine.Container:
 		if variant := map[gpu.Maker]string{gpu.NVIDIA: "cuda", gpu.AMD: "rocm"}[maker]; !f.Seen.GPU {
-			d.add(state.Finding{Code: code, Severity: state.Poor, Text: "the machine has a GPU of " + string(maker) + ", but Model Runner's container computes on the CPU",
+			d.add(state.Finding{Code: code, Severity: state.SeverityWarning, Text: "the machine has a GPU of " + string(maker) + ", but Model Runner's container computes on the CPU",
 				Remedy: "install Docker's support for it (for NVIDIA the container toolkit), then make the container anew", Command: "docker model reinstall-runner --gpu " + variant})
 		}
 	case engine.Process:
@@ -135,7 +135,7 @@ func (d *doctor) gpu(ctx context.Context, f localrunner.Instance, maker gpu.Make
 		defer cancel()
 		out, err := exec.CommandContext(ctx, llama, "--list-devices").CombinedOutput()
 		if _, devices, ok := bytes.Cut(out, []byte("Available devices:")); err == nil && ok && len(bytes.TrimSpace(devices)) == 0 {
-			d.add(state.Finding{Code: code, Severity: state.Poor, Text: "the machine has a GPU of " + string(maker) + ", but this llama-server computes on the CPU",
+			d.add(state.Finding{Code: code, Severity: state.SeverityWarning, Text: "the machine has a GPU of " + string(maker) + ", but this llama-server computes on the CPU",
 				Remedy: "install a llama.cpp that was built for it (https://github.com/ggml-org/llama.cpp/releases), or name it: llama_server in config.toml"})
 		}
 	}

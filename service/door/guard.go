@@ -12,6 +12,28 @@ import (
 	"github.com/switchyard-app/switchyard/service/wake"
 )
 
+// Guard keeps a second process ready that takes the gateway over when this one is
+// killed: it holds the same listening sockets, so that no request meets a closed
+// port. It runs while Claude Code is pointed to the gateway.
+type Guard struct {
+	door *Door
+	wake chan struct{}
+	Done chan struct{}
+
+	mu       sync.Mutex
+	inUse    bool      // Claude Code is pointed to the gateway
+	staying  bool      // it goes on when this process ends
+	expected time.Time // until then it may be in a moment
+	up       chan struct{}
+}
+
+const (
+	guardPause  = time.Second     // before another one is started
+	guardRetry  = time.Minute     // at most, when they keep ending
+	guardExpect = 2 * time.Minute // from a switch that begins
+	guardStart  = time.Second     // at most, that a switch waits for it
+)
+
 // What a supervisor that ends in order tells its guard: to end too, or to serve the
 // sessions that nothing can lead past the gateway (switchyard run) to their end.
 const (
@@ -33,15 +55,23 @@ func newGuard(v *Door) *Guard {
 	return &Guard{door: v, wake: make(chan struct{}, 1), Done: make(chan struct{}), up: make(chan struct{})}
 }
 
-const (
-	guardPause  = time.Second     // before another one is started
-	guardRetry  = time.Minute     // at most, when they keep ending
-	guardExpect = 2 * time.Minute // from a switch that begins
-	guardStart  = time.Second     // at most, that a switch waits for it
-)
+// Want says whether Claude Code is pointed to the gateway.
+func (g *Guard) SetInUse(inUse bool) {
+	g.mu.Lock()
+	g.inUse = inUse
+	g.mu.Unlock()
+	wake.Notify(g.wake)
+}
+
+// Stay makes the guard go on when this process ends.
+func (g *Guard) Stay() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.staying = true
+}
 
 // soon starts the guard without waiting for it.
-func (g *Guard) soon() (up <-chan struct{}) {
+func (g *Guard) startSoon() (up <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.expected = time.Now().Add(guardExpect)
@@ -51,7 +81,7 @@ func (g *Guard) soon() (up <-chan struct{}) {
 
 // expect starts the guard before a switch writes the gateway's address anywhere.
 func (g *Guard) expect(ctx context.Context) {
-	up := g.soon()
+	up := g.startSoon()
 	select {
 	case <-up:
 	case <-g.Done:
@@ -60,18 +90,8 @@ func (g *Guard) expect(ctx context.Context) {
 	}
 }
 
-// wanted tells whether one is needed now; lapse, when not nil, is when to ask again.
-func (g *Guard) wanted() (wanted bool, lapse <-chan time.Time) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if left := time.Until(g.expected); left > 0 && !g.inUse {
-		return true, time.After(left)
-	}
-	return g.inUse, nil
-}
-
 // isUp tells expect that the guard's process runs, or no longer does.
-func (g *Guard) isUp(running bool) {
+func (g *Guard) setUp(running bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if running {
@@ -98,12 +118,12 @@ func (g *Guard) run(ctx context.Context) {
 				ended, retry, pause = nil, time.After(pause), min(2*pause, guardRetry)
 				break
 			}
-			g.isUp(true)
+			g.setUp(true)
 		case !wanted && ended != nil:
 			dismiss(Farewell)
 			<-ended
 			ended, pause = nil, guardPause
-			g.isUp(false)
+			g.setUp(false)
 		}
 		select {
 		case <-ctx.Done():
@@ -121,11 +141,21 @@ func (g *Guard) run(ctx context.Context) {
 		case <-ended:
 			g.door.options.Log.Warn("the gateway's guard ended; starting another one")
 			ended, retry, pause = nil, time.After(pause), min(2*pause, guardRetry)
-			g.isUp(false)
+			g.setUp(false)
 		case <-retry:
 			retry = nil
 		}
 	}
+}
+
+// wanted tells whether one is needed now; lapse, when not nil, is when to ask again.
+func (g *Guard) wanted() (wanted bool, lapse <-chan time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if left := time.Until(g.expected); left > 0 && !g.inUse {
+		return true, time.After(left)
+	}
+	return g.inUse, nil
 }
 
 func (g *Guard) stays() bool {
@@ -144,7 +174,7 @@ func (g *Guard) start() (ended <-chan struct{}, dismiss func(word string), err e
 		return nil, nil, err
 	}
 	defer release()
-	turn := g.door.options.Machine.Number(TurnVariable)
+	turn := g.door.options.Machine.EnvNumber(TurnVariable)
 	cmd.Env = append(os.Environ(), GuardVariable+"="+strconv.Itoa(len(cmd.ExtraFiles)), TurnVariable+"="+strconv.Itoa(turn+1))
 	parent, err := cmd.StdinPipe()
 	if err != nil {
@@ -162,34 +192,4 @@ func (g *Guard) start() (ended <-chan struct{}, dismiss func(word string), err e
 		_, _ = io.WriteString(parent, word)
 		_ = parent.Close()
 	}, nil
-}
-
-// Guard keeps a second process ready that takes the gateway over when this one is
-// killed: it holds the same listening sockets, so that no request meets a closed
-// port. It runs while Claude Code is pointed to the gateway.
-type Guard struct {
-	door *Door
-	wake chan struct{}
-	Done chan struct{}
-
-	mu       sync.Mutex
-	inUse    bool      // Claude Code is pointed to the gateway
-	staying  bool      // it goes on when this process ends
-	expected time.Time // until then it may be in a moment
-	up       chan struct{}
-}
-
-// Want says whether Claude Code is pointed to the gateway.
-func (g *Guard) Want(inUse bool) {
-	g.mu.Lock()
-	g.inUse = inUse
-	g.mu.Unlock()
-	wake.Notify(g.wake)
-}
-
-// Stay makes the guard go on when this process ends.
-func (g *Guard) Stay() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.staying = true
 }

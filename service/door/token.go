@@ -13,6 +13,10 @@ import (
 
 const tokenPrefix = "switchyard-"
 
+// tokenFile is the gateway's bearer token: random, one for each installation, readable
+// by its user only.
+func tokenFile(p config.Paths) string { return filepath.Join(p.State, "token") }
+
 // loadToken reads the token, and makes one the first time.
 func loadToken(p config.Paths) (string, error) {
 	data, err := os.ReadFile(tokenFile(p))
@@ -37,7 +41,3 @@ func newToken(p config.Paths) (string, error) {
 	}
 	return token, os.Rename(temp, tokenFile(p))
 }
-
-// tokenFile is the gateway's bearer token: random, one for each installation, readable
-// by its user only.
-func tokenFile(p config.Paths) string { return filepath.Join(p.State, "token") }

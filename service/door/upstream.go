@@ -23,6 +23,24 @@ type detail struct {
 // detailAge is how long a model's detail holds: somebody may configure it anew.
 const detailAge = 30 * time.Second
 
+// Seen takes over where the runner is.
+func (v *Door) SetRunner(f localrunner.Instance) {
+	v.mu.Lock()
+	v.found = f
+	v.mu.Unlock()
+	v.once.Do(func() { close(v.known) })
+}
+
+func (v *Door) Runner(ctx context.Context) localrunner.Instance {
+	select {
+	case <-v.known:
+	case <-ctx.Done():
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.found
+}
+
 func (v *Door) upstream(ctx context.Context) gateway.Upstream {
 	seen := v.Runner(ctx).Seen
 	return gateway.Upstream{URL: seen.URL, Socket: seen.Socket}
@@ -45,14 +63,14 @@ func (v *Door) model(ctx context.Context, name string) gateway.Model {
 		defer cancel()
 		models, err := client.Models(ctx)
 		if err != nil { // the runner is down, and may be started
-			return now.Told(gateway.Model{Tag: runner.Full(name)})
+			return now.LimitContext(gateway.Model{Tag: runner.Full(name)})
 		}
 		if _, tag, err = runner.Pick(models, name); err != nil {
 			return gateway.Model{Tag: runner.Full(name), Missing: name != ""}
 		}
 	}
 	d := v.detail(ctx, client, tag)
-	return now.Told(gateway.Model{Tag: tag, Context: d.context, Slots: d.slots})
+	return now.LimitContext(gateway.Model{Tag: tag, Context: d.context, Slots: d.slots})
 }
 
 // detail asks for a model's context and slots, now and then.
@@ -86,9 +104,6 @@ func (v *Door) revive(ctx context.Context) error {
 	return err
 }
 
-// noteUse is how often a model's use is noted.
-const noteUse = 10 * time.Minute
-
 // served hears how a request ended.
 func (v *Door) served(tag string, why gateway.Reason) {
 	v.options.Ended(tag, why)
@@ -111,28 +126,13 @@ func (v *Door) served(tag string, why gateway.Reason) {
 	}
 }
 
-// Seen takes over where the runner is.
-func (v *Door) Seen(f localrunner.Instance) {
-	v.mu.Lock()
-	v.found = f
-	v.mu.Unlock()
-	v.once.Do(func() { close(v.known) })
-}
-
-func (v *Door) Runner(ctx context.Context) localrunner.Instance {
-	select {
-	case <-v.known:
-	case <-ctx.Done():
-	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.found
-}
+// noteUse is how often a model's use is noted.
+const noteUse = 10 * time.Minute
 
 // ForSession answers it.
 func (v *Door) ForSession(ctx context.Context, name string) control.SessionAnswer {
 	now := v.options.State()
-	v.Guard.soon() // the address is about to be given to a session
+	v.Guard.startSoon() // the address is about to be given to a session
 	a := control.SessionAnswer{Address: v.address(), Route: now.Route, Runner: now.Runner, Users: v.gateway.Snapshot().Sessions}
 	if name == "" {
 		name = cmp.Or(now.Model, now.Chosen)

@@ -10,60 +10,8 @@ import (
 	"github.com/switchyard-app/switchyard/service/runner"
 )
 
-// Parts takes an error apart into reason and remedy, for warnings.
-func Parts(err error) (reason, remedy string) {
-	var refusal *claude.Refusal
-	var ours *Error
-	switch {
-	case errors.As(err, &refusal):
-		return refusal.Where() + ": " + refusal.Why, refusal.Remedy
-	case errors.As(err, &ours):
-		return ours.Why, ours.Remedy
-	}
-	return err.Error(), "try again"
-}
-
-func Lines(err error) string {
-	reason, remedy := Parts(err)
-	return reason + "\n→ " + remedy
-}
-
-// OfRunner is why a request to the runner failed, in a few words.
-func OfRunner(err error) string {
-	var failed *runner.Error
-	if errors.As(err, &failed) {
-		return failed.Why
-	}
-	return err.Error()
-}
-
-// WrapEngine words an error of an engine.
-func WrapEngine(what string, err error) *Error {
-	e := &Error{Kind: Failed, What: what, Why: err.Error(), Remedy: "try again", Err: err}
-	var ours *engine.Error
-	if errors.As(err, &ours) {
-		e.Why, e.Remedy = ours.Why, ours.Remedy
-		switch ours.Code {
-		case engine.Failed:
-		case engine.NotOurs, engine.NotInstalled, engine.NoPlugin, engine.NoProgram, engine.NoLlamaServer, engine.PortTaken, engine.DockerDenied, engine.DockerRemote, engine.NoDocker:
-			e.Kind = Refused
-		default:
-			e.Kind = Unreachable
-		}
-	}
-	return e
-}
-
-// WrapRefused words a reason for which nothing was touched.
-func WrapRefused(what string, err error) error {
-	var e *Error
-	if errors.As(Wrap(what, err), &e) && e.Kind == Failed {
-		e.Kind = Refused
-	}
-	return e
-}
-
-// Wrap words an error of a leaf for a person.
+// Wrap makes an Error of any error; what says what was tried. The kind, reason and remedy
+// come from the error if it has them.
 func Wrap(what string, err error) error {
 	e := &Error{Kind: Failed, What: what, Why: err.Error(), Remedy: "try again; if it stays, switchyard status shows what is wrong", Err: err}
 	var ours *Error
@@ -97,10 +45,65 @@ func Wrap(what string, err error) error {
 	return e
 }
 
-// proofWords say in a sentence what a proof is about.
+// WrapRefused is Wrap for an error before anything was changed: the kind is Refused, not
+// Failed.
+func WrapRefused(what string, err error) error {
+	var e *Error
+	if errors.As(Wrap(what, err), &e) && e.Kind == Failed {
+		e.Kind = Refused
+	}
+	return e
+}
+
+// WrapEngine makes an Error of an engine's error; what says what was tried.
+func WrapEngine(what string, err error) *Error {
+	e := &Error{Kind: Failed, What: what, Why: err.Error(), Remedy: "try again", Err: err}
+	var ours *engine.Error
+	if errors.As(err, &ours) {
+		e.Why, e.Remedy = ours.Why, ours.Remedy
+		switch ours.Code {
+		case engine.Failed:
+		case engine.NotOurs, engine.NotInstalled, engine.NoPlugin, engine.NoProgram, engine.NoLlamaServer, engine.PortTaken, engine.DockerDenied, engine.DockerRemote, engine.NoDocker:
+			e.Kind = Refused
+		default:
+			e.Kind = Unreachable
+		}
+	}
+	return e
+}
+
+// Explain returns why something failed and what to do about it, for warnings.
+func Explain(err error) (reason, remedy string) {
+	var refusal *claude.Refusal
+	var ours *Error
+	switch {
+	case errors.As(err, &refusal):
+		return refusal.Where() + ": " + refusal.Why, refusal.Remedy
+	case errors.As(err, &ours):
+		return ours.Why, ours.Remedy
+	}
+	return err.Error(), "try again"
+}
+
+// Text is Explain in two lines.
+func Text(err error) string {
+	reason, remedy := Explain(err)
+	return reason + "\n→ " + remedy
+}
+
+// RunnerReason is why a request to the runner failed, in a few words.
+func RunnerReason(err error) string {
+	var failed *runner.Error
+	if errors.As(err, &failed) {
+		return failed.Why
+	}
+	return err.Error()
+}
+
+// proofWords say what it means that a proof fails.
 var proofWords = map[string]string{
 	"runner":         "Model Runner does not work",
-	"model":          "the model is not there",
+	"model":          "the model is not available",
 	"context":        "the context is too small",
 	"message":        "the model does not answer",
 	"system_message": "the model cannot take Claude Code's requests",

@@ -1,18 +1,21 @@
-// Package fault has the error that every command returns: what was tried, why it did not work, and what to do; and it words the errors of the leaves so.
+// Package fault has the error that every command returns: what was tried, why it failed,
+// and what to do. It turns the errors of other packages into such errors.
 package fault
 
 import "fmt"
 
-// Kind sorts errors by what a caller can do about them.
+// Kind says what a caller can do about an error.
 type Kind int
 
+// The kinds of errors.
 const (
 	Failed      Kind = iota // something broke
-	Refused                 // nothing was changed, for a reason that a person can remove
+	Refused                 // nothing was changed, for a reason that the user can remove
 	Unreachable             // no runner answers
 )
 
-// Error is what every command returns: what was tried, why it did not work, what to do.
+// Error says what was tried, why it failed, and what to do about it. Err is the cause, if
+// there is one.
 type Error struct {
 	Kind              Kind
 	What, Why, Remedy string

@@ -14,11 +14,11 @@ import (
 
 // effort is what is being done with the runner.
 type effort struct {
-	do    localrunner.Verb // nothing: an engine is being tried
-	doing string
-	model string
-	end   context.CancelFunc
-	left  bool // somebody wants something else
+	do         localrunner.Verb // nothing: an engine is being tried
+	doing      string
+	model      string
+	cancel     context.CancelFunc
+	superseded bool // somebody wants something else
 }
 
 // outcome is how an effort ended.
@@ -33,10 +33,10 @@ const cureAgain = 10 * time.Minute
 // begin starts an effort.
 func (k *Keeper) begin(ctx context.Context, v localrunner.Verb) {
 	one, end := context.WithTimeout(ctx, localrunner.EffortTime)
-	o := &effort{do: v, doing: localrunner.Doing[v], end: end}
+	o := &effort{do: v, doing: v.Doing(), cancel: end}
 	k.effort, k.pause = o, localrunner.StartWatch
-	k.care.expect()
-	e := k.watched
+	k.policy.expectEnd()
+	e := k.engine
 	k.options.Log.Info("runner", "do", v, "engine", e.Kind())
 	go func() {
 		defer end()
@@ -57,19 +57,19 @@ func (k *Keeper) begin(ctx context.Context, v localrunner.Verb) {
 }
 
 // ended takes an effort's end over.
-func (k *Keeper) ended(ctx context.Context, o outcome) {
+func (k *Keeper) onEffortDone(ctx context.Context, o outcome) {
 	k.effort = nil
 	if ctx.Err() != nil {
 		return
 	}
 	switch {
 	case o.do == localrunner.Nothing:
-		k.tried(ctx, o)
+		k.onProbeDone(ctx, o)
 		return
-	case o.left:
-		o.err = &fault.Error{Kind: fault.Failed, What: localrunner.Progressive[o.do], Why: "superseded by a newer command", Remedy: "try again"}
+	case o.superseded:
+		o.err = &fault.Error{Kind: fault.Failed, What: o.do.Task(), Why: "superseded by a newer command", Remedy: "try again"}
 	}
-	var rest []ask
+	var rest []request
 	for _, a := range k.waiting {
 		switch {
 		case o.err != nil && (a.do == o.do || a.do == localrunner.Nothing):
@@ -80,24 +80,24 @@ func (k *Keeper) ended(ctx context.Context, o outcome) {
 		}
 		rest = append(rest, a)
 	}
-	k.waiting, k.care.asked = rest, false
-	k.care.expect()
+	k.waiting, k.policy.requested = rest, false
+	k.policy.expectEnd()
 	now := time.Now()
 	switch {
-	case o.left:
+	case o.superseded:
 	case o.err != nil:
 		k.options.Log.Warn("runner", "do", o.do, "error", o.err)
-		if k.stuck = needsPerson(o.err); o.do != localrunner.Stop && !k.stuck {
-			k.care.crash(now)
+		if k.needsPerson = needsPerson(o.err); o.do != localrunner.Stop && !k.needsPerson {
+			k.policy.crash(now)
 		}
-		k.care.delay(now)
-		k.reason, k.remedy = fault.Parts(o.err)
-		if k.care.gaveUp {
+		k.policy.delay(now)
+		k.reason, k.remedy = fault.Explain(o.err)
+		if k.policy.gaveUp {
 			k.giveUp(ctx, k.reason)
 		}
 	case o.do != localrunner.Stop:
 		k.reason, k.remedy = "", ""
-		k.tryNext = k.wanted.Route
+		k.probeNext = k.wanted.Route
 	}
 	k.pause = 0
 	k.look(ctx)
@@ -117,32 +117,32 @@ func needsPerson(err error) bool {
 }
 
 // suspect tries a model whose engine failed a request.
-func (k *Keeper) suspect(ctx context.Context, r ending) {
+func (k *Keeper) checkEngine(ctx context.Context, r ending) {
 	model := r.model
 	if r.why == "" {
 		k.reason, k.remedy = "", ""
 		return
 	}
-	if model == "" || r.why == gateway.RunnerDown || !k.acts || !k.wanted.Route || k.effort != nil || !k.known || !k.last.Asked() || k.last.Status.Err != nil {
+	if model == "" || r.why == gateway.RunnerDown || !k.mayAct || !k.wanted.Route || k.effort != nil || !k.hasLooked || !k.last.MayAnswer() || k.last.Status.Err != nil {
 		k.look(ctx)
 		return
 	}
-	k.try(ctx, model, true)
+	k.probe(ctx, model, true)
 }
 
 // try has the model answer the smallest message. With cure, an engine that fails is
 // unloaded and loaded, then its runner restarted.
-func (k *Keeper) try(ctx context.Context, model string, cure bool) {
-	if at, ok := k.cured[model]; ok && time.Since(at) < cureAgain {
+func (k *Keeper) probe(ctx context.Context, model string, cure bool) {
+	if at, ok := k.curedAt[model]; ok && time.Since(at) < cureAgain {
 		cure = false
 	}
 	one, end := context.WithCancel(ctx)
-	o := &effort{model: model, end: end}
+	o := &effort{model: model, cancel: end}
 	k.effort = o
 	f := k.last.Instance
 	go func() {
 		defer end()
-		k.done <- outcome{o, tryModel(one, f, model, cure)}
+		k.done <- outcome{o, probeModel(one, f, model, cure)}
 	}()
 }
 
@@ -152,13 +152,13 @@ type cureError struct{ error }
 func (e cureError) Unwrap() error { return e.error }
 
 // tryTime bounds one try, a load included.
-const tryTime = 6 * time.Minute
+const probeTime = 6 * time.Minute
 
-func tryModel(ctx context.Context, f localrunner.Instance, model string, cure bool) error {
+func probeModel(ctx context.Context, f localrunner.Instance, model string, cure bool) error {
 	client := runner.NewClient(f.Endpoint())
 	defer client.Close()
 	answers := func() error {
-		ctx, cancel := context.WithTimeout(ctx, tryTime)
+		ctx, cancel := context.WithTimeout(ctx, probeTime)
 		defer cancel()
 		return client.Answers(ctx, model)
 	}
@@ -175,18 +175,18 @@ func tryModel(ctx context.Context, f localrunner.Instance, model string, cure bo
 }
 
 // tried takes over how a model did.
-func (k *Keeper) tried(ctx context.Context, o outcome) {
+func (k *Keeper) onProbeDone(ctx context.Context, o outcome) {
 	var uncured cureError
 	switch {
-	case o.left:
+	case o.superseded:
 	case o.err == nil:
 		k.reason, k.remedy = "", ""
-	case errors.As(o.err, &uncured) && k.last.Seen.Controlled && k.care.allowed:
+	case errors.As(o.err, &uncured) && k.last.Seen.Controlled && k.policy.allowed:
 		k.options.Log.Warn("a dead engine: restarting Model Runner", "model", o.model, "error", o.err)
-		k.cured[o.model] = time.Now()
+		k.curedAt[o.model] = time.Now()
 		k.begin(ctx, localrunner.Restart)
 	case runner.Crashed(o.err) || runner.OutOfMemory(o.err):
-		k.reason = "it lists its models, but " + runner.Short(o.model) + " does not answer: " + fault.OfRunner(o.err)
+		k.reason = "it lists its models, but " + runner.Short(o.model) + " does not answer: " + fault.RunnerReason(o.err)
 		k.remedy = "choose another model, or restart it: switchyard runner restart"
 		var failed *runner.Error
 		if errors.As(o.err, &failed) && runner.OutOfMemory(o.err) {

@@ -14,7 +14,7 @@ import (
 func (k *Keeper) giveUp(ctx context.Context, reason string) {
 	k.reason = reason
 	if reason == "" {
-		k.reason = fmt.Sprintf("it ended %d times in ten minutes", len(k.care.crashes))
+		k.reason = fmt.Sprintf("it ended %d times in ten minutes", len(k.policy.crashes))
 		if k.last.Seen.Why != "" {
 			k.reason += ", last because " + k.last.Seen.Why
 		}
@@ -23,28 +23,28 @@ func (k *Keeper) giveUp(ctx context.Context, reason string) {
 	var log bytes.Buffer
 	ctx, cancel := context.WithTimeout(ctx, localrunner.Quick)
 	defer cancel()
-	if k.watched.Logs(ctx, &log, 200, false) == nil {
-		if lines := telling(log.String()); len(lines) > 0 {
+	if k.engine.Logs(ctx, &log, 200, false) == nil {
+		if lines := errorLines(log.String()); len(lines) > 0 {
 			k.reason += ". Its log says: " + strings.Join(lines, " / ")
 		}
 	}
-	k.options.Log.Error("Model Runner is given up", "crashes", len(k.care.crashes))
+	k.options.Log.Error("Model Runner is given up", "crashes", len(k.policy.crashes))
 }
 
 var (
-	trouble = regexp.MustCompile(`(?i)\b(error|fatal|panic|failed|cannot|unable|out of memory|no such|denied|already in use|terminated|killed|segmentation|signal)\b`)
+	errorLine = regexp.MustCompile(`(?i)\b(error|fatal|panic|failed|cannot|unable|out of memory|no such|denied|already in use|terminated|killed|segmentation|signal)\b`)
 	// spoken marks lines that may hold what was said to a model.
-	spoken = regexp.MustCompile(`(?i)"?(content|messages|prompt|text|system)"?\s*[:=]`)
+	promptLine = regexp.MustCompile(`(?i)"?(content|messages|prompt|text|system)"?\s*[:=]`)
 )
 
 // telling are the last lines of a log that say what went wrong, shortened, and
 // without any that could hold words of a prompt.
-func telling(log string) (lines []string) {
+func errorLines(log string) (lines []string) {
 	const few, long = 2, 160
 	all := strings.Split(log, "\n")
 	for i := len(all) - 1; i >= 0 && len(lines) < few; i-- {
 		line := strings.Join(strings.Fields(all[i]), " ")
-		if !trouble.MatchString(line) || spoken.MatchString(line) {
+		if !errorLine.MatchString(line) || promptLine.MatchString(line) {
 			continue
 		}
 		if runes := []rune(line); len(runes) > long {

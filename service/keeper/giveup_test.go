@@ -15,7 +15,7 @@ level=ERROR msg="bad" prompt="tell nobody"
 {"messages":[{"role":"user","content":"failed"}]}
 level=ERROR   msg="address already in use"
 bye`
-	if got := strings.Join(telling(log), " / "); got != `ERROR cudaMalloc failed: out of memory / level=ERROR msg="address already in use"` {
+	if got := strings.Join(errorLines(log), " / "); got != `ERROR cudaMalloc failed: out of memory / level=ERROR msg="address already in use"` {
 		t.Errorf("%s", got)
 	}
 }

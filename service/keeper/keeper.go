@@ -17,13 +17,71 @@ import (
 	"github.com/switchyard-app/switchyard/service/wake"
 )
 
+// Options are what a keeper works on, and whom it tells. The functions are
+// called by its loop, and must not wait for it.
+type Options struct {
+	Machine *machine.Machine
+	Log     *slog.Logger
+
+	Busy           func() bool                             // an answer is on its way through the gateway
+	OnLook         func(context.Context, localrunner.Look) // hears of every look
+	Report         func(context.Context, Report)           // hears how the runner is
+	Sync           func(context.Context)                   // returns when the State shows all that was reported
+	AddressChanged func()                                  // the targets were led to another address
+}
+
+// Keeper watches the runner and keeps it as it is wanted. Its one goroutine
+// decides; looks and efforts, which take long, are done beside it, one of each at
+// a time.
+type Keeper struct {
+	options Options
+	mayAct  bool // it may start and stop, and does not only look
+
+	requests     chan request
+	lookNow      chan struct{} // for a look, at most one waiting
+	needs        chan state.Needs
+	endings      chan ending
+	wantsSuccess atomic.Bool // a request that is served well is news
+	events       chan struct{}
+	looked       chan localrunner.Look
+	done         chan outcome
+
+	// What follows belongs to the loop.
+	policy       policy
+	last         localrunner.Look
+	looks        int  // counts them
+	hasLooked    bool // last is a look
+	looking      bool
+	lookAgain    bool // something happened since the look began
+	effort       *effort
+	waiting      []request
+	wanted       state.Needs
+	probeNext    bool   // it was started: the model is tried as soon as it answers
+	needsPerson  bool   // the last start failed for a reason that only a person can remove
+	reason       string // why it was given up, or an engine that could not be cured
+	remedy       string
+	version      string // of the run that is up
+	address      string // where a container answered last
+	curedAt      map[string]time.Time
+	pause        time.Duration // until the next look
+	engine       engine.Engine
+	stopWatching func()
+	watching     sync.WaitGroup
+}
+
 // ask is a wish for the runner.
-type ask struct {
+type request struct {
 	do      localrunner.Verb // nothing: that it answers
 	person  bool             // not merely a request
 	settled bool             // it was done
 	ctx     context.Context
 	done    chan error
+}
+
+// ending is how a request ended.
+type ending struct {
+	model string
+	why   gateway.Reason // empty: well
 }
 
 const (
@@ -37,209 +95,52 @@ const (
 	downWatch = time.Second
 )
 
-// ending is how a request ended.
-type ending struct {
-	model string
-	why   gateway.Reason // empty: well
-}
-
-// close ends what the keeper started; its own runner too.
-func (k *Keeper) close() {
-	if k.effort != nil {
-		k.effort.end()
-		<-k.done
-	}
-	if k.looking {
-		<-k.looked
-	}
-	for _, a := range k.waiting {
-		a.done <- &fault.Error{Kind: fault.Failed, What: "starting Model Runner", Why: "Switchyard is ending", Remedy: "start it again: switchyard"}
-	}
-	k.unwatch()
-	k.watches.Wait()
-	if own, ok := k.watched.(interface{ Close() }); ok {
-		own.Close()
-	}
-}
-
-// asked takes a wish.
-func (k *Keeper) asked(ctx context.Context, a ask) {
-	refuse := func(kind fault.Kind, why, remedy string) {
-		a.done <- &fault.Error{Kind: kind, What: "starting Model Runner", Why: why, Remedy: remedy}
-	}
-	const byHand = "start it: switchyard runner start"
-	switch {
-	case !k.acts:
-		refuse(fault.Refused, "this Switchyard only looks", byHand)
-		return
-	case a.do == localrunner.Nothing && a.person:
-		k.care.forgive() // a switch: whoever wants the route wants the runner
-		k.options.Machine.RememberStop(false)
-	case a.do == localrunner.Nothing && k.care.stopped:
-		refuse(fault.Refused, "you stopped it", byHand)
-		return
-	case a.do == localrunner.Nothing && !k.care.allowed:
-		refuse(fault.Refused, "it does not run, and start_runner in config.toml forbids to start it", byHand)
-		return
-	case a.do == localrunner.Nothing && k.care.gaveUp:
-		refuse(fault.Failed, k.reason, k.remedy)
-		return
-	case a.do == localrunner.Stop:
-		k.care.stopped = true
-		k.options.Machine.RememberStop(true)
-	case a.do != localrunner.Nothing:
-		k.care.forgive()
-		k.options.Machine.RememberStop(false)
-	}
-	if a.do == localrunner.Nothing {
-		k.care.asked = true
-	} else {
-		k.reason, k.remedy, k.stuck = "", "", false
-	}
-	if k.effort != nil && a.do != localrunner.Nothing && a.do != k.effort.do {
-		k.effort.left = true
-		k.effort.end()
-	}
-	k.waiting = append(k.waiting, a)
-	k.look(ctx)
-}
-
-// decide begins what is to be done and returns when to look again.
-func (k *Keeper) decide(ctx context.Context) time.Duration {
-	const never = 24 * time.Hour
-	if !k.known {
-		return never
-	}
-	if k.effort == nil && !k.looking {
-		for _, a := range k.waiting {
-			if a.do != localrunner.Nothing {
-				k.begin(ctx, a.do)
-				return never
-			}
-		}
-		now := time.Now()
-		if k.care.gaveUp && k.reason == "" {
-			k.giveUp(ctx, "")
-		}
-		do, at := k.care.decide(now, k.last)
-		if do == localrunner.Start && k.care.lost || do == localrunner.Restart {
-			if k.care.crash(now); k.care.gaveUp {
-				do = localrunner.Nothing
-				k.giveUp(ctx, "")
-			}
-		}
-		switch {
-		case do != localrunner.Nothing:
-			k.begin(ctx, do)
-			return never
-		case !at.IsZero():
-			return max(at.Sub(now), 0)
-		}
-	}
-	if k.effort != nil && k.effort.do != localrunner.Nothing || !k.wanted.Route && len(k.waiting) == 0 {
-		return never // the effort looks itself; and in the cloud nothing depends on the runner: it is left alone
-	}
-	return k.pause
-}
-
-// Keeper watches the runner and keeps it as it is wanted. Its one goroutine
-// decides; looks and efforts, which take long, are done beside it, one of each at
-// a time.
-type Keeper struct {
-	options Options
-	acts    bool // it may start and stop, and does not only look
-
-	asks    chan ask
-	wishes  chan struct{} // for a look, at most one waiting
-	wants   chan state.Needs
-	serves  chan ending
-	ailing  atomic.Bool // a request that is served well is news
-	changed chan struct{}
-	looked  chan localrunner.Look
-	done    chan outcome
-
-	// What follows belongs to the loop.
-	care    policy
-	last    localrunner.Look
-	looks   int  // counts them
-	known   bool // last is a look
-	looking bool
-	again   bool // something happened since the look began
-	effort  *effort
-	waiting []ask
-	wanted  state.Needs
-	tryNext bool   // it was started: the model is tried as soon as it answers
-	stuck   bool   // the last start failed for a reason that only a person can remove
-	reason  string // why it was given up, or an engine that could not be cured
-	remedy  string
-	version string // of the run that is up
-	address string // where a container answered last
-	cured   map[string]time.Time
-	pause   time.Duration // until the next look
-	watched engine.Engine
-	unwatch func()
-	watches sync.WaitGroup
-}
-
-// Options are what a keeper works on, and whom it tells. The functions are
-// called by its loop, and must not wait for it.
-type Options struct {
-	Machine *machine.Machine
-	Log     *slog.Logger
-
-	Busy   func() bool                             // an answer is on its way through the gateway
-	Looked func(context.Context, localrunner.Look) // hears of every look
-	Report func(context.Context, Report)           // hears how the runner is
-	Shown  func(context.Context)                   // returns when the State shows all that was reported
-	Moved  func()                                  // the targets were led to another address
-}
-
 func New(options Options) *Keeper {
 	return &Keeper{
-		options: options, asks: make(chan ask), wishes: make(chan struct{}, 1), wants: make(chan state.Needs, 1), serves: make(chan ending, 1),
-		changed: make(chan struct{}, 1), looked: make(chan localrunner.Look), done: make(chan outcome),
-		care: newCare(), cured: map[string]time.Time{}, unwatch: func() {},
+		options: options, requests: make(chan request), lookNow: make(chan struct{}, 1), needs: make(chan state.Needs, 1), endings: make(chan ending, 1),
+		events: make(chan struct{}, 1), looked: make(chan localrunner.Look), done: make(chan outcome),
+		policy: newPolicy(), curedAt: map[string]time.Time{}, stopWatching: func() {},
 	}
 }
 
 // Act says, before it runs, whether the keeper may start and stop.
-func (k *Keeper) Act(acts bool) {
-	k.acts, k.care.allowed, k.care.stopped = acts, acts && k.options.Machine.MayStart(), k.options.Machine.StoppedByPerson()
+func (k *Keeper) AllowActing(acts bool) {
+	k.mayAct, k.policy.allowed, k.policy.stopped = acts, acts && k.options.Machine.MayStart(), k.options.Machine.StoppedByPerson()
 }
 
 // Look asks for a look, without waiting for it.
-func (k *Keeper) Look() { wake.Notify(k.wishes) }
+func (k *Keeper) Look() { wake.Notify(k.lookNow) }
 
 // Want tells what Claude Code needs from now on.
-func (k *Keeper) Want(w state.Needs) {
+func (k *Keeper) SetNeeds(w state.Needs) {
 	for {
 		select {
-		case k.wants <- w:
+		case k.needs <- w:
 			return
-		case <-k.wants: // an older wish that was not taken yet
+		case <-k.needs: // an older wish that was not taken yet
 		}
 	}
 }
 
 // Served hears how a request ended.
-func (k *Keeper) Served(model string, why gateway.Reason) {
+func (k *Keeper) RequestEnded(model string, why gateway.Reason) {
 	switch {
 	case why == gateway.RunnerDown || why == gateway.EngineFailed || why == gateway.Broken:
-	case why == "" && k.ailing.Load():
+	case why == "" && k.wantsSuccess.Load():
 	default:
 		return
 	}
 	select {
-	case k.serves <- ending{model, why}:
+	case k.endings <- ending{model, why}:
 	default: // one is being looked into
 	}
 }
 
 // Do asks for something and waits until it is done.
 func (k *Keeper) Do(ctx context.Context, v localrunner.Verb, person bool) error {
-	a := ask{do: v, person: person, ctx: ctx, done: make(chan error, 1)}
+	a := request{do: v, person: person, ctx: ctx, done: make(chan error, 1)}
 	select {
-	case k.asks <- a:
+	case k.requests <- a:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -260,7 +161,7 @@ func (k *Keeper) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-k.changed:
+		case <-k.events:
 			if settled == nil {
 				settled = time.After(settleEvents)
 			}
@@ -269,10 +170,10 @@ func (k *Keeper) Run(ctx context.Context) {
 			settled = nil
 			k.pause = 0
 			k.look(ctx)
-		case <-k.wishes:
+		case <-k.lookNow:
 			k.pause = 0
 			k.look(ctx)
-		case w := <-k.wants:
+		case w := <-k.needs:
 			if w == k.wanted {
 				continue
 			}
@@ -280,24 +181,123 @@ func (k *Keeper) Run(ctx context.Context) {
 				k.reason, k.remedy = "", ""
 			}
 			k.wanted, k.pause = w, 0
-			k.care.wanted = w.Route
+			k.policy.needed = w.Route
 			k.look(ctx)
 		case l := <-k.looked:
-			k.took(ctx, l)
-		case a := <-k.asks:
-			k.asked(ctx, a)
-		case r := <-k.serves:
-			k.suspect(ctx, r)
+			k.onLook(ctx, l)
+		case a := <-k.requests:
+			k.onRequest(ctx, a)
+		case r := <-k.endings:
+			k.checkEngine(ctx, r)
 		case o := <-k.done:
-			k.ended(ctx, o)
+			k.onEffortDone(ctx, o)
 		case <-timer.C:
 			if !k.looking {
 				k.look(ctx)
 			}
 		}
 		due := k.decide(ctx)
-		k.tell(ctx)
+		k.report(ctx)
 		k.reply(ctx)
 		timer.Reset(due)
+	}
+}
+
+// asked takes a wish.
+func (k *Keeper) onRequest(ctx context.Context, a request) {
+	refuse := func(kind fault.Kind, why, remedy string) {
+		a.done <- &fault.Error{Kind: kind, What: "starting Model Runner", Why: why, Remedy: remedy}
+	}
+	const byHand = "start it: switchyard runner start"
+	switch {
+	case !k.mayAct:
+		refuse(fault.Refused, "this Switchyard only looks", byHand)
+		return
+	case a.do == localrunner.Nothing && a.person:
+		k.policy.reset() // a switch: whoever wants the route wants the runner
+		k.options.Machine.RememberStop(false)
+	case a.do == localrunner.Nothing && k.policy.stopped:
+		refuse(fault.Refused, "you stopped it", byHand)
+		return
+	case a.do == localrunner.Nothing && !k.policy.allowed:
+		refuse(fault.Refused, "it does not run, and start_runner in config.toml forbids to start it", byHand)
+		return
+	case a.do == localrunner.Nothing && k.policy.gaveUp:
+		refuse(fault.Failed, k.reason, k.remedy)
+		return
+	case a.do == localrunner.Stop:
+		k.policy.stopped = true
+		k.options.Machine.RememberStop(true)
+	case a.do != localrunner.Nothing:
+		k.policy.reset()
+		k.options.Machine.RememberStop(false)
+	}
+	if a.do == localrunner.Nothing {
+		k.policy.requested = true
+	} else {
+		k.reason, k.remedy, k.needsPerson = "", "", false
+	}
+	if k.effort != nil && a.do != localrunner.Nothing && a.do != k.effort.do {
+		k.effort.superseded = true
+		k.effort.cancel()
+	}
+	k.waiting = append(k.waiting, a)
+	k.look(ctx)
+}
+
+// decide begins what is to be done and returns when to look again.
+func (k *Keeper) decide(ctx context.Context) time.Duration {
+	const never = 24 * time.Hour
+	if !k.hasLooked {
+		return never
+	}
+	if k.effort == nil && !k.looking {
+		for _, a := range k.waiting {
+			if a.do != localrunner.Nothing {
+				k.begin(ctx, a.do)
+				return never
+			}
+		}
+		now := time.Now()
+		if k.policy.gaveUp && k.reason == "" {
+			k.giveUp(ctx, "")
+		}
+		do, at := k.policy.decide(now, k.last)
+		if do == localrunner.Start && k.policy.endedUnasked || do == localrunner.Restart {
+			if k.policy.crash(now); k.policy.gaveUp {
+				do = localrunner.Nothing
+				k.giveUp(ctx, "")
+			}
+		}
+		switch {
+		case do != localrunner.Nothing:
+			k.begin(ctx, do)
+			return never
+		case !at.IsZero():
+			return max(at.Sub(now), 0)
+		}
+	}
+	if k.effort != nil && k.effort.do != localrunner.Nothing || !k.wanted.Route && len(k.waiting) == 0 {
+		return never // the effort looks itself; and in the cloud nothing depends on the runner: it is left alone
+	}
+	return k.pause
+}
+
+// close ends what the keeper started; its own runner too.
+func (k *Keeper) close() {
+	if k.effort != nil {
+		k.effort.cancel()
+		<-k.done
+	}
+	if k.looking {
+		<-k.looked
+	}
+	for _, a := range k.waiting {
+		a.done <- &fault.Error{Kind: fault.Failed, What: "starting Model Runner", Why: "Switchyard is ending", Remedy: "start it again: switchyard"}
+	}
+	k.stopWatching()
+	k.watching.Wait()
+	if own, ok := k.engine.(interface{ Close() }); ok {
+		own.Close()
 	}
 }

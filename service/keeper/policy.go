@@ -20,48 +20,60 @@ const (
 	// startGrace is how long a runner may take from its start to its first answer.
 	startGrace = time.Minute
 	// deafGrace is how long nothing may answer where something did.
-	deafGrace = 5 * time.Second
+	silentGrace = 5 * time.Second
 	// slowGrace is the same for a runner that accepts and does not answer: its
 	// machine may be very busy.
 	slowGrace = time.Minute
 )
 
-// pending tells whether the stopped runner is about to be started again.
-func (c *policy) pending(l localrunner.Look) bool {
-	return l.Seen.Controlled && l.Seen.State == engine.Stopped && !l.Seen.Meant && l.Seen.Problem == nil &&
-		c.wanted && c.allowed && !c.stopped && !c.gaveUp
+// policy decides what is to be done for a runner. It knows no time but what it is told.
+type policy struct {
+	needed    bool // Claude Code depends on the runner
+	stopped   bool // a person stopped it
+	allowed   bool // Switchyard may start it by itself
+	requested bool // a request asked for it
+
+	run          string      // the run that was seen last
+	endedUnasked bool        // it ended and nobody is known to have wanted that
+	crashes      []time.Time // in the last window
+	notBefore    time.Time   // no new start before
+	gaveUp       bool
+	silentSince  time.Time // since when it runs and does not answer
+	jitter       func() float64
 }
+
+func newPolicy() policy { return policy{jitter: rand.Float64} }
 
 // see notes what a look shows, before anything is decided. ours says that
 // Switchyard itself is just starting or stopping the runner.
-func (c *policy) see(now time.Time, l localrunner.Look, ours bool) {
+func (c *policy) observe(now time.Time, l localrunner.Look, ours bool) {
 	if l.Seen.State == engine.Unknown && l.Seen.Problem != nil {
 		return // the engine cannot be asked: nothing is known of the run
 	}
 	switch before, run := c.run, l.Seen.Run; {
 	case ours || l.Seen.Meant:
-		c.lost = false
+		c.endedUnasked = false
 	case before != "" && run == "" && l.Seen.State != engine.Ending:
-		c.lost = true
+		c.endedUnasked = true
 		c.delay(now)
-	case before != "" && run != before, c.lost && run != "": // Docker's restart policy is quicker
+	case before != "" && run != before, c.endedUnasked && run != "": // Docker's restart policy is quicker
 		c.crash(now)
 	}
 	c.run = l.Seen.Run
 	switch {
-	case !l.Asked() || l.Status.Err == nil:
-		c.deaf = time.Time{}
-	case c.deaf.IsZero():
-		c.deaf = now
+	case !l.MayAnswer() || l.Status.Err == nil:
+		c.silentSince = time.Time{}
+	case c.silentSince.IsZero():
+		c.silentSince = now
 	}
-	if l.Asked() && l.Status.Err == nil {
-		c.gaveUp, c.asked = false, false // it may have been brought up by somebody
+	if l.MayAnswer() && l.Status.Err == nil {
+		c.gaveUp, c.requested = false, false // it may have been brought up by somebody
 	}
 }
 
 // crash counts an end that nobody wanted, or a start that failed.
 func (c *policy) crash(now time.Time) {
-	c.lost = false
+	c.endedUnasked = false
 	c.crashes = slices.DeleteFunc(c.crashes, func(t time.Time) bool { return now.Sub(t) > crashWindow })
 	if c.crashes = append(c.crashes, now); len(c.crashes) >= crashLimit {
 		c.gaveUp = true
@@ -72,11 +84,11 @@ func (c *policy) crash(now time.Time) {
 // all Switchyards at the same moment.
 func (c *policy) delay(now time.Time) {
 	pause := min(firstPause<<min(c.restarts(now), 10), lastPause)
-	c.notYet = now.Add(time.Duration(float64(pause) * (0.8 + 0.4*c.jitter())))
+	c.notBefore = now.Add(time.Duration(float64(pause) * (0.8 + 0.4*c.jitter())))
 }
 
 // expect says that the next run is not the one of before, and that this is no crash.
-func (c *policy) expect() { c.run, c.lost = "", false }
+func (c *policy) expectEnd() { c.run, c.endedUnasked = "", false }
 
 // restarts counts the ends of the last ten minutes.
 func (c *policy) restarts(now time.Time) (n int) {
@@ -89,8 +101,8 @@ func (c *policy) restarts(now time.Time) (n int) {
 }
 
 // forgive begins anew: a person asked for the runner.
-func (c *policy) forgive() {
-	c.crashes, c.notYet, c.gaveUp, c.stopped, c.lost = nil, time.Time{}, false, false, false
+func (c *policy) reset() {
+	c.crashes, c.notBefore, c.gaveUp, c.stopped, c.endedUnasked = nil, time.Time{}, false, false, false
 }
 
 // decide says what to do now; when there is something to do later, at is its time.
@@ -99,21 +111,21 @@ func (c *policy) decide(now time.Time, l localrunner.Look) (do localrunner.Verb,
 		return localrunner.Nothing, time.Time{}
 	}
 	if c.gaveUp {
-		if l.Seen.State == engine.Ending && c.wanted {
+		if l.Seen.State == engine.Ending && c.needed {
 			return localrunner.Stop, time.Time{} // else Docker goes on trying
 		}
 		return localrunner.Nothing, time.Time{}
 	}
-	if c.stopped || !c.allowed || !c.wanted && !c.asked {
+	if c.stopped || !c.allowed || !c.needed && !c.requested {
 		return localrunner.Nothing, time.Time{}
 	}
 	switch l.Seen.State {
 	case engine.Stopped, engine.Absent:
-		if !c.asked && (l.Seen.Meant || l.Seen.State == engine.Absent || l.Seen.Problem != nil) {
+		if !c.requested && (l.Seen.Meant || l.Seen.State == engine.Absent || l.Seen.Problem != nil) {
 			return localrunner.Nothing, time.Time{}
 		}
-		if now.Before(c.notYet) {
-			return localrunner.Nothing, c.notYet
+		if now.Before(c.notBefore) {
+			return localrunner.Nothing, c.notBefore
 		}
 		return localrunner.Start, time.Time{}
 	case engine.Running:
@@ -125,37 +137,25 @@ func (c *policy) decide(now time.Time, l localrunner.Look) (do localrunner.Verb,
 		case !l.Seen.Since.IsZero() && now.Sub(l.Seen.Since) < startGrace:
 			patience = startGrace
 		case l.Status.Silent():
-			patience = deafGrace
+			patience = silentGrace
 		case l.Status.Slow():
 			patience = slowGrace
 		default:
 			return localrunner.Nothing, time.Time{} // a stranger on its port: a restart cures nothing
 		}
-		if due := c.deaf.Add(patience); now.Before(due) {
+		if due := c.silentSince.Add(patience); now.Before(due) {
 			return localrunner.Nothing, due
 		}
-		if now.Before(c.notYet) {
-			return localrunner.Nothing, c.notYet
+		if now.Before(c.notBefore) {
+			return localrunner.Nothing, c.notBefore
 		}
 		return localrunner.Restart, time.Time{}
 	}
 	return localrunner.Nothing, time.Time{}
 }
 
-func newCare() policy { return policy{jitter: rand.Float64} }
-
-// policy decides what is to be done for a runner. It knows no time but what it is told.
-type policy struct {
-	wanted  bool // Claude Code depends on the runner
-	stopped bool // a person stopped it
-	allowed bool // Switchyard may start it by itself
-	asked   bool // a request asked for it
-
-	run     string      // the run that was seen last
-	lost    bool        // it ended and nobody is known to have wanted that
-	crashes []time.Time // in the last window
-	notYet  time.Time   // no new start before
-	gaveUp  bool
-	deaf    time.Time // since when it runs and does not answer
-	jitter  func() float64
+// pending tells whether the stopped runner is about to be started again.
+func (c *policy) startPending(l localrunner.Look) bool {
+	return l.Seen.Controlled && l.Seen.State == engine.Stopped && !l.Seen.Meant && l.Seen.Problem == nil &&
+		c.needed && c.allowed && !c.stopped && !c.gaveUp
 }

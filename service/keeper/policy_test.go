@@ -60,8 +60,8 @@ func TestCare(t *testing.T) {
 		{"an end, after the pause", policy{}, []step{{0, up2("a")}, {time.Second, scene(engine.Stopped, "", nil)}, {1600 * time.Millisecond, scene(engine.Stopped, "", nil)}}, localrunner.Start, 0},
 		{"an end that turns out to be wanted", policy{}, []step{{0, up2("a")}, {time.Second, scene(engine.Stopped, "", nil)}, {2 * time.Second, meant}}, localrunner.Nothing, 0},
 		{"a stop outside", policy{}, []step{{0, up2("a")}, {time.Second, meant}}, localrunner.Nothing, 0},
-		{"a stop outside, and a request", policy{asked: true}, []step{{0, meant}}, localrunner.Start, 0},
-		{"stopped by the person, and a request", policy{asked: true, stopped: true}, []step{{0, meant}}, localrunner.Nothing, 0},
+		{"a stop outside, and a request", policy{requested: true}, []step{{0, meant}}, localrunner.Start, 0},
+		{"stopped by the person, and a request", policy{requested: true, stopped: true}, []step{{0, meant}}, localrunner.Nothing, 0},
 		{"removed", policy{}, []step{{0, scene(engine.Absent, "", nil)}}, localrunner.Nothing, 0},
 		{"the daemon is gone", policy{}, []step{{0, up2("a")}, {time.Second, hidden}}, localrunner.Nothing, 0},
 		{"the daemon is back, with a new run", policy{}, []step{{0, up2("a")}, {time.Second, hidden}, {time.Minute, up2("b")}}, localrunner.Nothing, 0},
@@ -79,16 +79,16 @@ func TestCare(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			c := tt.care
-			c.allowed, c.wanted, c.jitter = true, true, func() float64 { return 0.5 }
-			if c.asked || c.stopped {
-				c.wanted = false
+			c.allowed, c.needed, c.jitter = true, true, func() float64 { return 0.5 }
+			if c.requested || c.stopped {
+				c.needed = false
 			}
 			var now time.Time
 			for _, s := range tt.steps {
 				now = begin.Add(s.after)
-				asked := c.asked
-				c.see(now, s.look, false)
-				c.asked = asked
+				asked := c.requested
+				c.observe(now, s.look, false)
+				c.requested = asked
 			}
 			do, at := c.decide(now, tt.steps[len(tt.steps)-1].look)
 			if want := begin.Add(tt.at); do != tt.want || at.IsZero() != (tt.at == 0) || tt.at != 0 && !at.Equal(want) {
@@ -105,13 +105,13 @@ func TestACrashLoopEnds(t *testing.T) {
 		ends    int
 		gaveUp  bool
 	}{{time.Second, 4, false}, {time.Second, 5, true}, {2 * time.Minute, 5, true}, {3 * time.Minute, 50, false}} {
-		c := policy{allowed: true, wanted: true, jitter: func() float64 { return 0.5 }}
+		c := policy{allowed: true, needed: true, jitter: func() float64 { return 0.5 }}
 		now := time.Now()
 		var pauses []time.Duration
 		for range tt.ends {
-			c.see(now, up2("a"), false)
-			c.see(now, scene(engine.Stopped, "", nil), false)
-			pauses = append(pauses, c.notYet.Sub(now))
+			c.observe(now, up2("a"), false)
+			c.observe(now, scene(engine.Stopped, "", nil), false)
+			pauses = append(pauses, c.notBefore.Sub(now))
 			c.crash(now)
 			now = now.Add(tt.between)
 		}
@@ -124,7 +124,7 @@ func TestACrashLoopEnds(t *testing.T) {
 		if do, _ := c.decide(now, scene(engine.Ending, "", nil)); (do == localrunner.Stop) != tt.gaveUp {
 			t.Errorf("Docker's own restarts: %q", do)
 		}
-		c.forgive()
+		c.reset()
 		if do, _ := c.decide(now, scene(engine.Stopped, "", nil)); do != localrunner.Start {
 			t.Errorf("a person asks for it: %q", do)
 		}
@@ -133,11 +133,11 @@ func TestACrashLoopEnds(t *testing.T) {
 
 // Docker's own restarts count too, whether they are seen on their way or not.
 func TestDockersOwnRestartsCount(t *testing.T) {
-	c := policy{allowed: true, wanted: true, jitter: func() float64 { return 0.5 }}
+	c := policy{allowed: true, needed: true, jitter: func() float64 { return 0.5 }}
 	now := time.Now()
 	for _, l := range []localrunner.Look{up2("a"), scene(engine.Ending, "", nil), up2("b"), up2("c"), scene(engine.Stopped, "", nil), up2("d")} {
 		now = now.Add(time.Second)
-		c.see(now, l, false)
+		c.observe(now, l, false)
 	}
 	if n := c.restarts(now); n != 3 {
 		t.Errorf("%d, want 3", n)
@@ -146,14 +146,14 @@ func TestDockersOwnRestartsCount(t *testing.T) {
 
 // The clock of the wall may jump: what was counted stays.
 func TestTheClockJumps(t *testing.T) {
-	c := policy{allowed: true, wanted: true, jitter: func() float64 { return 0.5 }}
+	c := policy{allowed: true, needed: true, jitter: func() float64 { return 0.5 }}
 	now := time.Now()
-	c.see(now, up2("a"), false)
-	c.see(now, scene(engine.Stopped, "", nil), false)
+	c.observe(now, up2("a"), false)
+	c.observe(now, scene(engine.Stopped, "", nil), false)
 	c.crash(now)
 	ahead := scene(engine.Running, "b", refusedError)
 	ahead.Seen.Since = now.Round(0).Add(24 * time.Hour) // Docker's clock, before it was set back
-	c.see(now, ahead, true)
+	c.observe(now, ahead, true)
 	if do, at := c.decide(now, ahead); do != localrunner.Nothing || at.Sub(now) > startGrace {
 		t.Errorf("%q at %s", do, at)
 	}

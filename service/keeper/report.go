@@ -21,11 +21,11 @@ type Report struct {
 
 // reply answers those who wait, when the State shows what they wait for.
 func (k *Keeper) reply(ctx context.Context) {
-	if !k.known || k.looking || len(k.waiting) == 0 {
+	if !k.hasLooked || k.looking || len(k.waiting) == 0 {
 		return
 	}
-	k.options.Shown(ctx)
-	var rest []ask
+	k.options.Sync(ctx)
+	var rest []request
 	for _, a := range k.waiting {
 		switch {
 		case a.ctx.Err() != nil:
@@ -33,7 +33,7 @@ func (k *Keeper) reply(ctx context.Context) {
 			a.done <- nil
 		case a.do != localrunner.Nothing:
 			rest = append(rest, a)
-		case k.last.Asked() && k.last.Status.Err == nil:
+		case k.last.MayAnswer() && k.last.Status.Err == nil:
 			a.done <- nil
 		case k.effort == nil && !k.last.Seen.Controlled:
 			a.done <- &fault.Error{Kind: fault.Unreachable, What: "starting Model Runner", Why: k.last.Describe(k.last.Status).Reason, Remedy: k.last.Remedy()}
@@ -47,14 +47,14 @@ func (k *Keeper) reply(ctx context.Context) {
 }
 
 // tell puts the runner into the State.
-func (k *Keeper) tell(ctx context.Context) {
-	if !k.known {
+func (k *Keeper) report(ctx context.Context) {
+	if !k.hasLooked {
 		return
 	}
 	r := k.last.Describe(k.last.Status)
 	now := time.Now()
-	r.Restarts = k.care.restarts(now)
-	r.ByPerson = r.State == state.Stopped && k.care.stopped
+	r.Restarts = k.policy.restarts(now)
+	r.ByPerson = r.State == state.Stopped && k.policy.stopped
 	switch {
 	case k.effort != nil && k.effort.do != localrunner.Nothing:
 		if r.State != state.Running || k.effort.do != localrunner.Start {
@@ -63,13 +63,13 @@ func (k *Keeper) tell(ctx context.Context) {
 				r.State = state.Stopped
 			}
 		}
-	case r.State == state.Stopped && !k.stuck && k.care.pending(k.last):
+	case r.State == state.Stopped && !k.needsPerson && k.policy.startPending(k.last):
 		r.State, r.Doing, r.Reason = state.Starting, "restarting…", k.last.Seen.Why // it is about to be started again
-	case k.reason != "" && (r.State == state.Running || k.care.gaveUp || r.State == state.Stopped && !r.ByPerson && !k.last.Seen.Meant):
-		r.State, r.Reason, r.Remedy = state.Broken, k.reason, k.remedy
-	case r.State == state.Broken && k.last.Seen.State == engine.Running && now.Sub(k.last.Seen.Since) < startGrace && k.last.Status.Silent():
+	case k.reason != "" && (r.State == state.Running || k.policy.gaveUp || r.State == state.Stopped && !r.ByPerson && !k.last.Seen.Meant):
+		r.State, r.Reason, r.Remedy = state.RunnerFailed, k.reason, k.remedy
+	case r.State == state.RunnerFailed && k.last.Seen.State == engine.Running && now.Sub(k.last.Seen.Since) < startGrace && k.last.Status.Silent():
 		r.State, r.Doing, r.Reason, r.Remedy = state.Starting, "starting…", "", "" // it was started by somebody
 	}
-	k.ailing.Store(k.reason != "")
+	k.wantsSuccess.Store(k.reason != "")
 	k.options.Report(ctx, Report{r, k.looks, k.last.Status.Models, k.last.Status.Loaded})
 }

@@ -13,66 +13,66 @@ import (
 // look begins a look, or has the one that is under way repeated.
 func (k *Keeper) look(ctx context.Context) {
 	if k.looking {
-		k.again = true
+		k.lookAgain = true
 		return
 	}
 	k.looking = true
-	e, version := k.watched, k.version
+	e, version := k.engine, k.version
 	// Only what was not found is looked for again: an engine that hesitates must not
 	// make another one of it.
-	if k.known && k.effort == nil && (k.last.Seen.State == engine.Absent || k.last.Seen.State == engine.Unknown && k.last.Seen.Problem == nil) {
+	if k.hasLooked && k.effort == nil && (k.last.Seen.State == engine.Absent || k.last.Seen.State == engine.Unknown && k.last.Seen.Problem == nil) {
 		e = nil
 	}
-	old := k.watched
-	go func() { k.looked <- localrunner.LookWith(ctx, k.options.Machine, e, old, k.acts, version) }()
+	old := k.engine
+	go func() { k.looked <- localrunner.LookWith(ctx, k.options.Machine, e, old, k.mayAct, version) }()
 }
 
 // took takes a look over.
-func (k *Keeper) took(ctx context.Context, l localrunner.Look) {
+func (k *Keeper) onLook(ctx context.Context, l localrunner.Look) {
 	k.looking = false
 	if ctx.Err() != nil {
 		return
 	}
-	if l.Engine != k.watched {
+	if l.Engine != k.engine {
 		k.rewatch(ctx, l.Engine)
 	}
 	now := time.Now()
 	l.Busy = k.options.Busy()
-	before, changed := k.last, !k.known || !reflect.DeepEqual(localrunner.Describe(k.last), localrunner.Describe(l))
-	k.last, k.known = l, true
+	before, changed := k.last, !k.hasLooked || !reflect.DeepEqual(k.last.Describe(k.last.Status), l.Describe(l.Status))
+	k.last, k.hasLooked = l, true
 	k.looks++
-	k.care.see(now, l, k.effort != nil && k.effort.do != localrunner.Nothing)
+	k.policy.observe(now, l, k.effort != nil && k.effort.do != localrunner.Nothing)
 	if before.Seen.Run != l.Seen.Run || l.Status.Err != nil {
 		k.version = ""
 	}
-	if l.Asked() && l.Status.Err == nil {
+	if l.MayAnswer() && l.Status.Err == nil {
 		k.version = l.Status.Version
 		if before.Seen.Run != l.Seen.Run {
 			k.reason, k.remedy = "", ""
 		}
-		if k.tryNext && k.effort == nil && k.wanted.Model != "" {
-			k.tryNext = false
-			k.try(ctx, k.wanted.Model, false)
+		if k.probeNext && k.effort == nil && k.wanted.Model != "" {
+			k.probeNext = false
+			k.probe(ctx, k.wanted.Model, false)
 		}
 	}
-	k.moved(ctx, l)
-	k.options.Looked(ctx, l)
+	k.followAddress(ctx, l)
+	k.options.OnLook(ctx, l)
 	k.backOff(l, changed)
-	if k.again {
-		k.again = false
+	if k.lookAgain {
+		k.lookAgain = false
 		k.look(ctx)
 	}
 }
 
 // moved has the targets follow a container that answers at another address than before.
-func (k *Keeper) moved(ctx context.Context, l localrunner.Look) {
-	if l.Engine.Kind() != engine.Container || !l.Asked() || l.Status.Err != nil {
+func (k *Keeper) followAddress(ctx context.Context, l localrunner.Look) {
+	if l.Engine.Kind() != engine.Container || !l.MayAnswer() || l.Status.Err != nil {
 		return
 	}
 	address := l.Endpoint().BaseURL()
-	if k.acts && k.address != "" && k.address != address {
+	if k.mayAct && k.address != "" && k.address != address {
 		k.options.Machine.FollowRunner(ctx, k.options.Log, k.address, address)
-		k.options.Moved()
+		k.options.AddressChanged()
 	}
 	k.address = address
 }
@@ -82,7 +82,7 @@ func (k *Keeper) backOff(l localrunner.Look, changed bool) {
 	first, last := firstWatch, lastWatch
 	switch {
 	case l.Seen.State == engine.Stopped || l.Seen.State == engine.Absent: // its engine tells when that changes
-	case l.Asked() && l.Status.Err == nil:
+	case l.MayAnswer() && l.Status.Err == nil:
 		if l.Engine.Kind() != engine.Container && l.Engine.Kind() != engine.Process || !l.Seen.Controlled {
 			last = firstWatch // no event tells of its end
 		}
@@ -100,12 +100,12 @@ func (k *Keeper) backOff(l localrunner.Look, changed bool) {
 
 // rewatch follows the events of another engine.
 func (k *Keeper) rewatch(ctx context.Context, e engine.Engine) {
-	k.unwatch()
-	if own, ok := k.watched.(interface{ Close() }); ok {
+	k.stopWatching()
+	if own, ok := k.engine.(interface{ Close() }); ok {
 		own.Close()
 	}
 	var watching context.Context
-	watching, k.unwatch = context.WithCancel(ctx)
-	k.watched = e
-	k.watches.Go(func() { e.Watch(watching, func() { wake.Notify(k.changed) }) })
+	watching, k.stopWatching = context.WithCancel(ctx)
+	k.engine = e
+	k.watching.Go(func() { e.Watch(watching, func() { wake.Notify(k.events) }) })
 }

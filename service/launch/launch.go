@@ -28,87 +28,15 @@ const (
 	deepest     = 5
 )
 
-// ownSettings takes --settings out of Claude Code's arguments: there can be one only.
-func ownSettings(m *machine.Machine, r Request) (settings []byte, args []string, err error) {
-	given := claude.ParseLaunch(r.Args).Settings
-	if len(given) == 0 {
-		return nil, r.Args, nil
-	}
-	value := given[len(given)-1]
-	settings = []byte(value)
-	if !strings.HasPrefix(strings.TrimSpace(value), "{") {
-		if !filepath.IsAbs(value) {
-			value = filepath.Join(r.Folder, value)
-		}
-		if settings, err = os.ReadFile(value); err != nil {
-			return nil, nil, &fault.Error{Kind: fault.Refused, What: whatRun, Why: "its --settings cannot be read: " + err.Error(), Remedy: "check the name", Err: err}
-		}
-	}
-	for i := 0; i < len(r.Args); i++ {
-		switch arg := r.Args[i]; {
-		case arg == "--":
-			return settings, append(args, r.Args[i:]...), nil
-		case arg == "--settings":
-			i++
-		case strings.HasPrefix(arg, "--settings="):
-		default:
-			args = append(args, arg)
-		}
-	}
-	return settings, args, nil
-}
-
-// writeOverlay writes the settings that only this session reads. They hold the
-// gateway's token: a command line would show it to everybody.
-func writeOverlay(m *machine.Machine, base []byte, values map[string]string) (file string, err error) {
-	data, err := claude.Overlay(base, values)
-	if err != nil {
-		return "", err
-	}
-	dir, err := m.Paths.Runs()
-	if err != nil {
-		return "", err
-	}
-	file = overlayFile(dir, os.Getpid())
-	return file, config.WriteWhole(file, data)
-}
-
-// Start turns this process into the session, or waits for it where that cannot be;
-// then the exit code is its own.
-func (r Session) Start() (code int, err error) {
-	code, err = become(r)
-	if err == nil {
-		return code, nil
-	}
-	r.Leave()
-	failed := &fault.Error{Kind: fault.Failed, What: whatRun, Why: r.Program + ": " + err.Error(), Remedy: "try it alone: " + r.Program + " --version", Err: err}
-	if errors.Is(err, os.ErrPermission) {
-		failed.Remedy = "make it executable"
-	}
-	return 1, failed
-}
-
-// program is Claude Code's program, for a session.
-func program(m *machine.Machine) (string, error) {
-	program := localclaude.Program(m)
-	switch {
-	case program == "":
-		return "", &fault.Error{Kind: fault.Refused, What: whatRun, Why: "Claude Code (claude) was not found", Remedy: "install Claude Code: npm install -g @anthropic-ai/claude-code"}
-	case m.Number(runVariable) >= deepest:
-		return "", &fault.Error{Kind: fault.Refused, What: whatRun, Why: program + " seems to start switchyard run itself, again and again", Remedy: "give the script another name, or put Claude Code's own program before it on the PATH"}
-	}
-	return program, nil
-}
-
 // Request asks for one session of Claude Code that goes its own way, whatever
 // the settings say.
 type Request struct {
-	Model   string // empty: the chosen one
-	Cloud   bool   // to the cloud instead
-	Lean    bool   // with the lean profile, also where new local sessions have it not
-	Company Others
-	Folder  string
-	Args    []string // Claude Code's
+	Model  string // empty: the chosen one
+	Cloud  bool   // to the cloud instead
+	Lean   bool   // with the lean profile, also where new local sessions have it not
+	Queue  Queue
+	Folder string
+	Args   []string // Claude Code's
 }
 
 // Session is a session that is ready to be started.
@@ -169,6 +97,78 @@ func Prepare(ctx context.Context, m *machine.Machine, r Request, progress localr
 	}
 	run.Args = append(front, args...)
 	run.Environ = append(slices.DeleteFunc(slices.Clone(m.Environ), func(pair string) bool { return strings.HasPrefix(pair, runVariable+"=") }),
-		runVariable+"="+strconv.Itoa(m.Number(runVariable)+1))
+		runVariable+"="+strconv.Itoa(m.EnvNumber(runVariable)+1))
 	return run, nil
+}
+
+// Start turns this process into the session, or waits for it where that cannot be;
+// then the exit code is its own.
+func (r Session) Start() (code int, err error) {
+	code, err = become(r)
+	if err == nil {
+		return code, nil
+	}
+	r.Leave()
+	failed := &fault.Error{Kind: fault.Failed, What: whatRun, Why: r.Program + ": " + err.Error(), Remedy: "try it alone: " + r.Program + " --version", Err: err}
+	if errors.Is(err, os.ErrPermission) {
+		failed.Remedy = "make it executable"
+	}
+	return 1, failed
+}
+
+// program is Claude Code's program, for a session.
+func program(m *machine.Machine) (string, error) {
+	program := localclaude.Program(m)
+	switch {
+	case program == "":
+		return "", &fault.Error{Kind: fault.Refused, What: whatRun, Why: "Claude Code (claude) was not found", Remedy: "install Claude Code: npm install -g @anthropic-ai/claude-code"}
+	case m.EnvNumber(runVariable) >= deepest:
+		return "", &fault.Error{Kind: fault.Refused, What: whatRun, Why: program + " seems to start switchyard run itself, again and again", Remedy: "give the script another name, or put Claude Code's own program before it on the PATH"}
+	}
+	return program, nil
+}
+
+// ownSettings takes --settings out of Claude Code's arguments: there can be one only.
+func ownSettings(m *machine.Machine, r Request) (settings []byte, args []string, err error) {
+	given := claude.ParseLaunch(r.Args).Settings
+	if len(given) == 0 {
+		return nil, r.Args, nil
+	}
+	value := given[len(given)-1]
+	settings = []byte(value)
+	if !strings.HasPrefix(strings.TrimSpace(value), "{") {
+		if !filepath.IsAbs(value) {
+			value = filepath.Join(r.Folder, value)
+		}
+		if settings, err = os.ReadFile(value); err != nil {
+			return nil, nil, &fault.Error{Kind: fault.Refused, What: whatRun, Why: "its --settings cannot be read: " + err.Error(), Remedy: "check the name", Err: err}
+		}
+	}
+	for i := 0; i < len(r.Args); i++ {
+		switch arg := r.Args[i]; {
+		case arg == "--":
+			return settings, append(args, r.Args[i:]...), nil
+		case arg == "--settings":
+			i++
+		case strings.HasPrefix(arg, "--settings="):
+		default:
+			args = append(args, arg)
+		}
+	}
+	return settings, args, nil
+}
+
+// writeOverlay writes the settings that only this session reads. They hold the
+// gateway's token: a command line would show it to everybody.
+func writeOverlay(m *machine.Machine, base []byte, values map[string]string) (file string, err error) {
+	data, err := claude.Overlay(base, values)
+	if err != nil {
+		return "", err
+	}
+	dir, err := m.Paths.Runs()
+	if err != nil {
+		return "", err
+	}
+	file = overlayFile(dir, os.Getpid())
+	return file, config.WriteAtomic(file, data)
 }

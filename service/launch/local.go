@@ -25,25 +25,25 @@ func localValues(ctx context.Context, m *machine.Machine, r Request, progress lo
 	if decides := m.Scope("").Stronger(claude.UserTarget(m.ConfigDir())); decides != nil {
 		return nil, nothing, decides
 	}
-	to, route, users, err := runTo(ctx, m, r, progress)
+	to, route, users, err := destination(ctx, m, r, progress)
 	if err != nil {
 		return nil, nothing, err
 	}
-	r.Company.others = func() []sessions.Slot {
+	r.Queue.beside = func() []sessions.Slot {
 		if users == nil {
 			users = control.GatewayState(ctx, m).Sessions
 		}
-		others := othersOn(m, to.Model, users)
+		others := otherSessions(m, to.Model, users)
 		users = nil // it is asked anew the next time
 		return others
 	}
-	leave, waited, err := acquire(ctx, m, sessions.Slot{Model: to.Model, Folder: r.Folder, Gateway: to.Way == claude.Gateway}, r.Company)
+	leave, waited, err := acquire(ctx, m, sessions.Slot{Model: to.Model, Folder: r.Folder, Gateway: to.Way == claude.Gateway}, r.Queue)
 	if err != nil {
 		return nil, nothing, err
 	}
 	if waited { // much may have happened
 		r.Model = to.Model
-		if to, route, _, err = runTo(ctx, m, r, progress); err != nil {
+		if to, route, _, err = destination(ctx, m, r, progress); err != nil {
 			leave()
 			return nil, nothing, err
 		}
@@ -58,19 +58,19 @@ func localValues(ctx context.Context, m *machine.Machine, r Request, progress lo
 
 // runTo says where a session's requests go: through the running Switchyard's
 // gateway, else to the runner. Nothing is proven: a session shall start at once.
-func runTo(ctx context.Context, m *machine.Machine, r Request, progress localrunner.Progress) (to claude.Destination, route claude.Route, users []gateway.Session, err error) {
+func destination(ctx context.Context, m *machine.Machine, r Request, progress localrunner.Progress) (to claude.Destination, route claude.Route, users []gateway.Session, err error) {
 	name := cmp.Or(r.Model, m.Config.Model)
 	running := control.Connect(m)
 	known, err := running.Session(ctx, name)
 	if errors.Is(err, control.ErrNotRunning) {
-		to, err = runDirectly(ctx, m, cmp.Or(name, m.Chosen()), progress)
+		to, err = directDestination(ctx, m, cmp.Or(name, m.Chosen()), progress)
 		return to, claude.Local, nil, err
 	}
 	if err != nil {
 		return to, "", nil, err
 	}
 	if known.Runner.State != state.Running && known.Runner.State != "" {
-		if known, err = raise(ctx, m, running, name, known, progress); err != nil {
+		if known, err = startRunner(ctx, m, running, name, known, progress); err != nil {
 			return to, "", nil, err
 		}
 	}
@@ -88,7 +88,7 @@ func runTo(ctx context.Context, m *machine.Machine, r Request, progress localrun
 }
 
 // raise starts a runner that does not run, where that is allowed.
-func raise(ctx context.Context, m *machine.Machine, running *control.Client, name string, known control.SessionAnswer, progress localrunner.Progress) (control.SessionAnswer, error) {
+func startRunner(ctx context.Context, m *machine.Machine, running *control.Client, name string, known control.SessionAnswer, progress localrunner.Progress) (control.SessionAnswer, error) {
 	w, down := known.Runner.Warning()
 	if !down {
 		return known, nil // starting: the gateway waits for it
@@ -100,14 +100,14 @@ func raise(ctx context.Context, m *machine.Machine, running *control.Client, nam
 	if progress.Begin != nil {
 		progress.Begin("start_runner")
 	}
-	if err := control.Runner(ctx, m, localrunner.Start); err != nil {
+	if err := control.ControlRunner(ctx, m, localrunner.Start); err != nil {
 		return known, err
 	}
 	return running.Session(ctx, name)
 }
 
 // runDirectly finds the runner without a running Switchyard.
-func runDirectly(ctx context.Context, m *machine.Machine, name string, progress localrunner.Progress) (to claude.Destination, err error) {
+func directDestination(ctx context.Context, m *machine.Machine, name string, progress localrunner.Progress) (to claude.Destination, err error) {
 	f, err := localrunner.Find(ctx, m)
 	if err != nil {
 		return to, err
@@ -116,7 +116,7 @@ func runDirectly(ctx context.Context, m *machine.Machine, name string, progress 
 		return to, err
 	}
 	at := f.Endpoint()
-	if at.BaseURL() == "" && f.Asked() {
+	if at.BaseURL() == "" && f.MayAnswer() {
 		return to, &fault.Error{Kind: fault.Unreachable, Why: "Model Runner answers on " + at.Socket + " only, which Claude Code cannot use", Remedy: localrunner.SocketRemedy(f)}
 	}
 	client := runner.NewClient(at)
@@ -139,7 +139,7 @@ func runDirectly(ctx context.Context, m *machine.Machine, name string, progress 
 
 // othersOn are the sessions on a model that no "switchyard run" started, and that
 // have asked it lately.
-func othersOn(m *machine.Machine, tag string, users []gateway.Session) (others []sessions.Slot) {
+func otherSessions(m *machine.Machine, tag string, users []gateway.Session) (others []sessions.Slot) {
 	if len(users) == 0 {
 		return nil
 	}
@@ -154,7 +154,7 @@ func othersOn(m *machine.Machine, tag string, users []gateway.Session) (others [
 				continue
 			}
 			for _, g := range users {
-				if g.ID == s.SessionID && g.Model == tag && (g.Running > 0 || time.Since(g.Last) < sessions.Active) {
+				if g.ID == s.SessionID && g.Model == tag && (g.Running > 0 || time.Since(g.Last) < sessions.ActiveFor) {
 					others = append(others, sessions.Slot{PID: s.PID, Start: s.ProcStart, Started: s.StartedAt, Folder: s.CWD, Since: s.Started()})
 				}
 			}

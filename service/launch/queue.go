@@ -28,16 +28,16 @@ const (
 )
 
 // Others hears and decides about other sessions on the same model.
-type Others struct {
+type Queue struct {
 	Turn   Turn
 	Ask    func(others string) Turn // of a person at a terminal; nil: nobody can be asked
 	Tell   func(text string)        // how the waiting goes on
-	others func() []sessions.Slot   // further sessions on the model, which have no place
+	beside func() []sessions.Slot   // further sessions on the model, which have no place
 }
 
 // acquire takes a place on a model, and tells whether it had to wait for it. leave
 // gives it back when no session came of it.
-func acquire(ctx context.Context, m *machine.Machine, own sessions.Slot, c Others) (leave func(), waited bool, err error) {
+func acquire(ctx context.Context, m *machine.Machine, own sessions.Slot, c Queue) (leave func(), waited bool, err error) {
 	dir, err := m.Paths.Runs()
 	if err != nil {
 		return nil, waited, &fault.Error{Kind: fault.Failed, What: whatRun, Why: err.Error(), Remedy: "make the folder writable", Err: err}
@@ -55,8 +55,8 @@ func acquire(ctx context.Context, m *machine.Machine, own sessions.Slot, c Other
 	said := ""
 	for {
 		var others []sessions.Slot
-		if c.others != nil && c.Turn != ShareTurn {
-			others = c.others() // the gateway is asked: not under the lock
+		if c.beside != nil && c.Turn != ShareTurn {
+			others = c.beside() // the gateway is asked: not under the lock
 		}
 		ahead, err := enter(ctx, m, dir, file, &own, c.Turn, others)
 		if err != nil {
@@ -86,22 +86,9 @@ func acquire(ctx context.Context, m *machine.Machine, own sessions.Slot, c Other
 		}
 		if err := firstEnd(ctx, ahead); err != nil {
 			leave()
-			return nil, waited, interrupted(err)
+			return nil, waited, errInterrupted(err)
 		}
 	}
-}
-
-func interrupted(err error) *fault.Error {
-	return &fault.Error{Kind: fault.Failed, What: whatRun, Why: "the waiting was interrupted", Remedy: "start it again", Err: err}
-}
-
-func waiting(places []sessions.Slot) (n int) {
-	for _, p := range places {
-		if p.Waiting {
-			n++
-		}
-	}
-	return n
 }
 
 // enter takes the place when nobody is ahead, or a number in the queue. others are
@@ -109,7 +96,7 @@ func waiting(places []sessions.Slot) (n int) {
 func enter(ctx context.Context, m *machine.Machine, dir, file string, own *sessions.Slot, turn Turn, others []sessions.Slot) (ahead []sessions.Slot, err error) {
 	lock := flock.New(filepath.Join(dir, "lock"), flock.SetPermissions(0o600))
 	if _, err := lock.TryLockContext(ctx, 5*time.Millisecond); ctx.Err() != nil {
-		return nil, interrupted(err)
+		return nil, errInterrupted(err)
 	} else if err != nil {
 		return nil, &fault.Error{Kind: fault.Failed, What: whatRun, Why: "its place cannot be taken: " + err.Error(), Remedy: "check " + dir, Err: err}
 	}
@@ -134,14 +121,10 @@ func enter(ctx context.Context, m *machine.Machine, dir, file string, own *sessi
 	}
 	data, err := json.Marshal(own)
 	if err == nil {
-		err = config.WriteWhole(file, data)
+		err = config.WriteAtomic(file, data)
 	}
 	return ahead, err
 }
-
-// lookAgain is how long one waits at most for those ahead before one looks anew:
-// a session without a place may have become quiet.
-const lookAgain = time.Minute
 
 // firstEnd waits until one of those ahead has ended.
 func firstEnd(ctx context.Context, ahead []sessions.Slot) error {
@@ -160,6 +143,23 @@ func firstEnd(ctx context.Context, ahead []sessions.Slot) error {
 	case <-bounded.Done():
 	}
 	return ctx.Err()
+}
+
+// lookAgain is how long one waits at most for those ahead before one looks anew:
+// a session without a place may have become quiet.
+const lookAgain = time.Minute
+
+func errInterrupted(err error) *fault.Error {
+	return &fault.Error{Kind: fault.Failed, What: whatRun, Why: "the waiting was interrupted", Remedy: "start it again", Err: err}
+}
+
+func waiting(places []sessions.Slot) (n int) {
+	for _, p := range places {
+		if p.Waiting {
+			n++
+		}
+	}
+	return n
 }
 
 func overlayFile(dir string, pid int) string {

@@ -1,4 +1,4 @@
-// Package localclaude finds the Claude Code of this machine, and reads what it keeps for itself.
+// Package localclaude finds Claude Code on this machine, and reads its .claude.json.
 package localclaude
 
 import (
@@ -9,8 +9,8 @@ import (
 	"github.com/switchyard-app/switchyard/service/machine"
 )
 
-// Program is Claude Code: the one on the PATH, or where its own installer puts
-// it; empty when there is none.
+// Program is the path of Claude Code: on the PATH, or where its installer puts it; empty
+// if it is not installed.
 func Program(m *machine.Machine) string {
 	if program := engine.LookPath("claude", m.Getenv("PATH")); program != "" {
 		return program

@@ -11,8 +11,9 @@ import (
 	"github.com/switchyard-app/switchyard/service/machine"
 )
 
-// Install sets the runner up, or sets it up again with other options, and follows
-// it to another port. progress hears what is being done.
+// Install installs the runner in Docker, or installs it again with other options, and
+// points Claude Code to its new port if that changed. progress is called with what is
+// being done.
 func Install(ctx context.Context, m *machine.Machine, how engine.Install, progress func(string)) error {
 	const what = "installing Model Runner"
 	e, err := Engine(ctx, m, false)
@@ -30,7 +31,7 @@ func Install(ctx context.Context, m *machine.Machine, how engine.Install, progre
 		return &fault.Error{Kind: fault.Refused, What: what, Why: "the Model Runner here is the one at " + before.Seen.URL + ", which " + before.Seen.Named + " names", Remedy: "unset that to have one in Docker"}
 	case m.Config.Engine != "":
 		return &fault.Error{Kind: fault.Refused, What: what, Why: `"engine" in config.toml says that Switchyard runs Model Runner itself, which needs no installation`, Remedy: `set it to "container" to have one in Docker`}
-	default: // nothing in Docker yet: that is where it shall be
+	default: // not installed yet: install it in Docker
 		asked := *m
 		asked.Config.Engine = string(engine.Container)
 		return Install(ctx, &asked, how, progress)

@@ -1,4 +1,5 @@
-// Package localrunner is the Model Runner of this machine: what keeps it alive, how it is, and how it is started, stopped and installed.
+// Package localrunner is the Model Runner of this machine: it finds its engine, looks at
+// it, and starts, stops and installs it.
 package localrunner
 
 import (
@@ -12,17 +13,18 @@ import (
 	"github.com/switchyard-app/switchyard/service/runner"
 )
 
-// Quick bounds a look at a runner that should answer at once.
+// Quick is how long to wait for something that should answer at once.
 const Quick = 2 * time.Second
 
-// Instance is the runner of this machine: what keeps it alive, and what that says of it.
+// Instance is the runner of this machine: its engine, and what a look at that found.
 type Instance struct {
 	Engine engine.Engine
 	Seen   engine.Seen
 }
 
-// Engine finds what keeps the runner alive. An owner may run one itself. The error
-// is an *Error.
+// Engine finds what runs Model Runner: Docker, Docker Desktop or Switchyard itself. Only
+// with owner may it be the engine that is a child of this process. The error is a
+// *fault.Error.
 func Engine(ctx context.Context, m *machine.Machine, owner bool) (engine.Engine, error) {
 	runtime := m.Paths.Runtime
 	if dir, err := m.Paths.RuntimeDir(); err == nil {
@@ -41,7 +43,7 @@ func Engine(ctx context.Context, m *machine.Machine, owner bool) (engine.Engine,
 	return e, nil
 }
 
-// Find looks for the runner once.
+// Find finds the engine and looks at the runner once.
 func Find(ctx context.Context, m *machine.Machine) (Instance, error) {
 	e, err := Engine(ctx, m, false)
 	if err != nil {
@@ -50,13 +52,13 @@ func Find(ctx context.Context, m *machine.Machine) (Instance, error) {
 	return Instance{e, e.Look(ctx)}, nil
 }
 
-// Endpoint is where the runner's API is.
+// Endpoint is the address of the runner's API.
 func (f Instance) Endpoint() runner.Endpoint {
 	at := runner.Endpoint{URL: f.Seen.URL, Socket: f.Seen.Socket, Start: f.Remedy()}
 	return at
 }
 
-// Remedy says how it is brought up.
+// Remedy says how to start the runner.
 func (f Instance) Remedy() string {
 	switch {
 	case f.Seen.Problem != nil:
@@ -69,12 +71,12 @@ func (f Instance) Remedy() string {
 	return "start Model Runner where it was started before"
 }
 
-// Asked tells whether the API has anything to say at all.
-func (f Instance) Asked() bool {
+// MayAnswer reports whether it is worth asking the API.
+func (f Instance) MayAnswer() bool {
 	return f.Engine.Kind() != engine.None && (f.Seen.State == engine.Running || f.Seen.State == engine.Unknown)
 }
 
-// SocketRemedy says what to do about a runner that has no TCP port.
+// SocketRemedy says how to make a runner reachable that has no TCP port.
 func SocketRemedy(f Instance) string {
 	remedy := "start Switchyard (switchyard), whose gateway reaches it"
 	if f.Engine.Kind() == engine.Desktop {

@@ -14,24 +14,24 @@ import (
 	"github.com/switchyard-app/switchyard/service/machine"
 )
 
-// PortTaken says who holds a port, and offers a free one.
+// PortTaken says who uses a port, and suggests a free one.
 func PortTaken(m *machine.Machine, port int) (why, remedy string) {
 	ctx, cancel := context.WithTimeout(context.Background(), Quick)
 	defer cancel()
 	why = fmt.Sprintf("port %d is taken", port)
-	if who := Holder(ctx, m, port); who != "" {
+	if who := PortHolder(ctx, m, port); who != "" {
 		why += " by " + who
 	}
-	remedy = "end what holds it"
+	remedy = "stop the program that uses it"
 	if free := FreePort(port + 1); free > 0 {
 		remedy += fmt.Sprintf(", or move Model Runner: switchyard runner install --port %d", free)
 	}
 	return why, remedy
 }
 
-// Holder names the program that listens on a TCP port; empty when that cannot be
-// told, as of another user's.
-func Holder(ctx context.Context, m *machine.Machine, port int) string {
+// PortHolder names the program or container that listens on a TCP port; empty if
+// nothing does, or it is unknown.
+func PortHolder(ctx context.Context, m *machine.Machine, port int) string {
 	connections, err := gopsnet.ConnectionsWithContext(ctx, "tcp")
 	if err != nil {
 		return ""
@@ -57,7 +57,8 @@ func Holder(ctx context.Context, m *machine.Machine, port int) string {
 	return ""
 }
 
-// FreePort finds a port that nothing listens on, from one on; 0 when there is none near.
+// FreePort is the first port, starting with from, that nothing listens on; 0 if there is
+// none nearby.
 func FreePort(from int) int {
 	const tries = 50
 	for port := from; port < from+tries && port < 1<<16; port++ {
@@ -68,7 +69,7 @@ func FreePort(from int) int {
 	return 0
 }
 
-// Listens tells whether anything listens on a loopback port.
+// Listens reports whether anything listens on a port of 127.0.0.1.
 func Listens(port int) bool {
 	conn, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), 200*time.Millisecond)
 	if err != nil {

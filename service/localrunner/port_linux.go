@@ -9,14 +9,14 @@ import (
 	"strings"
 )
 
-// programName is a process's; empty when it cannot be told.
+// programName is the name of a process; empty if unknown.
 func programName(_ context.Context, pid int32) string {
 	comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 	if err != nil {
 		return ""
 	}
 	name := strings.TrimSuffix(string(comm), "\n")
-	if len(name) < 15 { // the kernel cuts longer ones
+	if len(name) < 15 { // the kernel truncates names to 15 bytes
 		return name
 	}
 	line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))

@@ -8,7 +8,7 @@ import (
 	"github.com/shirou/gopsutil/v4/process"
 )
 
-// programName is a process's; empty when it cannot be told.
+// programName is the name of a process; empty if unknown.
 func programName(ctx context.Context, pid int32) string {
 	p, err := process.NewProcessWithContext(ctx, pid)
 	if err != nil {

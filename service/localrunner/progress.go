@@ -5,9 +5,9 @@ import (
 	"github.com/switchyard-app/switchyard/service/state"
 )
 
-// Progress hears how far a long command is; either may be nil.
+// Progress is called while a long command runs. Each function may be nil.
 type Progress struct {
-	Begin func(name string)
+	Begin func(name string) // of a proof, or "start_runner"
 	Done  func(runner.Proof)
-	Warn  func(state.Warning) // of what may go wrong; it is tried all the same
+	Warn  func(state.Warning) // what may go wrong; the command goes on
 }

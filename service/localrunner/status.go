@@ -12,24 +12,24 @@ import (
 	"github.com/switchyard-app/switchyard/service/state"
 )
 
-// Status is what the runner itself says.
+// Status is what the runner's API says.
 type Status struct {
 	Models  []runner.Model
 	Loaded  []runner.Loaded
-	Version string
-	Err     error // nil: it answers
+	Version string // empty: unknown
+	Err     error  // nil: it answers
 }
 
-// Silent tells whether nothing at all answers, as opposed to something strange or slow.
+// Silent reports whether nothing answers at all; something strange or slow may.
 func (a Status) Silent() bool {
 	var failed *runner.Error
 	return errors.As(a.Err, &failed) && failed.Unreachable() && !errors.Is(a.Err, context.DeadlineExceeded)
 }
 
-// Slow tells whether no answer came in time.
+// Slow reports whether the answer did not come in time.
 func (a Status) Slow() bool { return errors.Is(a.Err, context.DeadlineExceeded) }
 
-// Ask asks the runner for its models, and for its version when that is not known.
+// Ask asks the API for the models, and for the version if that is empty.
 func (f Instance) Ask(ctx context.Context, version string) Status {
 	ctx, cancel := context.WithTimeout(ctx, Quick)
 	defer cancel()
@@ -45,7 +45,7 @@ func (f Instance) Ask(ctx context.Context, version string) Status {
 	return a
 }
 
-// Describe puts what the engine and the API say together.
+// Describe combines what the engine and the API say.
 func (f Instance) Describe(a Status) state.Runner {
 	r := state.Runner{Engine: f.Engine.Kind(), URL: f.Seen.URL, Since: f.Seen.Since, Controlled: f.Seen.Controlled, Version: a.Version,
 		Exposed: f.Seen.Exposed, OpenOrigins: f.Seen.OpenOrigins}
@@ -69,9 +69,9 @@ func (f Instance) Describe(a Status) state.Runner {
 	case a.Err == nil:
 		r.State, r.Reason, r.Remedy = state.Running, "", ""
 	case f.Seen.State == engine.Running:
-		r.State, r.Reason = state.Broken, "it runs, but does not answer at "+r.URL
+		r.State, r.Reason = state.RunnerFailed, "it is running, but does not answer at "+r.URL
 		if !a.Silent() && !a.Slow() {
-			r.Reason = "what answers at " + r.URL + " is not Model Runner: " + fault.OfRunner(a.Err)
+			r.Reason = "what answers at " + r.URL + " is not Model Runner: " + fault.RunnerReason(a.Err)
 		}
 		r.Remedy = "restart it: switchyard runner restart"
 	case a.Silent():
@@ -80,7 +80,7 @@ func (f Instance) Describe(a Status) state.Runner {
 			r.Reason, r.Remedy = "nothing answers at "+r.URL, f.Remedy()
 		}
 	default:
-		r.State, r.Reason, r.Remedy = state.Broken, "what answers at "+r.URL+" is not a working Model Runner ("+fault.OfRunner(a.Err)+")", "see what listens there"
+		r.State, r.Reason, r.Remedy = state.RunnerFailed, "what answers at "+r.URL+" is not a working Model Runner ("+fault.RunnerReason(a.Err)+")", "see what listens there"
 	}
 	if r.State != state.Running {
 		r.Version = ""
@@ -95,7 +95,7 @@ func because(why string) string {
 	return " (" + why + ")"
 }
 
-// Tagged are the runner's, one for each tag.
+// Tagged lists models once for each tag, sorted by tag.
 func Tagged(all []runner.Model) []state.Model {
 	var out []state.Model
 	for _, m := range all {

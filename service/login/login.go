@@ -1,4 +1,4 @@
-// Package login has the desktop start Switchyard at login.
+// Package login turns Switchyard's start at login on and off.
 package login
 
 import (
@@ -11,12 +11,12 @@ import (
 
 const what = "starting at login"
 
-// Place is where the desktop keeps who starts at login.
+// Place is where the desktop keeps which programs start at login.
 func Place(m *machine.Machine) autostart.Place {
 	return autostart.Place{Config: filepath.Dir(filepath.Dir(m.Paths.Config)), Home: m.Home}
 }
 
-// Status reads whether Switchyard starts at login.
+// Status says whether Switchyard starts at login, and which program that is.
 func Status(m *machine.Machine) (autostart.Status, error) {
 	s, err := Place(m).Status()
 	if err != nil {
@@ -25,7 +25,7 @@ func Status(m *machine.Machine) (autostart.Status, error) {
 	return s, err
 }
 
-// Set has the desktop start Switchyard at login, or not.
+// Set turns the start at login on, for this very program, or off.
 func Set(m *machine.Machine, on bool) error {
 	place := Place(m)
 	act := place.Off

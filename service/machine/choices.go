@@ -9,7 +9,8 @@ import (
 	"github.com/switchyard-app/switchyard/service/fault"
 )
 
-// Chosen is the model that a switch takes when none is named.
+// Chosen is the model that a switch takes if none is named: a tag or a name; empty if
+// none was chosen yet.
 func (m *Machine) Chosen() string {
 	if m.Config.Model != "" {
 		return m.Config.Model
@@ -21,7 +22,7 @@ func (m *Machine) Chosen() string {
 	return strings.TrimSpace(string(data))
 }
 
-// Choose remembers the model for the next switch to local.
+// Choose remembers a model for the next switch to local.
 func (m *Machine) Choose(tag string) error {
 	if err := os.MkdirAll(m.Paths.State, 0o700); err != nil {
 		return err
@@ -32,7 +33,7 @@ func (m *Machine) Choose(tag string) error {
 // LeanAgent is the name of the lean profile's agent.
 const LeanAgent = "switchyard-lean"
 
-// Lean tells whether new local sessions shall have the lean profile.
+// Lean reports whether new local sessions get the lean profile.
 func (m *Machine) Lean() bool {
 	if m.Config.Lean != nil {
 		return *m.Config.Lean
@@ -41,7 +42,8 @@ func (m *Machine) Lean() bool {
 	return err == nil
 }
 
-// SetLean remembers whether they shall. The configuration overrules it.
+// SetLean remembers whether new local sessions get the lean profile. It refuses to
+// contradict the configuration.
 func (m *Machine) SetLean(on bool) error {
 	if m.Config.Lean != nil && *m.Config.Lean != on {
 		return &fault.Error{Kind: fault.Refused, What: "the lean profile", Why: "the configuration says whether new sessions have it", Remedy: `change "lean" in ` + m.Paths.Config}
@@ -49,7 +51,7 @@ func (m *Machine) SetLean(on bool) error {
 	return m.Mark(m.Paths.Lean(), on)
 }
 
-// Quiet tells whether no notifications shall be shown.
+// Quiet reports whether notifications are off.
 func (m *Machine) Quiet() bool {
 	if m.Config.Notifications != nil {
 		return !*m.Config.Notifications
@@ -58,7 +60,7 @@ func (m *Machine) Quiet() bool {
 	return err == nil
 }
 
-// Mark makes an empty file that remembers something, or removes it.
+// Mark creates an empty file that remembers a choice, or removes it.
 func (m *Machine) Mark(file string, on bool) error {
 	if !on {
 		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -72,15 +74,17 @@ func (m *Machine) Mark(file string, on bool) error {
 	return os.WriteFile(file, nil, 0o600)
 }
 
-// MayStart tells whether the configuration lets Switchyard start the runner by itself.
+// MayStart reports whether the configuration lets Switchyard start the runner by itself.
 func (m *Machine) MayStart() bool { return m.Config.StartRunner == nil || *m.Config.StartRunner }
 
+// StoppedByPerson reports what RememberStop noted.
 func (m *Machine) StoppedByPerson() bool {
 	_, err := os.Stat(m.Paths.Stopped())
 	return err == nil
 }
 
-// RememberStop notes whether a person stopped the runner.
+// RememberStop notes whether a person stopped the runner, so that Switchyard does not
+// start it again by itself.
 func (m *Machine) RememberStop(stopped bool) {
 	if !stopped {
 		_ = os.Remove(m.Paths.Stopped())

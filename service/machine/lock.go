@@ -8,8 +8,8 @@ import (
 	"github.com/switchyard-app/switchyard/service/fault"
 )
 
-// Locked tells who forbids the cloud to a Claude Code in a folder: the configuration,
-// for all of them, or the nearest project file above the folder. A project file that
+// Locked returns what forbids the cloud to Claude Code in a folder: the configuration,
+// or the project file in the folder or the nearest one above. A project file that
 // cannot be read forbids it too.
 func (m *Machine) Locked(folder string) (config.Lock, bool) {
 	if m.Config.Cloud == config.Never {
@@ -26,8 +26,8 @@ func (m *Machine) Locked(folder string) (config.Lock, bool) {
 	return config.Lock{}, false
 }
 
-// Explain lists what decides for a Claude Code in a folder: the settings' layers, and
-// who forbids the cloud there.
+// Explain lists the settings that apply to Claude Code in a folder, and the lock on the
+// cloud if there is one. skipped are the files that could not be read.
 func (m *Machine) Explain(folder string) (settings []claude.Setting, skipped []*claude.Refusal) {
 	settings, skipped = m.Scope(folder).Explain()
 	if lock, locked := m.Locked(config.Expand(folder, m.Home)); locked {
@@ -40,7 +40,7 @@ func (m *Machine) Explain(folder string) (settings []claude.Setting, skipped []*
 	return settings, skipped
 }
 
-// MayPull refuses when nothing may go out.
+// MayPull refuses a pull on the offline route.
 func (m *Machine) MayPull(ref string) error {
 	for _, t := range m.Targets() {
 		if now, err := m.Ledger.Inspect(t); err == nil && now.Route == claude.Offline {

@@ -1,4 +1,5 @@
-// Package machine is one user's machine: its configuration and environment, the targets that a switch moves, the ledger, and what the user chose.
+// Package machine is one user's machine: configuration and environment, the Claude Code
+// settings that a switch changes, the ledger, and what the user chose.
 package machine
 
 import (
@@ -16,7 +17,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/state"
 )
 
-// Machine is one user's machine: what the command line and the tray both work on.
+// Machine is what the command line and the tray both work on.
 type Machine struct {
 	Config   config.Config
 	Warnings []state.Warning // about the configuration
@@ -25,23 +26,23 @@ type Machine struct {
 	Environ  []string // NAME=value, as the shell gave it
 
 	Version string // of this program
-	Program string // this program, for what is done in a process of its own; empty: it is left undone
+	Program string // the executable to run for work in a process of its own; empty: that work is left out
 
 	Ledger *claude.Ledger
 
-	Here Host // this process, where it serves the gateway itself; nil in a command
+	Here Host // this process, if it serves the gateway; nil in a command
 }
 
-// Host is the Switchyard that runs in this very process.
+// Host is a Switchyard that serves the gateway in this process.
 type Host interface {
-	// Address is where its gateway listens and what that asks for, once a guard is
-	// there; ok is false while there is no gateway.
+	// Address waits for the guard, then returns the gateway's URL and token. ok is false
+	// while there is no gateway.
 	Address(ctx context.Context) (url, token string, ok bool)
-	// BringUp returns when the runner answers that a person's switch needs.
+	// BringUp starts the runner for a switch, and returns when it answers.
 	BringUp(ctx context.Context) error
 }
 
-// Open reads the configuration. It opens nothing else.
+// Open reads the configuration. environ is what os.Environ returns.
 func Open(paths config.Paths, home string, environ []string) (*Machine, error) {
 	m := &Machine{Paths: paths, Home: home, Environ: environ, Ledger: claude.OpenLedger(paths.Ledger())}
 	var err error
@@ -49,6 +50,7 @@ func Open(paths config.Paths, home string, environ []string) (*Machine, error) {
 	return m, err
 }
 
+// Getenv is os.Getenv for this machine's environment.
 func (m *Machine) Getenv(name string) string {
 	for _, pair := range slices.Backward(m.Environ) {
 		if value, ok := strings.CutPrefix(pair, name+"="); ok {
@@ -58,13 +60,13 @@ func (m *Machine) Getenv(name string) string {
 	return ""
 }
 
-// Number is a variable's value; 0 when it is none.
-func (m *Machine) Number(variable string) int {
+// EnvNumber is the number in an environment variable; 0 if there is none.
+func (m *Machine) EnvNumber(variable string) int {
 	n, _ := strconv.Atoi(m.Getenv(variable))
 	return n
 }
 
-// Path is a configured file, with ~ for the home folder.
+// Path makes a path from the configuration absolute; empty stays empty.
 func (m *Machine) Path(file string) string {
 	if file == "" {
 		return ""
@@ -72,12 +74,13 @@ func (m *Machine) Path(file string) string {
 	return config.Expand(file, m.Home)
 }
 
-// Tilde writes paths under the home folder short.
+// Tilde replaces the home folder with ~ wherever a text names it.
 func (m *Machine) Tilde(text string) string {
 	const slash = string(filepath.Separator)
 	return strings.ReplaceAll(text, m.Home+slash, "~"+slash)
 }
 
+// GatewayPort is the port that the gateway tries first; 0: any.
 func (m *Machine) GatewayPort() int {
 	if m.Config.GatewayPort > 0 {
 		return m.Config.GatewayPort
@@ -85,9 +88,10 @@ func (m *Machine) GatewayPort() int {
 	return m.Paths.Usual.Gateway
 }
 
-// Executable is the program that runs, also when its file was replaced or removed meanwhile.
+// Executable is the path of the running program. It works after an update replaced or
+// removed the file.
 func Executable() string {
-	const self = "/proc/self/exe" // this very file, also when another one has taken its place
+	const self = "/proc/self/exe" // the file itself, whatever its path names now
 	if _, err := os.Stat(self); err == nil && runtime.GOOS == "linux" {
 		return self
 	}
@@ -95,7 +99,7 @@ func Executable() string {
 	return path
 }
 
-// PlainURL is a base URL without a password in it.
+// PlainURL is a base URL without its password; empty if it cannot be parsed.
 func PlainURL(text string) string {
 	u, err := url.Parse(text)
 	if err != nil {

@@ -8,11 +8,12 @@ import (
 	"github.com/switchyard-app/switchyard/service/claude"
 )
 
-// Repoint repoints the switched targets for which where says so.
+// Repoint points every switched target to the destination that where returns for it, if any.
+// Failures are logged.
 func (m *Machine) Repoint(ctx context.Context, log *slog.Logger, where func(claude.Target, claude.Status) (claude.Destination, bool)) {
 	targets, err := m.Ledger.Switched()
 	if err != nil {
-		return // the look says so
+		return // settings.Read warns of it
 	}
 	for _, t := range targets {
 		now, err := m.Ledger.Inspect(t)
@@ -31,8 +32,8 @@ func (m *Machine) Repoint(ctx context.Context, log *slog.Logger, where func(clau
 	}
 }
 
-// FollowRunner points the targets to a runner's new address, those behind the gateway
-// for when it ends.
+// FollowRunner replaces the runner's old address with the new one in all targets, also
+// in those that use the gateway: they need it when the gateway ends.
 func (m *Machine) FollowRunner(ctx context.Context, log *slog.Logger, from, to string) {
 	if from == "" || to == "" || from == to {
 		return
@@ -49,6 +50,6 @@ func (m *Machine) FollowRunner(ctx context.Context, log *slog.Logger, from, to s
 // DummyToken keeps Claude Code from sending its own login to the runner, which checks no token.
 const DummyToken = "switchyard"
 
-// Reload is how long a running Claude Code takes to follow its settings
-// (measured: about 1 s), with room.
+// Reload is how long a running Claude Code takes to apply changed settings: about 1 s
+// measured, doubled.
 const Reload = 2 * time.Second

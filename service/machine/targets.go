@@ -8,7 +8,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/state"
 )
 
-// ConfigDir is the folder that a Claude Code started in this environment uses.
+// ConfigDir is Claude Code's configuration folder in this environment.
 func (m *Machine) ConfigDir() string {
 	if dir := m.Getenv("CLAUDE_CONFIG_DIR"); dir != "" {
 		return config.Expand(dir, m.Home)
@@ -16,6 +16,7 @@ func (m *Machine) ConfigDir() string {
 	return filepath.Join(m.Home, ".claude")
 }
 
+// ConfigDirs are the configuration folders of all targets, each once.
 func (m *Machine) ConfigDirs() (dirs []string) {
 	for _, t := range m.Targets() {
 		dirs = append(dirs, t.ConfigDir)
@@ -23,8 +24,8 @@ func (m *Machine) ConfigDirs() (dirs []string) {
 	return state.Unique(dirs)
 }
 
-// Targets are the folders that a plain switch moves: the one that Claude Code
-// uses here and the configured ones.
+// Targets are what a plain switch changes: the settings of ConfigDir, then those of the
+// folders in the configuration.
 func (m *Machine) Targets() []claude.Target {
 	targets := []claude.Target{claude.UserTarget(m.ConfigDir())}
 	for _, dir := range m.Config.Targets {
@@ -33,17 +34,18 @@ func (m *Machine) Targets() []claude.Target {
 	return state.Unique(targets)
 }
 
-// Project is the target of one project's folder.
-func (m *Machine) Project(dir string) claude.Target {
+// ProjectTarget is the target for the settings of a project in dir.
+func (m *Machine) ProjectTarget(dir string) claude.Target {
 	return claude.ProjectTarget(config.Expand(dir, m.Home), m.ConfigDir())
 }
 
-// Folder is the target of another configuration folder.
-func (m *Machine) Folder(dir string) claude.Target {
+// FolderTarget is the target for another configuration folder of Claude Code.
+func (m *Machine) FolderTarget(dir string) claude.Target {
 	return claude.UserTarget(config.Expand(dir, m.Home))
 }
 
-// Scope says which layers decide for a Claude Code started in a folder; empty for none in particular.
+// Scope says which settings apply to Claude Code started in a project's folder; empty:
+// in no particular one.
 func (m *Machine) Scope(project string) claude.Scope {
 	managed := claude.ManagedDir()
 	if m.Config.ManagedSettings != "" {

@@ -1,4 +1,5 @@
-// Package memory is about graphics memory: what there is, what a model needs of it, and when it runs short.
+// Package memory is about graphics memory: how much there is, how much a model needs, and
+// when it runs short.
 package memory
 
 import (
@@ -11,7 +12,8 @@ import (
 	"github.com/switchyard-app/switchyard/service/state"
 )
 
-// Read reads the devices, in a process of its own.
+// Read reads the GPUs in a process of its own, because a GPU's library may
+// crash or hang.
 func Read(ctx context.Context, m *machine.Machine) state.VRAM {
 	if m.Program == "" {
 		return state.VRAM{Devices: []gpu.Device{}}
@@ -23,29 +25,29 @@ func Read(ctx context.Context, m *machine.Machine) state.VRAM {
 	return state.VRAM{Devices: devices}
 }
 
-// Shape is what decides a model's need.
+// Shape is the part of a model that decides how much memory it needs.
 func Shape(m runner.Model) gpu.Model {
 	return gpu.Model{Architecture: m.Architecture, Size: m.Size, Keys: m.Metadata}
 }
 
-// Fit is the verdict on one model at one context.
+// Fit says whether a model fits the GPU with a context.
 type Fit struct {
 	gpu.Need
 	Model   string      `json:"model,omitempty"`
 	Context int         `json:"context"`
-	Free    int64       `json:"free_bytes"` // −1: unknown
+	Free    int64       `json:"free_bytes"` // -1: unknown
 	Verdict gpu.Verdict `json:"verdict"`
-	Largest int         `json:"largest_context"` // that fits; 0: none, or unknown
+	Largest int         `json:"largest_context"` // tokens that fit; 0: none, or unknown
 }
 
-// Judge fits one model into what is free, in bytes.
+// Judge says whether a model fits into free bytes. The largest context it looks for is limit.
 func Judge(m gpu.Model, s gpu.Setting, free int64, limit int) Fit {
 	need := gpu.Needs(m, s)
 	return Fit{Need: need, Context: s.Context, Free: free, Verdict: gpu.Judge(need.Total, free), Largest: gpu.Largest(m, s, free, limit)}
 }
 
-// Contexts judges the model in use at the sizes that are offered, as if it alone
-// were loaded.
+// Contexts says for each offered context size whether the model would fit, if no other
+// model were loaded.
 func Contexts(tag string, shapes []runner.Model, models []state.Model, v state.VRAM) (out []state.ContextFit) {
 	for _, m := range shapes {
 		if !slices.Contains(m.Tags, tag) {

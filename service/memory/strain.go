@@ -9,16 +9,17 @@ import (
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
-// Strain is how short the graphics memory is.
+// Strain is how short of memory the GPU is.
 type Strain string
 
+// The levels of strain.
 const (
 	Relaxed Strain = ""
 	Amber   Strain = "amber" // little is free
-	Red     Strain = "red"   // next to nothing is: what asks for more fails
+	Red     Strain = "red"   // almost nothing is free: what asks for more fails
 )
 
-// limit is how little may be free before a level is reached, in bytes.
+// limit is below how many free bytes a level is reached.
 func (s Strain) limit(total int64) int64 {
 	switch s {
 	case Red:
@@ -29,17 +30,27 @@ func (s Strain) limit(total int64) int64 {
 	return 0
 }
 
-// See takes a reading. It returns the level from now on.
-func (s *Follower) See(free, total int64) Strain {
+// Monitor watches the graphics memory. A level is reached by two readings in a row, and
+// left only with some memory to spare, so that one shortage gives one warning. The zero
+// value is ready to use.
+type Monitor struct {
+	level   Strain
+	pending Strain // the level of the previous reading, if higher than level
+	text    string // of the warning, as the shortage began
+}
+
+// Update takes a reading in bytes, and returns the level from now on. Negative numbers
+// are unknown, and change nothing.
+func (s *Monitor) Update(free, total int64) Strain {
 	if free < 0 || total <= 0 {
 		s.pending = Relaxed
-		return s.level // nothing is known: it stays
+		return s.level // unknown
 	}
 	room := total * 5 / 100
 	now := Relaxed
 	for _, level := range []Strain{Red, Amber} {
 		limit := level.limit(total)
-		if s.level == level || s.level == Red { // it is left later than it is reached
+		if s.level == level || s.level == Red { // left later than reached
 			limit += room
 		}
 		if free < limit {
@@ -59,8 +70,8 @@ func (s *Follower) See(free, total int64) Strain {
 	return s.level
 }
 
-// Warning is what a person should know of an episode.
-func (s *Follower) Warning(v state.VRAM, models []state.Model) (state.Warning, bool) {
+// Warning is the warning of the current shortage; ok is false if there is none.
+func (s *Monitor) Warning(v state.VRAM, models []state.Model) (w state.Warning, ok bool) {
 	if s.level == Relaxed {
 		return state.Warning{}, false
 	}
@@ -75,7 +86,7 @@ func (s *Follower) Warning(v state.VRAM, models []state.Model) (state.Warning, b
 	return state.Warning{Code: code, Text: s.text, Remedy: words.T("unload a model (switchyard unload), take a smaller context (switchyard context MODEL 32K), or end other programs that use the GPU")}, true
 }
 
-// holders names who holds the memory.
+// holders says which models and other programs use the memory.
 func holders(used int64, models []state.Model) string {
 	const worth = 1 << 30
 	var parts []string
@@ -94,8 +105,8 @@ func holders(used int64, models []state.Model) string {
 	return "; " + strings.Join(parts, ", ")
 }
 
-// OnCPU tells whether a loaded model cannot be in the GPU's memory: next to nothing
-// of it is taken.
+// OnCPU finds a loaded model that cannot be in the GPU's memory, because too little of
+// that is used.
 func OnCPU(v state.VRAM, models []state.Model) (state.Model, bool) {
 	used, total := int64(-1), gpu.Total(v.Devices)
 	if free := gpu.Free(v.Devices); free >= 0 && total > 0 {
@@ -107,13 +118,4 @@ func OnCPU(v state.VRAM, models []state.Model) (state.Model, bool) {
 		}
 	}
 	return state.Model{}, false
-}
-
-// Follower follows the graphics memory, one reading after the other. A level is
-// reached with the second reading in a row, and left with some room: so there is one
-// warning for an episode.
-type Follower struct {
-	level   Strain
-	pending Strain // what the reading before said
-	text    string // of the episode, as it began
 }

@@ -26,13 +26,13 @@ func TestStrain(t *testing.T) {
 		{"red is left with room", []int64{300, 300, 1100, 2300, 3800}, "-rra-"},
 		{"nothing known keeps it", []int64{2400, 2400, -1, 2400}, "-aaa"},
 	} {
-		var s Follower
+		var s Monitor
 		var got strings.Builder
 		for _, free := range tt.free {
 			if free >= 0 {
 				free <<= 20
 			}
-			got.WriteString(map[Strain]string{Relaxed: "-", Amber: "a", Red: "r"}[s.See(free, 24*gib)])
+			got.WriteString(map[Strain]string{Relaxed: "-", Amber: "a", Red: "r"}[s.Update(free, 24*gib)])
 		}
 		if got.String() != tt.want {
 			t.Errorf("%s: %s, want %s", tt.name, got.String(), tt.want)
@@ -43,7 +43,7 @@ func TestStrain(t *testing.T) {
 func TestTheWarningOfAnEpisodeStaysTheSame(t *testing.T) {
 	v := func(free int64) state.VRAM { return state.VRAM{Devices: []gpu.Device{{Total: 24 << 30, Free: free}}} }
 	models := []state.Model{{Tag: "docker.io/ai/qwen3-coder:latest", Loaded: true, Need: 18 << 30}, {Tag: "docker.io/ai/other:latest", Need: 5 << 30}}
-	s := Follower{level: Amber}
+	s := Monitor{level: Amber}
 	first, ok := s.Warning(v(1<<30), models)
 	if want := "the GPU's memory is short: 1.0 GiB of 24.0 GiB are free; ai/qwen3-coder holds about 18.0 GiB, other programs hold about 5.0 GiB"; !ok || first.Text != want || first.Code != "vram_low" {
 		t.Errorf("%+v", first)
@@ -51,7 +51,7 @@ func TestTheWarningOfAnEpisodeStaysTheSame(t *testing.T) {
 	if second, _ := s.Warning(v(900<<20), models); second != first {
 		t.Errorf("%+v", second)
 	}
-	if s.See(20<<30, 24<<30); s.level != Relaxed {
+	if s.Update(20<<30, 24<<30); s.level != Relaxed {
 		t.Error("it goes on")
 	}
 	if _, ok := s.Warning(v(20<<30), models); ok {

@@ -7,17 +7,12 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
-	"time"
 
 	"github.com/switchyard-app/switchyard/service/fault"
 	"github.com/switchyard-app/switchyard/service/machine"
 	"github.com/switchyard-app/switchyard/service/runner"
 	"github.com/switchyard-app/switchyard/service/words"
 )
-
-// learnWait bounds the wait for another process that learns. What cannot be noted is
-// noted the next time.
-const learnWait = 2 * time.Second
 
 // Unload takes a model out of memory, or all of them when name is empty. It returns how many that were.
 func Unload(ctx context.Context, m *machine.Machine, name string) (n int, err error) {

@@ -33,7 +33,7 @@ func Fit(ctx context.Context, m *machine.Machine, name string, s gpu.Setting) (m
 	}
 	fit := memory.Judge(memory.Shape(model), s, gpu.Free(memory.Read(ctx, m).Devices), max(model.Trained, model.Context))
 	fit.Model = tag
-	if fit.Need = need(m, model, s); fit.Bound == gpu.Learnt {
+	if fit.Need = needOf(m, model, s); fit.Bound == gpu.Learnt {
 		fit.Verdict = gpu.Judge(fit.Total, fit.Free)
 	}
 	return fit, nil
@@ -63,12 +63,12 @@ func Fits(m *machine.Machine, models []state.Model, all []runner.Model, vram sta
 	for _, model := range all {
 		shapes[model.ID] = model
 	}
-	known := known(m)
+	known := learned(m)
 	needs := make([]gpu.Need, len(models))
 	available := free
 	for i, model := range models {
 		one := shapes[model.ID]
-		needs[i] = learnt(known, one, gpu.Setting{Context: model.Context, Parallel: one.Slots})
+		needs[i] = measured(known, one, gpu.Setting{Context: model.Context, Parallel: one.Slots})
 		if model.Loaded && free >= 0 {
 			available += needs[i].Total
 		}

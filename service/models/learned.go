@@ -1,4 +1,3 @@
-// Package models lists, loads, changes and removes the models of the runner, and remembers what was learned of them.
 package models
 
 import (
@@ -29,9 +28,13 @@ type Learned struct {
 	Took map[int]int64 `json:"took,omitempty"`
 }
 
+// learnWait bounds the wait for another process that learns. What cannot be noted is
+// noted the next time.
+const learnWait = 2 * time.Second
+
 func learnedFile(m *machine.Machine) string { return filepath.Join(m.Paths.State, "models.json") }
 
-func known(m *machine.Machine) map[string]Learned {
+func learned(m *machine.Machine) map[string]Learned {
 	known := map[string]Learned{}
 	if data, err := os.ReadFile(learnedFile(m)); err == nil {
 		_ = json.Unmarshal(data, &known) // a broken file is learned anew
@@ -58,7 +61,7 @@ func learnAll(m *machine.Machine, ids []string, change func(*Learned)) {
 		return
 	}
 	defer func() { _ = lock.Close() }()
-	known := known(m)
+	known := learned(m)
 	for _, id := range ids {
 		one := known[id]
 		change(&one)
@@ -80,7 +83,7 @@ func learnAll(m *machine.Machine, ids []string, change func(*Learned)) {
 
 // NoteSeen notes models that were not there before.
 func NoteSeen(m *machine.Machine, models []runner.Model) {
-	known := known(m)
+	known := learned(m)
 	var fresh []string
 	for _, model := range models {
 		if known[model.ID].Seen.IsZero() {
@@ -100,11 +103,11 @@ func LearnFrom(m *machine.Machine, model runner.Model, proofs []runner.Proof) {
 }
 
 // need is the estimate, or what a load before really took.
-func need(m *machine.Machine, model runner.Model, s gpu.Setting) gpu.Need {
-	return learnt(known(m), model, s)
+func needOf(m *machine.Machine, model runner.Model, s gpu.Setting) gpu.Need {
+	return measured(learned(m), model, s)
 }
 
-func learnt(known map[string]Learned, m runner.Model, s gpu.Setting) gpu.Need {
+func measured(known map[string]Learned, m runner.Model, s gpu.Setting) gpu.Need {
 	need := gpu.Needs(memory.Shape(m), s)
 	if took := known[m.ID].Took[s.Context]; took > 0 && s.KV == "" && (s.Parallel == 0 || s.Parallel == m.Slots) {
 		need.Total, need.Bound = took, gpu.Learnt

@@ -1,3 +1,4 @@
+// Package models lists, loads, changes and removes the models of the runner, and remembers what was learned of them.
 package models
 
 import (
@@ -17,33 +18,6 @@ import (
 	"github.com/switchyard-app/switchyard/service/state"
 )
 
-// Describe adds what is loaded and what was learned.
-func Describe(m *machine.Machine, models []state.Model, loaded []runner.Loaded) []state.Model {
-	known := known(m)
-	for i := range models {
-		model := &models[i]
-		model.Tools, model.Used = known[model.ID].Tools, known[model.ID].Used
-		for _, l := range loaded {
-			if runner.Full(l.Model) == model.Tag || l.Model == model.ID {
-				model.Loaded, model.InUse = !l.Loading, l.InUse
-			}
-		}
-	}
-	return models
-}
-
-// reach finds the runner, brings it up and opens a client of it.
-func reach(ctx context.Context, m *machine.Machine, what string) (*runner.Client, error) {
-	f, err := localrunner.Find(ctx, m)
-	if err != nil {
-		return nil, err
-	}
-	if f, err = control.BringUp(ctx, m, f, localrunner.Progress{}); err != nil {
-		return nil, fault.Wrap(what, err)
-	}
-	return runner.NewClient(f.Endpoint()), nil
-}
-
 // List lists the models with all that is known of them.
 func List(ctx context.Context, m *machine.Machine) ([]state.Model, error) {
 	const what = "listing the models"
@@ -61,20 +35,40 @@ func List(ctx context.Context, m *machine.Machine) ([]state.Model, error) {
 	return Fits(m, Describe(m, localrunner.Tagged(all), loaded), all, memory.Read(ctx, m)), nil
 }
 
-// pick opens a client and finds a model that a person names.
-func pick(ctx context.Context, m *machine.Machine, what, name string) (client *runner.Client, model runner.Model, tag string, err error) {
-	if client, err = reach(ctx, m, what); err != nil {
-		return nil, model, "", err
-	}
-	all, err := client.Models(ctx)
-	if err == nil {
-		model, tag, err = runner.Pick(all, name)
-	}
+func Look(ctx context.Context, m *machine.Machine) (state.Runner, []state.Model, []runner.Model) {
+	f, err := localrunner.Find(ctx, m)
 	if err != nil {
-		client.Close()
-		return nil, model, "", fault.Wrap(what, err)
+		what, remedy := fault.Explain(err)
+		return state.Runner{State: state.Absent, Engine: engine.None, Reason: what, Remedy: remedy}, nil, nil
 	}
-	return client, model, tag, nil
+	var a localrunner.Status
+	if f.MayAnswer() {
+		a = f.Ask(ctx, "")
+	}
+	r := f.Describe(a)
+	r.ByPerson = r.State == state.Stopped && m.StoppedByPerson()
+	return r, Describe(m, localrunner.Tagged(a.Models), a.Loaded), a.Models
+}
+
+// LookAtRunner fills the State's part about the runner.
+func LookAtRunner(ctx context.Context, m *machine.Machine) (state.Runner, []state.Model) {
+	r, models, _ := Look(ctx, m)
+	return r, models
+}
+
+// Describe adds what is loaded and what was learned.
+func Describe(m *machine.Machine, models []state.Model, loaded []runner.Loaded) []state.Model {
+	known := learned(m)
+	for i := range models {
+		model := &models[i]
+		model.Tools, model.Used = known[model.ID].Tools, known[model.ID].Used
+		for _, l := range loaded {
+			if runner.Full(l.Model) == model.Tag || l.Model == model.ID {
+				model.Loaded, model.InUse = !l.Loading, l.InUse
+			}
+		}
+	}
+	return models
 }
 
 // Unused are the models that nobody has used for so long, counted from when
@@ -84,7 +78,7 @@ func Unused(ctx context.Context, m *machine.Machine, older time.Duration) ([]sta
 	if err != nil {
 		return nil, err
 	}
-	chosen, known, inUse := runner.Full(m.Chosen()), known(m), inUse(m)
+	chosen, known, inUse := runner.Full(m.Chosen()), learned(m), inUse(m)
 	return slices.DeleteFunc(all, func(model state.Model) bool {
 		last := known[model.ID].Used
 		if seen := known[model.ID].Seen; seen.After(last) {
@@ -128,27 +122,6 @@ func Outdated(ctx context.Context, m *machine.Machine, name string) (outdated []
 	return outdated, nil
 }
 
-// LookAtRunner fills the State's part about the runner.
-func LookAtRunner(ctx context.Context, m *machine.Machine) (state.Runner, []state.Model) {
-	r, models, _ := Look(ctx, m)
-	return r, models
-}
-
-func Look(ctx context.Context, m *machine.Machine) (state.Runner, []state.Model, []runner.Model) {
-	f, err := localrunner.Find(ctx, m)
-	if err != nil {
-		what, remedy := fault.Parts(err)
-		return state.Runner{State: state.Absent, Engine: engine.None, Reason: what, Remedy: remedy}, nil, nil
-	}
-	var a localrunner.Status
-	if f.Asked() {
-		a = f.Ask(ctx, "")
-	}
-	r := f.Describe(a)
-	r.ByPerson = r.State == state.Stopped && m.StoppedByPerson()
-	return r, Describe(m, localrunner.Tagged(a.Models), a.Loaded), a.Models
-}
-
 // inUse looks which models Claude Code is pointed to.
 func inUse(m *machine.Machine) func(tag, id string) bool {
 	targets := m.Targets()
@@ -162,4 +135,32 @@ func inUse(m *machine.Machine) func(tag, id string) bool {
 		}
 	}
 	return func(tag, id string) bool { return used[tag] || used[id] }
+}
+
+// reach finds the runner, brings it up and opens a client of it.
+func reach(ctx context.Context, m *machine.Machine, what string) (*runner.Client, error) {
+	f, err := localrunner.Find(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	if f, err = control.BringUp(ctx, m, f, localrunner.Progress{}); err != nil {
+		return nil, fault.Wrap(what, err)
+	}
+	return runner.NewClient(f.Endpoint()), nil
+}
+
+// pick opens a client and finds a model that a person names.
+func pick(ctx context.Context, m *machine.Machine, what, name string) (client *runner.Client, model runner.Model, tag string, err error) {
+	if client, err = reach(ctx, m, what); err != nil {
+		return nil, model, "", err
+	}
+	all, err := client.Models(ctx)
+	if err == nil {
+		model, tag, err = runner.Pick(all, name)
+	}
+	if err != nil {
+		client.Close()
+		return nil, model, "", fault.Wrap(what, err)
+	}
+	return client, model, tag, nil
 }

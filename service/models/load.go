@@ -52,12 +52,12 @@ func BeforeLoad(ctx context.Context, m *machine.Machine, client *runner.Client, 
 		}
 		for _, model := range all {
 			if !one.InUse && (model.ID == one.Model || slices.Contains(model.Tags, runner.Full(one.Model))) {
-				idle += need(m, model, gpu.Setting{Context: model.Context}).Total
+				idle += needOf(m, model, gpu.Setting{Context: model.Context}).Total
 			}
 		}
 	}
 	s := gpu.Setting{Context: l.model.Context, Parallel: l.model.Slots, KV: l.model.Cache}
-	l.tag, l.need, l.Free = tag, need(m, l.model, s), free
+	l.tag, l.need, l.Free = tag, needOf(m, l.model, s), free
 	l.available = min(free+idle, gpu.Total(v.Devices))
 	l.largest = gpu.Largest(memory.Shape(l.model), s, l.available, max(l.model.Trained, l.model.Context))
 	return l
@@ -101,7 +101,7 @@ func (l Load) Explain(err error) error {
 }
 
 // LearnTook remembers what a load took, when it is likely that it was this load.
-func LearnTook(ctx context.Context, m *machine.Machine, before Load) {
+func LearnNeed(ctx context.Context, m *machine.Machine, before Load) {
 	if before.Free < 0 || before.tag == "" || before.model.Cache != "" {
 		return
 	}

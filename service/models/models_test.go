@@ -40,7 +40,7 @@ func TestWhatIsLearnedSurvivesABrokenFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	Learn(m, "sha256:b", func(l *Learned) { yes := true; l.Tools = &yes })
-	if known := known(m); len(known) != 1 || !*known["sha256:b"].Tools {
+	if known := learned(m); len(known) != 1 || !*known["sha256:b"].Tools {
 		t.Errorf("%+v", known)
 	}
 }
@@ -53,7 +53,7 @@ func TestAThousandModels(t *testing.T) {
 	m := &machine.Machine{Paths: config.Paths{State: t.TempDir()}}
 	NoteSeen(m, all)
 	NoteSeen(m, all)
-	if got := Describe(m, localrunner.Tagged(all), nil); len(got) != 1000 || len(known(m)) != 1000 {
-		t.Errorf("%d models, %d learned", len(got), len(known(m)))
+	if got := Describe(m, localrunner.Tagged(all), nil); len(got) != 1000 || len(learned(m)) != 1000 {
+		t.Errorf("%d models, %d learned", len(got), len(learned(m)))
 	}
 }

@@ -29,18 +29,6 @@ type AuditLine struct {
 // sessionOver is how long after its last request a session that has no record any more counts as ended.
 const sessionOver = 5 * time.Second
 
-// end closes a session's line.
-func (a *Auditor) end(g gateway.Session, now time.Time) []AuditLine {
-	line := a.open[g.ID]
-	line.Time = now.UTC().Truncate(time.Second)
-	a.base[g.ID] = g
-	delete(a.open, g.ID)
-	if a.Watched[g.ID] {
-		return nil
-	}
-	return []AuditLine{line}
-}
-
 // Auditor gathers the audit lines from State after State. It belongs to the loop.
 type Auditor struct {
 	begun   bool // it has seen a State: before the first one nothing was served
@@ -56,7 +44,7 @@ func NewAuditor() *Auditor {
 
 // See takes a State and returns the lines of the sessions that have ended, and when
 // time alone ends one.
-func (a *Auditor) See(s state.State, now time.Time) (lines []AuditLine, again time.Time) {
+func (a *Auditor) Update(s state.State, now time.Time) (lines []AuditLine, again time.Time) {
 	offline := s.Route == claude.Offline
 	if offline && !a.offline && a.begun {
 		for _, g := range s.Gateway.Sessions {
@@ -87,7 +75,7 @@ func (a *Auditor) See(s state.State, now time.Time) (lines []AuditLine, again ti
 		switch {
 		case g.Running > 0 && !left:
 		case left || i < 0 && !now.Before(over):
-			lines = append(lines, a.end(g, now)...)
+			lines = append(lines, a.closeLine(g, now)...)
 		case i < 0 && (again.IsZero() || over.Before(again)):
 			again = over
 		}
@@ -96,13 +84,25 @@ func (a *Auditor) See(s state.State, now time.Time) (lines []AuditLine, again ti
 }
 
 // Rest closes all lines: Switchyard ends.
-func (a *Auditor) Rest(s state.State, now time.Time) (lines []AuditLine) {
+func (a *Auditor) CloseAll(s state.State, now time.Time) (lines []AuditLine) {
 	for _, g := range s.Gateway.Sessions {
 		if _, open := a.open[g.ID]; open {
-			lines = append(lines, a.end(g, now)...)
+			lines = append(lines, a.closeLine(g, now)...)
 		}
 	}
 	return lines
+}
+
+// end closes a session's line.
+func (a *Auditor) closeLine(g gateway.Session, now time.Time) []AuditLine {
+	line := a.open[g.ID]
+	line.Time = now.UTC().Truncate(time.Second)
+	a.base[g.ID] = g
+	delete(a.open, g.ID)
+	if a.Watched[g.ID] {
+		return nil
+	}
+	return []AuditLine{line}
 }
 
 // AppendAudit adds lines to the audit file.

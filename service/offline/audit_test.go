@@ -32,7 +32,7 @@ func TestTheAudit(t *testing.T) {
 	a := NewAuditor()
 	step := func(what string, s state.State, now time.Time, want string) {
 		t.Helper()
-		lines, _ := a.See(s, now)
+		lines, _ := a.Update(s, now)
 		var got []string
 		for _, l := range lines {
 			text, err := json.Marshal(l)
@@ -65,7 +65,7 @@ func TestTheAudit(t *testing.T) {
 
 	a = NewAuditor()
 	step("when Switchyard ends", current(claude.Offline, true, 1, 1, at(1)), at(1), "")
-	if lines := a.Rest(current(claude.Offline, true, 1, 1, at(1)), at(2)); len(lines) != 1 || lines[0].Requests != 1 || lines[0].Began != "" {
+	if lines := a.CloseAll(current(claude.Offline, true, 1, 1, at(1)), at(2)); len(lines) != 1 || lines[0].Requests != 1 || lines[0].Began != "" {
 		t.Errorf("when Switchyard ends: %+v", lines)
 	}
 }

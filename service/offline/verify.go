@@ -24,6 +24,11 @@ import (
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
+const (
+	whatVerify   = "verifying"
+	verifyPrompt = "Answer with one word: ready"
+)
+
 // VerifyRequest asks to watch one program.
 type VerifyRequest struct {
 	Folder         string
@@ -53,34 +58,66 @@ type LocalUse struct {
 	Who string `json:"who,omitempty"` // whose it is; empty: unknown
 }
 
-const (
-	whatVerify   = "verifying"
-	verifyPrompt = "Answer with one word: ready"
-)
-
-// count sums the attempts up.
-func (v *Verification) count() {
-	for _, a := range v.Attempts {
-		if a.Kind == fence.Lookup {
-			v.Lookups += a.Times
-		} else {
-			v.Connections += a.Times
+// Verify runs a command that can reach this machine only, and tells what else it
+// tried. The error is an *Error; that the command failed is none.
+func Verify(ctx context.Context, m *machine.Machine, r VerifyRequest) (Verification, error) {
+	v := Verification{Route: claude.Cloud}
+	if err := fence.Available(); err != nil {
+		return v, &fault.Error{Kind: fault.Refused, What: whatVerify, Why: err.Error(),
+			Remedy: "watch it with the system's own means; the offline route's settings and the gateway are the same here, only the proof is missing", Err: err}
+	}
+	status, err := m.Ledger.Inspect(m.Targets()[0])
+	if err != nil {
+		return v, fault.Wrap(whatVerify, err)
+	}
+	v.Route = status.Route
+	var said strings.Builder
+	if len(r.Command) == 0 {
+		if r.Command, err = ownCommand(m, v.Route); err != nil {
+			return v, err
+		}
+		r.Stdin, r.Stdout, r.Stderr = nil, &said, &said
+	}
+	program := r.Command[0]
+	if !strings.ContainsRune(program, filepath.Separator) {
+		program = engine.LookPath(program, m.Getenv("PATH"))
+	}
+	if program == "" {
+		return v, &fault.Error{Kind: fault.Refused, What: whatVerify, Why: "there is no " + r.Command[0] + " on the PATH", Remedy: "check the name"}
+	}
+	v.Program = filepath.Base(program)
+	seen := &watchedSessions{machine: m, ctx: context.WithoutCancel(ctx), ids: map[string]bool{}}
+	if at, served := control.GatewayAddress(ctx, m); served {
+		seen.gateway = strings.TrimPrefix(at.URL, "http://")
+	}
+	running := ctx
+	if r.Terminal {
+		running = context.WithoutCancel(ctx)
+	}
+	cmd := fencedCommand(running, m, r, program)
+	begun := time.Now()
+	report, err := fence.Run(running, cmd, seen.onConnection)
+	v.MS = time.Since(begun).Milliseconds()
+	var ended *exec.ExitError
+	if err != nil && !errors.As(err, &ended) && ctx.Err() == nil {
+		return v, &fault.Error{Kind: fault.Failed, What: whatVerify, Why: strings.TrimSpace("the command could not be watched: " + err.Error() + " " + said.String()), Remedy: "try the command alone", Err: err}
+	}
+	v.ExitCode = cmd.ProcessState.ExitCode()
+	if v.ExitCode != 0 {
+		v.Said = strings.TrimSpace(said.String())
+	}
+	v.Attempts, v.Local = report.Attempts, uses(seen.ctx, m, report.Local, seen.gateway)
+	v.count()
+	v.Sessions = auditWatched(m, seen, v.Lookups+v.Connections, time.Now())
+	if v.Route == claude.Offline {
+		if err := AppendAudit(m.Paths, v.Sessions); err != nil {
+			return v, &fault.Error{Kind: fault.Failed, What: "writing " + m.Paths.Audit(), Why: err.Error(), Remedy: "make it writable", Err: err}
 		}
 	}
+	return v, nil
 }
 
-// fencedCommand starts a program through Fenced.
-func fencedCommand(ctx context.Context, m *machine.Machine, r VerifyRequest, program string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, machine.Executable(), append([]string{"fenced", "--", program}, r.Command[1:]...)...)
-	cmd.Args[0] = "switchyard"
-	cmd.Env, cmd.Dir = m.Environ, r.Folder
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = r.Stdin, r.Stdout, r.Stderr
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 5 * time.Second
-	return cmd
-}
-
-// ownCommand is what is verified when no command is named: one short prompt.
+// ownCommand is what Verify runs when no command is named: Claude Code with one short prompt.
 func ownCommand(m *machine.Machine, route claude.Route) ([]string, error) {
 	if route != claude.Offline {
 		return nil, &fault.Error{Kind: fault.Refused, What: whatVerify, Why: "the route is " + string(route) + ", where Claude Code may look outwards", Remedy: "switch first: switchyard offline; or name a command: switchyard offline --verify -- claude"}
@@ -92,26 +129,33 @@ func ownCommand(m *machine.Machine, route claude.Route) ([]string, error) {
 	return []string{program, "-p", verifyPrompt}, nil
 }
 
+// fencedCommand runs a program through Fenced.
+func fencedCommand(ctx context.Context, m *machine.Machine, r VerifyRequest, program string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, machine.Executable(), append([]string{"fenced", "--", program}, r.Command[1:]...)...)
+	cmd.Args[0] = "switchyard"
+	cmd.Env, cmd.Dir = m.Environ, r.Folder
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = r.Stdin, r.Stdout, r.Stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 5 * time.Second
+	return cmd
+}
+
+// count adds up the attempts.
+func (v *Verification) count() {
+	for _, a := range v.Attempts {
+		if a.Kind == fence.Lookup {
+			v.Lookups += a.Times
+		} else {
+			v.Connections += a.Times
+		}
+	}
+}
+
 // Fenced becomes a program that can reach this machine only. It returns only when
 // that fails; Verify starts it so.
 func Fenced(args, environ []string) error {
 	err := fence.Become(args[0], args, environ)
 	return &fault.Error{Kind: fault.Failed, What: "starting " + filepath.Base(args[0]), Why: err.Error(), Remedy: "try it alone", Err: err}
-}
-
-// uses names whose the places are that a program was let through to.
-func uses(ctx context.Context, m *machine.Machine, local []fence.Local, gateway string) []LocalUse {
-	uses := []LocalUse{}
-	for _, l := range local {
-		use := LocalUse{Local: l}
-		if l.Address == gateway {
-			use.Who = "Switchyard's gateway"
-		} else if port := engine.PortOf("http://" + l.Address); port > 0 {
-			use.Who = localrunner.Holder(ctx, m, port)
-		}
-		uses = append(uses, use)
-	}
-	return uses
 }
 
 // watchedSessions are the Claude Codes that ask the gateway while they are watched.
@@ -126,7 +170,7 @@ type watchedSessions struct {
 
 // see looks which session a process is that asks the gateway, and tells the running
 // Switchyard that somebody watches it.
-func (w *watchedSessions) see(pid int, address string) {
+func (w *watchedSessions) onConnection(pid int, address string) {
 	if address != w.gateway {
 		return
 	}
@@ -166,6 +210,21 @@ func auditWatched(m *machine.Machine, w *watchedSessions, attempts int, now time
 	return lines
 }
 
+// uses names whose the places are that a program was let through to.
+func uses(ctx context.Context, m *machine.Machine, local []fence.Local, gateway string) []LocalUse {
+	uses := []LocalUse{}
+	for _, l := range local {
+		use := LocalUse{Local: l}
+		if l.Address == gateway {
+			use.Who = "Switchyard's gateway"
+		} else if port := engine.PortOf("http://" + l.Address); port > 0 {
+			use.Who = localrunner.PortHolder(ctx, m, port)
+		}
+		uses = append(uses, use)
+	}
+	return uses
+}
+
 // Text says it in words.
 func (v Verification) Text() string {
 	var b strings.Builder
@@ -199,63 +258,4 @@ func (v Verification) Text() string {
 func firstLine(text string) string {
 	line, _, _ := strings.Cut(text, "\n")
 	return line
-}
-
-// Verify runs a command that can reach this machine only, and tells what else it
-// tried. The error is an *Error; that the command failed is none.
-func Verify(ctx context.Context, m *machine.Machine, r VerifyRequest) (Verification, error) {
-	v := Verification{Route: claude.Cloud}
-	if err := fence.Available(); err != nil {
-		return v, &fault.Error{Kind: fault.Refused, What: whatVerify, Why: err.Error(),
-			Remedy: "watch it with the system's own means; the offline route's settings and the gateway are the same here, only the proof is missing", Err: err}
-	}
-	status, err := m.Ledger.Inspect(m.Targets()[0])
-	if err != nil {
-		return v, fault.Wrap(whatVerify, err)
-	}
-	v.Route = status.Route
-	var said strings.Builder
-	if len(r.Command) == 0 {
-		if r.Command, err = ownCommand(m, v.Route); err != nil {
-			return v, err
-		}
-		r.Stdin, r.Stdout, r.Stderr = nil, &said, &said
-	}
-	program := r.Command[0]
-	if !strings.ContainsRune(program, filepath.Separator) {
-		program = engine.LookPath(program, m.Getenv("PATH"))
-	}
-	if program == "" {
-		return v, &fault.Error{Kind: fault.Refused, What: whatVerify, Why: "there is no " + r.Command[0] + " on the PATH", Remedy: "check the name"}
-	}
-	v.Program = filepath.Base(program)
-	seen := &watchedSessions{machine: m, ctx: context.WithoutCancel(ctx), ids: map[string]bool{}}
-	if at, served := control.Gateway(ctx, m); served {
-		seen.gateway = strings.TrimPrefix(at.URL, "http://")
-	}
-	running := ctx
-	if r.Terminal {
-		running = context.WithoutCancel(ctx)
-	}
-	cmd := fencedCommand(running, m, r, program)
-	begun := time.Now()
-	report, err := fence.Run(running, cmd, seen.see)
-	v.MS = time.Since(begun).Milliseconds()
-	var ended *exec.ExitError
-	if err != nil && !errors.As(err, &ended) && ctx.Err() == nil {
-		return v, &fault.Error{Kind: fault.Failed, What: whatVerify, Why: strings.TrimSpace("the command could not be watched: " + err.Error() + " " + said.String()), Remedy: "try the command alone", Err: err}
-	}
-	v.ExitCode = cmd.ProcessState.ExitCode()
-	if v.ExitCode != 0 {
-		v.Said = strings.TrimSpace(said.String())
-	}
-	v.Attempts, v.Local = report.Attempts, uses(seen.ctx, m, report.Local, seen.gateway)
-	v.count()
-	v.Sessions = auditWatched(m, seen, v.Lookups+v.Connections, time.Now())
-	if v.Route == claude.Offline {
-		if err := AppendAudit(m.Paths, v.Sessions); err != nil {
-			return v, &fault.Error{Kind: fault.Failed, What: "writing " + m.Paths.Audit(), Why: err.Error(), Remedy: "make it writable", Err: err}
-		}
-	}
-	return v, nil
 }

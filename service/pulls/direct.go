@@ -33,14 +33,14 @@ func Pull(ctx context.Context, m *machine.Machine, ref string, each func(state.P
 	if err := room(ctx, client, ref, 0, f.Seen.Store); err != nil {
 		return state.Pull{}, fault.Wrap(what, err)
 	}
-	one := &pulling{Pull: state.Pull{Ref: ref, State: state.Pulling}}
+	one := &job{Pull: state.Pull{Ref: ref, State: state.Pulling}}
 	if err := client.Pull(ctx, ref, func(now runner.Progress) {
-		one.progress(now)
+		one.setProgress(now)
 		each(one.Pull)
 	}); err != nil {
 		return one.Pull, fault.Wrap(what, err)
 	}
-	one.State = state.Pulled
+	one.State = state.PullDone
 	if model, err := client.Model(ctx, runner.Full(ref)); err == nil {
 		one.Size, one.Context = model.Size, model.Context
 	}

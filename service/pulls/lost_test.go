@@ -100,7 +100,7 @@ func TestAModelThatIsLost(t *testing.T) {
 					}
 					reports <- list
 				},
-				Came: func() {},
+				ModelsChanged: func() {},
 			})
 			ctx, end := context.WithCancel(t.Context())
 			ended := make(chan struct{})
@@ -128,7 +128,7 @@ func TestAModelThatIsLost(t *testing.T) {
 			for limit := time.After(20 * time.Second); ; {
 				select {
 				case list := <-reports:
-					if len(list) == 2 && list[0].State == state.Pulled && list[1].State == state.Pulled && !client.Lacks(t.Context(), first) && !client.Lacks(t.Context(), second) {
+					if len(list) == 2 && list[0].State == state.PullDone && list[1].State == state.PullDone && !client.Lacks(t.Context(), first) && !client.Lacks(t.Context(), second) {
 						return
 					}
 				case <-limit:

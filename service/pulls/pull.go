@@ -14,20 +14,20 @@ import (
 
 const (
 	// pullTell is how often progress is told.
-	pullTell = 250 * time.Millisecond
+	progressEvery = 250 * time.Millisecond
 	// pullPatience is how long a pull may stand still before it counts as failed.
-	pullPatience = time.Hour
+	stallLimit = time.Hour
 	// pullEnd is how long before another pull's end one may have ended to be lost by it.
-	pullEnd = 10 * time.Second
+	lossWindow = 10 * time.Second
 	// pullLosses is how often a model that Model Runner lost is pulled again.
-	pullLosses = 5
+	maxLosses = 5
 )
 
 // pull does one pull, over lost connections.
-func (p *Puller) pull(ctx, pull context.Context, one *pulling) {
+func (p *Puller) run(ctx, pull context.Context, one *job) {
 	err := p.options.Start(pull, !one.resumed)
 	if err == nil {
-		err = p.tries(ctx, pull, one)
+		err = p.pullWithRetries(ctx, pull, one)
 	}
 	var m runner.Model
 	if err == nil {
@@ -35,40 +35,40 @@ func (p *Puller) pull(ctx, pull context.Context, one *pulling) {
 		m, _ = client.Model(ctx, runner.Full(one.Ref)) // without it the notice says less
 		client.Close()
 	}
-	p.options.Came()
+	p.options.ModelsChanged()
 	cancelled := pull.Err() != nil
-	ended := make(chan []*pulling, 1)
+	ended := make(chan []*job, 1)
 	p.post(ctx, func() {
 		one.cancel()
 		one.ended, one.Rate, one.Left = time.Now(), 0, 0
 		switch {
 		case err == nil:
-			one.State, one.Done = state.Pulled, max(one.Done, one.Total)
-			noteArrival(&one.Pull, m, p.options.VRAM())
+			one.State, one.Done = state.PullDone, max(one.Done, one.Total)
+			setResult(&one.Pull, m, p.options.VRAM())
 		case cancelled:
 			one.State, one.Why, one.Remedy = state.Cancelled, "", ""
 		default:
-			one.State = state.Failing
-			one.Why, one.Remedy = pullWhy(err)
+			one.State = state.PullFailed
+			one.Why, one.Remedy = reasonOf(err)
 		}
-		p.keep()
-		ended <- p.endedBy(one)
+		p.save()
+		ended <- p.maybeLost(one)
 	})
 	select {
 	case list := <-ended:
-		p.again(ctx, list)
+		p.retryLost(ctx, list)
 	case <-ctx.Done():
 	}
 }
 
 // endedBy are the pulls that the end of one may have lost, itself among them.
-func (p *Puller) endedBy(last *pulling) (ended []*pulling) {
-	since := time.Now().Add(-pullEnd)
+func (p *Puller) maybeLost(last *job) (ended []*job) {
+	since := time.Now().Add(-lossWindow)
 	if last.losses > 0 { // the list from before it may have been put back
 		since = last.begun
 	}
 	for _, one := range p.pulls {
-		if one.State == state.Pulled && !one.Others && one.ended.After(since) {
+		if one.State == state.PullDone && !one.Others && one.ended.After(since) {
 			ended = append(ended, one)
 		}
 	}
@@ -77,7 +77,7 @@ func (p *Puller) endedBy(last *pulling) (ended []*pulling) {
 
 // again has those pulled again that Model Runner has lost after their end. Their
 // weights are there still.
-func (p *Puller) again(ctx context.Context, ended []*pulling) {
+func (p *Puller) retryLost(ctx context.Context, ended []*job) {
 	client := p.client(ctx)
 	defer client.Close()
 	for _, one := range ended {
@@ -85,17 +85,17 @@ func (p *Puller) again(ctx context.Context, ended []*pulling) {
 			continue
 		}
 		p.post(ctx, func() {
-			if one.State == state.Pulled && one.losses < pullLosses {
+			if one.State == state.PullDone && one.losses < maxLosses {
 				one.losses++
 				one.State, one.cancel = state.Queued, nil
-				p.keep()
+				p.save()
 			}
 		})
 	}
 }
 
 // tries pulls again and again while that may help.
-func (p *Puller) tries(ctx, pull context.Context, one *pulling) error {
+func (p *Puller) pullWithRetries(ctx, pull context.Context, one *job) error {
 	moved, told, best := time.Now(), time.Time{}, one.Done
 	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
 		client := p.client(pull)
@@ -105,11 +105,11 @@ func (p *Puller) tries(ctx, pull context.Context, one *pulling) error {
 				if now.Done > best {
 					best, moved, pause = now.Done, time.Now(), time.Second
 				}
-				if time.Since(told) < pullTell && now.Done < now.Total {
+				if time.Since(told) < progressEvery && now.Done < now.Total {
 					return
 				}
 				told = time.Now()
-				p.post(ctx, func() { one.progress(now) })
+				p.post(ctx, func() { one.setProgress(now) })
 			})
 		}
 		client.Close()
@@ -117,7 +117,7 @@ func (p *Puller) tries(ctx, pull context.Context, one *pulling) error {
 		if errors.As(err, &failed) && failed.Missing && best > 0 { // a registry that gave a part of it has it
 			failed.Again, failed.Why = true, "its registry cannot be reached"
 		}
-		if err == nil || failed == nil || !failed.Again || failed.Lost && one.losses == pullLosses || time.Since(moved) > pullPatience || pull.Err() != nil {
+		if err == nil || failed == nil || !failed.Again || failed.Lost && one.losses == maxLosses || time.Since(moved) > stallLimit || pull.Err() != nil {
 			return err
 		}
 		if failed.Lost {
@@ -141,16 +141,16 @@ func (p *Puller) client(ctx context.Context) *runner.Client {
 	return runner.NewClient(p.options.Runner(ctx).Endpoint())
 }
 
-func pullWhy(err error) (reason, remedy string) {
+func reasonOf(err error) (reason, remedy string) {
 	var failed *runner.PullError
 	if errors.As(err, &failed) {
 		return failed.Why, failed.Remedy
 	}
-	return fault.Parts(fault.Wrap("pulling", err))
+	return fault.Explain(fault.Wrap("pulling", err))
 }
 
 // noteArrival notes what has come.
-func noteArrival(p *state.Pull, m runner.Model, v state.VRAM) {
+func setResult(p *state.Pull, m runner.Model, v state.VRAM) {
 	p.Size, p.Context = m.Size, m.Context
 	p.Fit = gpu.Judge(gpu.Needs(memory.Shape(m), gpu.Setting{Context: m.Context}).Total, gpu.Free(v.Devices))
 }

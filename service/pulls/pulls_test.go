@@ -20,7 +20,7 @@ func TestWhatArrived(t *testing.T) {
 		{ID: "4", Tags: []string{"docker.io/ai/c:latest"}, Size: 5},
 	}
 	var got []string
-	for _, p := range arrived(known, models) {
+	for _, p := range newTags(known, models) {
 		got = append(got, fmt.Sprint(p.Ref, " ", p.Updated))
 	}
 	if strings.Join(got, ", ") != "ai/b true, ai/c false" {
@@ -33,7 +33,7 @@ func TestTheRate(t *testing.T) {
 	now := time.Now()
 	for i := range 20 {
 		now = now.Add(500 * time.Millisecond)
-		r.at(now, int64(i)*5<<20)
+		r.update(now, int64(i)*5<<20)
 	}
 	if got := r.perS / (1 << 20); got < 9.5 || got > 10.5 {
 		t.Errorf("%.1f MB/s, want 10", got)

@@ -1,3 +1,4 @@
+// Package pulls pulls models, over lost connections and restarts, and notices when others do.
 package pulls
 
 import (
@@ -20,160 +21,66 @@ const (
 	// pullsAtOnce is how many the runner serves; a third one would hang.
 	pullsAtOnce = 2
 	// pullKept is how long an ended pull is shown.
-	pullKept = 10 * time.Minute
+	keepEnded = 10 * time.Minute
 )
-
-// pulling is a pull with what belongs to it.
-type pulling struct {
-	state.Pull
-	cancel  context.CancelFunc // nil: not begun
-	ended   time.Time
-	rate    rate
-	resumed bool // of an earlier Switchyard
-	begun   time.Time
-	losses  int // how often Model Runner has lost it
-	heard   []chan state.Pull
-}
-
-// post has something done in the loop.
-func (p *Puller) post(ctx context.Context, f func()) {
-	select {
-	case p.do <- f:
-	case <-ctx.Done():
-	}
-}
-
-// tell puts the pulls into the State.
-func (p *Puller) tell(ctx context.Context) {
-	list := make([]state.Pull, len(p.pulls))
-	for i, one := range p.pulls {
-		list[i] = one.Pull
-		for _, c := range one.heard {
-			select {
-			case <-c: // the one before was not taken
-			default:
-			}
-			c <- one.Pull
-		}
-		if one.State.Over() {
-			one.heard = nil
-		}
-	}
-	p.options.Report(ctx, list)
-}
-
-// enqueue adds a pull, or finds the one of the same model that is not over.
-func (p *Puller) enqueue(ref string) *pulling {
-	for _, one := range p.pulls {
-		if !one.State.Over() && !one.Others && runner.Full(one.Ref) == runner.Full(ref) {
-			return one
-		}
-	}
-	p.pulls = slices.DeleteFunc(p.pulls, func(one *pulling) bool { return one.State.Over() && runner.Full(one.Ref) == runner.Full(ref) })
-	p.n++
-	one := &pulling{Pull: state.Pull{Ref: ref, State: state.Queued, N: p.n}}
-	p.pulls = append(p.pulls, one)
-	p.keep()
-	return one
-}
-
-// begin starts what may run.
-func (p *Puller) begin(ctx context.Context) {
-	running := 0
-	for _, one := range p.pulls {
-		if one.cancel != nil && !one.State.Over() {
-			running++
-		}
-	}
-	for _, one := range p.pulls {
-		if running == pullsAtOnce {
-			return
-		}
-		if one.State != state.Queued || one.Others {
-			continue
-		}
-		running++
-		one.State, one.begun = state.Pulling, time.Now()
-		var pull context.Context
-		pull, one.cancel = context.WithCancel(ctx)
-		p.wg.Go(func() { p.pull(ctx, pull, one) })
-	}
-}
-
-// file holds the pulls that are not over, for the next start.
-func (p *Puller) file() string { return filepath.Join(p.options.Machine.Paths.State, "pulls.json") }
-
-func (p *Puller) unfinished() (refs []string) {
-	data, err := os.ReadFile(p.file())
-	if err != nil || json.Unmarshal(data, &refs) != nil {
-		return nil
-	}
-	return refs
-}
-
-func (p *Puller) keep() {
-	refs := []string{}
-	for _, one := range p.pulls {
-		if !one.State.Over() && !one.Others {
-			refs = append(refs, one.Ref)
-		}
-	}
-	if len(refs) == 0 {
-		_ = os.Remove(p.file())
-		return
-	}
-	if data, err := json.Marshal(refs); err == nil && os.MkdirAll(p.options.Machine.Paths.State, 0o700) == nil {
-		if err := os.WriteFile(p.file(), data, 0o600); err != nil {
-			p.options.Log.Warn("the pulls cannot be kept for the next start", "error", err)
-		}
-	}
-}
-
-// Puller pulls models, and notices when others do. Its one goroutine owns the list.
-type Puller struct {
-	options Options
-	do      chan func() // in the loop
-	n       int
-	pulls   []*pulling
-	stop    context.CancelFunc // of the log that is followed
-	run     string             // whose log that is
-	wg      sync.WaitGroup
-}
 
 // Options are what a puller works with, and whom it tells.
 type Options struct {
 	Machine *machine.Machine
 	Log     *slog.Logger
 
-	Runner func(context.Context) localrunner.Instance   // waits until it is known
-	Start  func(ctx context.Context, person bool) error // returns when the runner answers
-	VRAM   func() state.VRAM
-	Report func(context.Context, []state.Pull) // hears of every change
-	Came   func()                              // the runner's models have changed
+	Runner        func(context.Context) localrunner.Instance   // waits until it is known
+	Start         func(ctx context.Context, person bool) error // returns when the runner answers
+	VRAM          func() state.VRAM
+	Report        func(context.Context, []state.Pull) // hears of every change
+	ModelsChanged func()                              // the runner's models have changed
 }
 
-func New(options Options) *Puller { return &Puller{options: options, do: make(chan func())} }
+// Puller pulls models, and notices when others do. Its one goroutine owns the list.
+type Puller struct {
+	options Options
+	actions chan func() // in the loop
+	count   int
+	pulls   []*job
+	stopLog context.CancelFunc // of the log that is followed
+	logRun  string             // whose log that is
+	wg      sync.WaitGroup
+}
+
+// pulling is a pull with what belongs to it.
+type job struct {
+	state.Pull
+	cancel   context.CancelFunc // nil: not begun
+	ended    time.Time
+	rate     rate
+	resumed  bool // of an earlier Switchyard
+	begun    time.Time
+	losses   int // how often Model Runner has lost it
+	watchers []chan state.Pull
+}
+
+func New(options Options) *Puller { return &Puller{options: options, actions: make(chan func())} }
 
 func (p *Puller) Run(ctx context.Context) {
 	defer p.wg.Wait()
-	for _, ref := range p.unfinished() {
+	for _, ref := range p.load() {
 		p.enqueue(ref).resumed = true
 	}
-	p.begin(ctx)
-	p.tell(ctx)
-	tick := time.NewTicker(pullKept)
+	p.startQueued(ctx)
+	p.report(ctx)
+	tick := time.NewTicker(keepEnded)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case f := <-p.do:
+		case f := <-p.actions:
 			f()
 		case <-tick.C:
-			p.pulls = slices.DeleteFunc(p.pulls, func(one *pulling) bool { return one.State.Over() && time.Since(one.ended) > pullKept })
+			p.pulls = slices.DeleteFunc(p.pulls, func(one *job) bool { return one.State.Over() && time.Since(one.ended) > keepEnded })
 		}
-		p.begin(ctx)
-		p.tell(ctx)
+		p.startQueued(ctx)
+		p.report(ctx)
 	}
 }
 
@@ -182,7 +89,7 @@ func (p *Puller) Pull(ctx context.Context, ref string) <-chan state.Pull {
 	heard := make(chan state.Pull, 1)
 	p.post(ctx, func() {
 		one := p.enqueue(ref)
-		one.heard = append(one.heard, heard)
+		one.watchers = append(one.watchers, heard)
 	})
 	return heard
 }
@@ -197,7 +104,7 @@ func (p *Puller) Cancel(ctx context.Context, ref string) {
 				one.cancel()
 			} else {
 				one.State, one.ended = state.Cancelled, time.Now()
-				p.keep()
+				p.save()
 			}
 		}
 	})
@@ -215,6 +122,100 @@ func (p *Puller) EndAll(ctx context.Context) {
 				one.State, one.ended = state.Cancelled, time.Now()
 			}
 		}
-		p.keep()
+		p.save()
 	})
+}
+
+// post has something done in the loop.
+func (p *Puller) post(ctx context.Context, f func()) {
+	select {
+	case p.actions <- f:
+	case <-ctx.Done():
+	}
+}
+
+// enqueue adds a pull, or finds the one of the same model that is not over.
+func (p *Puller) enqueue(ref string) *job {
+	for _, one := range p.pulls {
+		if !one.State.Over() && !one.Others && runner.Full(one.Ref) == runner.Full(ref) {
+			return one
+		}
+	}
+	p.pulls = slices.DeleteFunc(p.pulls, func(one *job) bool { return one.State.Over() && runner.Full(one.Ref) == runner.Full(ref) })
+	p.count++
+	one := &job{Pull: state.Pull{Ref: ref, State: state.Queued, N: p.count}}
+	p.pulls = append(p.pulls, one)
+	p.save()
+	return one
+}
+
+// begin starts what may run.
+func (p *Puller) startQueued(ctx context.Context) {
+	running := 0
+	for _, one := range p.pulls {
+		if one.cancel != nil && !one.State.Over() {
+			running++
+		}
+	}
+	for _, one := range p.pulls {
+		if running == pullsAtOnce {
+			return
+		}
+		if one.State != state.Queued || one.Others {
+			continue
+		}
+		running++
+		one.State, one.begun = state.Pulling, time.Now()
+		var pull context.Context
+		pull, one.cancel = context.WithCancel(ctx)
+		p.wg.Go(func() { p.run(ctx, pull, one) })
+	}
+}
+
+// tell puts the pulls into the State.
+func (p *Puller) report(ctx context.Context) {
+	list := make([]state.Pull, len(p.pulls))
+	for i, one := range p.pulls {
+		list[i] = one.Pull
+		for _, c := range one.watchers {
+			select {
+			case <-c: // the one before was not taken
+			default:
+			}
+			c <- one.Pull
+		}
+		if one.State.Over() {
+			one.watchers = nil
+		}
+	}
+	p.options.Report(ctx, list)
+}
+
+// file holds the pulls that are not over, for the next start.
+func (p *Puller) file() string { return filepath.Join(p.options.Machine.Paths.State, "pulls.json") }
+
+func (p *Puller) load() (refs []string) {
+	data, err := os.ReadFile(p.file())
+	if err != nil || json.Unmarshal(data, &refs) != nil {
+		return nil
+	}
+	return refs
+}
+
+func (p *Puller) save() {
+	refs := []string{}
+	for _, one := range p.pulls {
+		if !one.State.Over() && !one.Others {
+			refs = append(refs, one.Ref)
+		}
+	}
+	if len(refs) == 0 {
+		_ = os.Remove(p.file())
+		return
+	}
+	if data, err := json.Marshal(refs); err == nil && os.MkdirAll(p.options.Machine.Paths.State, 0o700) == nil {
+		if err := os.WriteFile(p.file(), data, 0o600); err != nil {
+			p.options.Log.Warn("the pulls cannot be kept for the next start", "error", err)
+		}
+	}
 }

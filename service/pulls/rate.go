@@ -1,4 +1,3 @@
-// Package pulls pulls models, over lost connections and restarts, and notices when others do.
 package pulls
 
 import (
@@ -9,7 +8,7 @@ import (
 )
 
 // progress takes a step over.
-func (one *pulling) progress(now runner.Progress) {
+func (one *job) setProgress(now runner.Progress) {
 	if one.State.Over() {
 		return
 	}
@@ -18,7 +17,7 @@ func (one *pulling) progress(now runner.Progress) {
 		return
 	}
 	one.Done, one.Total = now.Done, now.Total
-	one.Rate = one.rate.at(time.Now(), now.Done)
+	one.Rate = one.rate.update(time.Now(), now.Done)
 	one.Left = 0
 	if one.Rate > 0 && one.Total > one.Done {
 		one.Left = float64(one.Total-one.Done) / one.Rate
@@ -33,7 +32,7 @@ type rate struct {
 }
 
 // at takes a reading.
-func (r *rate) at(now time.Time, done int64) float64 {
+func (r *rate) update(now time.Time, done int64) float64 {
 	const memory = 3 // seconds
 	if r.last.IsZero() || done < r.done {
 		r.last, r.done, r.perS = now, done, 0

@@ -1,4 +1,3 @@
-// Package sessions tells of every running Claude Code where its requests go, and what a person should know of them all.
 package sessions
 
 import (
@@ -13,6 +12,56 @@ import (
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
+const (
+	longWait  = 30 * time.Second // in the queue, before one is told
+	ActiveFor = 10 * time.Minute // since its last request, a session counts as one that uses its model
+)
+
+// condition is something that a person is warned of while it lasts.
+type condition struct {
+	episode string // names it; the warning's text may change
+	warning state.Warning
+	reached bool      // the warning begins
+	held    bool      // a warning that has begun goes on
+	again   time.Time // when it may be reached by time alone; zero: by events only
+}
+
+// Episodes remembers which warnings have begun: each begins once, and ends only
+// when its condition has been left with some room.
+type Episodes map[string]bool
+
+// See takes the conditions of this moment. It returns the warnings that are in
+// force, and when to look again.
+func (e Episodes) Update(conditions []condition) (warnings []state.Warning, again time.Time) {
+	now := map[string]bool{}
+	for _, c := range conditions {
+		if c.reached || e[c.episode] && c.held {
+			now[c.episode] = true
+			warnings = append(warnings, c.warning)
+		}
+		if !c.again.IsZero() && (again.IsZero() || c.again.Before(again)) {
+			again = c.again
+		}
+	}
+	clear(e)
+	for name := range now {
+		e[name] = true
+	}
+	return warnings, again
+}
+
+// Conditions are what the sessions' warnings depend on.
+func Conditions(s state.State, now time.Time) []condition {
+	all := []condition{forbidden(s), left(s)}
+	for _, load := range s.Gateway.Loads {
+		all = append(all, crowd(s, load, now), wait(load, now))
+	}
+	for _, session := range s.Sessions {
+		all = append(all, full(s, session))
+	}
+	return append(all, twoModels(s, now))
+}
+
 // left are the sessions that did not follow a switch.
 func left(s state.State) condition {
 	var names []string
@@ -24,7 +73,7 @@ func left(s state.State) condition {
 		if len(names) == 0 {
 			first = one
 		}
-		names = append(names, one.Place())
+		names = append(names, one.Name())
 	}
 	w := state.Warning{Code: "sessions_behind", Remedy: first.Remedy}
 	if s.Route == claude.Offline {
@@ -49,7 +98,7 @@ func forbidden(s state.State) condition {
 			if len(names) == 0 {
 				first = one
 			}
-			names = append(names, one.Place())
+			names = append(names, one.Name())
 		}
 	}
 	w := state.Warning{Code: "cloud_forbidden", Remedy: first.Remedy}
@@ -68,7 +117,7 @@ func recent(s state.State, now time.Time) (all []gateway.Session, ends time.Time
 		if g.Requests == 0 || !slices.ContainsFunc(s.Sessions, func(live state.Session) bool { return live.SessionID == g.ID }) {
 			continue
 		}
-		end := g.Last.Add(Active)
+		end := g.Last.Add(ActiveFor)
 		if g.Running == 0 && !now.Before(end) {
 			continue
 		}
@@ -133,7 +182,7 @@ func full(s state.State, one state.Session) condition {
 	}
 	g := s.Gateway.Sessions[i]
 	return condition{episode: "full " + one.SessionID, reached: true, warning: state.Warning{Code: "context_full", Remedy: words.T("/compact in it, or begin a new one"),
-		Text: words.T("the session in %s uses %.0f %% of its %s tokens", one.Place(), g.ContextUsedPct, words.Tokens(g.Context))}}
+		Text: words.T("the session in %s uses %.0f %% of its %s tokens", one.Name(), g.ContextUsedPct, words.Tokens(g.Context))}}
 }
 
 // twoModels are sessions that need different models, which are not in memory together.
@@ -157,53 +206,3 @@ func twoModels(s state.State, now time.Time) condition {
 		again:   ends,
 	}
 }
-
-// condition is something that a person is warned of while it lasts.
-type condition struct {
-	episode string // names it; the warning's text may change
-	warning state.Warning
-	reached bool      // the warning begins
-	held    bool      // a warning that has begun goes on
-	again   time.Time // when it may be reached by time alone; zero: by events only
-}
-
-// Episodes remembers which warnings have begun: each begins once, and ends only
-// when its condition has been left with some room.
-type Episodes map[string]bool
-
-// See takes the conditions of this moment. It returns the warnings that are in
-// force, and when to look again.
-func (e Episodes) See(conditions []condition) (warnings []state.Warning, again time.Time) {
-	now := map[string]bool{}
-	for _, c := range conditions {
-		if c.reached || e[c.episode] && c.held {
-			now[c.episode] = true
-			warnings = append(warnings, c.warning)
-		}
-		if !c.again.IsZero() && (again.IsZero() || c.again.Before(again)) {
-			again = c.again
-		}
-	}
-	clear(e)
-	for name := range now {
-		e[name] = true
-	}
-	return warnings, again
-}
-
-// Conditions are what the sessions' warnings depend on.
-func Conditions(s state.State, now time.Time) []condition {
-	all := []condition{forbidden(s), left(s)}
-	for _, load := range s.Gateway.Loads {
-		all = append(all, crowd(s, load, now), wait(load, now))
-	}
-	for _, session := range s.Sessions {
-		all = append(all, full(s, session))
-	}
-	return append(all, twoModels(s, now))
-}
-
-const (
-	longWait = 30 * time.Second // in the queue, before one is told
-	Active   = 10 * time.Minute // since its last request, a session counts as one that uses its model
-)

@@ -17,7 +17,7 @@ func TestEpisodes(t *testing.T) {
 	e := Episodes{}
 	var got strings.Builder
 	for _, level := range []int{0, 3, 2, 3, 1, 2, 3} { // reached at 3, left at 1
-		warnings, _ := e.See([]condition{{episode: "x", reached: level >= 3, held: level >= 2, warning: state.Warning{Code: "x"}}})
+		warnings, _ := e.Update([]condition{{episode: "x", reached: level >= 3, held: level >= 2, warning: state.Warning{Code: "x"}}})
 		fmt.Fprint(&got, len(warnings))
 	}
 	if got.String() != "0111001" {
@@ -70,7 +70,7 @@ func TestSessionWarnings(t *testing.T) {
 		}), "offline_leak", "the session in api did not follow: because", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			warnings, again := Episodes{}.See(Conditions(tt.state, now))
+			warnings, again := Episodes{}.Update(Conditions(tt.state, now))
 			var codes []string
 			for _, w := range warnings {
 				codes = append(codes, w.Code)

@@ -24,13 +24,13 @@ type Fact struct {
 // Facts is what is known of all sessions.
 type Facts struct {
 	Sessions []Fact
-	Places   []Slot // of what switchyard run started
+	Slots    []Slot // of what switchyard run started
 }
 
 // Look reads the records of every target's folder, and what each session's
 // layers say.
 func Look(m *machine.Machine, status []machine.Inspected, roster *claude.Roster, cache *claude.Files) (f Facts) {
-	f.Places = Slots(m)
+	f.Slots = Slots(m)
 	managed := m.Scope("").ManagedDir
 	locks := map[string]string{} // by folder
 	var all []claude.Session
@@ -47,7 +47,7 @@ func Look(m *machine.Machine, status []machine.Inspected, roster *claude.Roster,
 			p := roster.Process(s)
 			scope := claude.Scope{ManagedDir: managed, ConfigDir: dir, Project: s.CWD, Environ: p.Environ, Launch: p.Launch, Files: cache}
 			one := Fact{Session: s, word: scope.Word(), decided: scope.Decided(), target: targetOf(status, dir, s),
-				ours: slices.ContainsFunc(f.Places, func(p Slot) bool { return p.PID == s.PID })}
+				ours: slices.ContainsFunc(f.Slots, func(p Slot) bool { return p.PID == s.PID })}
 			one.pin = pin(m, status, one)
 			if _, known := locks[s.CWD]; !known {
 				locks[s.CWD] = ""
@@ -68,7 +68,7 @@ func Look(m *machine.Machine, status []machine.Inspected, roster *claude.Roster,
 
 // Runs counts what switchyard run started whose requests go to the gateway.
 func (f Facts) Runs() (n int) {
-	for _, p := range f.Places {
+	for _, p := range f.Slots {
 		if p.Gateway {
 			n++
 		}

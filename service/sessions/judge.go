@@ -1,3 +1,4 @@
+// Package sessions tells of every running Claude Code where its requests go, and what a person should know of them all.
 package sessions
 
 import (
@@ -17,7 +18,7 @@ import (
 )
 
 // World is what sessions are judged against.
-type World struct {
+type Evidence struct {
 	Targets []machine.Inspected
 	Gateway state.Gateway
 	Runner  string // the runner's own address
@@ -31,10 +32,30 @@ const (
 	answers = 10 * time.Second
 )
 
+// Judge judges all sessions; again is when one of the judgements may change.
+func (w Evidence) Judge(facts []Fact) (live, stale []state.Session, again time.Time) {
+	live = []state.Session{}
+	for _, f := range facts {
+		s, due := w.judgeOne(f)
+		if !due.IsZero() && (again.IsZero() || due.Before(again)) {
+			again = due
+		}
+		if s.Stale {
+			stale = append(stale, s)
+			continue
+		}
+		live = append(live, s)
+	}
+	byPlace := func(a, b state.Session) int { return cmp.Or(strings.Compare(a.CWD, b.CWD), a.PID-b.PID) }
+	slices.SortFunc(live, byPlace)
+	slices.SortFunc(stale, byPlace)
+	return live, stale, again
+}
+
 // judgeOne says where a session's next request goes: what the gateway saw, else what
 // its layers and arguments say. again, when not zero, is when the judgement may
 // change by itself.
-func (w World) judgeOne(f Fact) (s state.Session, again time.Time) {
+func (w Evidence) judgeOne(f Fact) (s state.Session, again time.Time) {
 	s = state.Session{PID: f.PID, SessionID: f.SessionID, CWD: f.CWD, Kind: kind(f.Session), Version: f.Version, Started: f.Started(), Status: f.Status,
 		Route: state.Unknown, PinnedBy: f.pin, Stale: f.Stale}
 	if f.Stale {
@@ -89,7 +110,7 @@ func (w World) judgeOne(f Fact) (s state.Session, again time.Time) {
 
 // silent judges a busy session whose request has not come through the gateway: it
 // has asked another address. Until a limit, which is returned, that may still change.
-func (w World) silent(s *state.Session, f Fact, use gateway.Session, changed time.Time) (again time.Time) {
+func (w Evidence) silent(s *state.Session, f Fact, use gateway.Session, changed time.Time) (again time.Time) {
 	asked := f.StatusSince()
 	if f.Status != "busy" || s.Route != claude.Local || f.word.BaseURL != w.Gateway.URL || asked.IsZero() || use.Last.After(asked) {
 		return time.Time{}
@@ -103,7 +124,7 @@ func (w World) silent(s *state.Session, f Fact, use gateway.Session, changed tim
 }
 
 // says puts the word of a session's layers into a route.
-func (w World) says(word claude.Word) (route claude.Route, reason string) {
+func (w Evidence) says(word claude.Word) (route claude.Route, reason string) {
 	switch {
 	case !word.Known:
 		return state.Unknown, words.T("the system does not tell how it was started")
@@ -118,7 +139,7 @@ func (w World) says(word claude.Word) (route claude.Route, reason string) {
 }
 
 // local tells whether an address is the gateway, the runner, or what a switch wrote.
-func (w World) local(base string) bool {
+func (w Evidence) local(base string) bool {
 	if base == "" {
 		return false
 	}
@@ -144,7 +165,7 @@ func Elsewhere(base string) bool {
 }
 
 // model is the model that a session's requests get.
-func (w World) model(f Fact, s state.Session, use gateway.Session, target claude.Status) string {
+func (w Evidence) model(f Fact, s state.Session, use gateway.Session, target claude.Status) string {
 	switch {
 	case use.Model != "" && s.Route != claude.Cloud:
 		return use.Model
@@ -174,24 +195,4 @@ func latest(a, b time.Time) time.Time {
 		return b
 	}
 	return a
-}
-
-// Judge judges all sessions; again is when one of the judgements may change.
-func (w World) Judge(facts []Fact) (live, stale []state.Session, again time.Time) {
-	live = []state.Session{}
-	for _, f := range facts {
-		s, due := w.judgeOne(f)
-		if !due.IsZero() && (again.IsZero() || due.Before(again)) {
-			again = due
-		}
-		if s.Stale {
-			stale = append(stale, s)
-			continue
-		}
-		live = append(live, s)
-	}
-	byPlace := func(a, b state.Session) int { return cmp.Or(strings.Compare(a.CWD, b.CWD), a.PID-b.PID) }
-	slices.SortFunc(live, byPlace)
-	slices.SortFunc(stale, byPlace)
-	return live, stale, again
 }

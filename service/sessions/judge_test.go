@@ -75,7 +75,7 @@ func TestJudge(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.facts.SessionID = "s"
-			w := World{Targets: []machine.Inspected{{Target: claude.Target{}, Status: tt.target}}, Now: now}
+			w := Evidence{Targets: []machine.Inspected{{Target: claude.Target{}, Status: tt.target}}, Now: now}
 			w.Gateway.URL = gatewayURL
 			if tt.seen.ID != "" {
 				w.Gateway.Sessions = []gateway.Session{tt.seen}
@@ -109,7 +109,7 @@ func TestJudge(t *testing.T) {
 func TestNobodyIsBehindAtOnce(t *testing.T) {
 	switched := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	facts := []Fact{{Session: claude.Session{PID: 1, StartedAt: switched.Add(-time.Hour).UnixMilli()}, word: claude.Word{Known: true}, pin: "--settings"}}
-	w := World{Targets: []machine.Inspected{{Target: claude.Target{}, Status: claude.Status{Route: claude.Local, Since: switched}}}, Now: switched.Add(time.Second)}
+	w := Evidence{Targets: []machine.Inspected{{Target: claude.Target{}, Status: claude.Status{Route: claude.Local, Since: switched}}}, Now: switched.Add(time.Second)}
 	live, _, again := w.Judge(facts)
 	if live[0].Behind || !again.Equal(switched.Add(follows)) {
 		t.Errorf("behind %t, again %s", live[0].Behind, again)

@@ -30,6 +30,8 @@ type Slot struct {
 	Since   time.Time `json:"since"`
 }
 
+const OverlaySuffix = ".settings.json"
+
 func (p Slot) Session() claude.Session {
 	return claude.Session{PID: p.PID, ProcStart: p.Start, StartedAt: p.Started}
 }
@@ -38,8 +40,6 @@ func (p Slot) Session() claude.Session {
 func (p Slot) Who(now time.Time) string {
 	return fmt.Sprintf("the session in %s (process %d, since %s)", filepath.Base(p.Folder), p.PID, words.Since(p.Since, now))
 }
-
-const OverlaySuffix = ".settings.json"
 
 // Slots lists those whose process lives, by their numbers, and removes what others
 // left behind.

@@ -35,7 +35,7 @@ func Read(ctx context.Context, m *machine.Machine) Files {
 	}
 	var err error
 	if f.Waiting, err = m.Ledger.Tidy(ctx); err != nil {
-		what, remedy := fault.Parts(err)
+		what, remedy := fault.Explain(err)
 		warn("ledger", words.T("an earlier switch could not be completed: %s", what), remedy)
 	}
 	main := m.Targets()

@@ -12,42 +12,34 @@ import (
 	"github.com/switchyard-app/switchyard/service/wake"
 )
 
+// Watcher tells when a file that matters may have changed. It watches folders,
+// because everybody replaces files by renaming.
+type Watcher struct {
+	machine  *machine.Machine
+	notify   *fsnotify.Watcher
+	events   chan struct{}
+	sessions chan struct{}
+	watched  map[string]bool
+	done     chan struct{}
+}
+
+func Watch(m *machine.Machine) (*Watcher, error) {
+	notify, err := fsnotify.NewWatcher()
+	if err != nil {
+		return nil, &fault.Error{Kind: fault.Failed, What: "watching Claude Code's settings", Why: err.Error(),
+			Remedy: "allow more watches (sysctl fs.inotify.max_user_instances)", Err: err}
+	}
+	w := &Watcher{machine: m, notify: notify, events: make(chan struct{}, 1), sessions: make(chan struct{}, 1), watched: map[string]bool{}, done: make(chan struct{})}
+	w.Update(nil)
+	go w.forward()
+	return w, nil
+}
+
 // Events has a value when something may have changed.
 func (w *Watcher) Events() <-chan struct{} { return w.events }
 
 // Sessions has a value when only records of sessions may have changed.
 func (w *Watcher) Sessions() <-chan struct{} { return w.sessions }
-
-// Close ends the watching.
-func (w *Watcher) Close() {
-	_ = w.notify.Close()
-	<-w.done
-}
-
-func (w *Watcher) forward() {
-	defer close(w.done)
-	for {
-		to := w.events
-		select {
-		case event, ok := <-w.notify.Events:
-			if !ok {
-				return
-			}
-			if event.Op == fsnotify.Chmod {
-				continue
-			}
-			if of := filepath.Base(filepath.Dir(event.Name)); of == "sessions" || of == "run" {
-				to = w.sessions
-			}
-		case _, ok := <-w.notify.Errors:
-			if !ok {
-				return
-			}
-			// Events may have been dropped: look.
-		}
-		wake.Notify(to)
-	}
-}
 
 // Update watches what is there now: folders appear and links move. also are folders
 // that matter while they are there.
@@ -89,6 +81,37 @@ func (w *Watcher) Update(also []string) {
 	}
 }
 
+// Close ends the watching.
+func (w *Watcher) Close() {
+	_ = w.notify.Close()
+	<-w.done
+}
+
+func (w *Watcher) forward() {
+	defer close(w.done)
+	for {
+		to := w.events
+		select {
+		case event, ok := <-w.notify.Events:
+			if !ok {
+				return
+			}
+			if event.Op == fsnotify.Chmod {
+				continue
+			}
+			if of := filepath.Base(filepath.Dir(event.Name)); of == "sessions" || of == "run" {
+				to = w.sessions
+			}
+		case _, ok := <-w.notify.Errors:
+			if !ok {
+				return
+			}
+			// Events may have been dropped: look.
+		}
+		wake.Notify(to)
+	}
+}
+
 // existing is the folder itself or the nearest one above it that is there.
 func existing(dir string) string {
 	for {
@@ -97,27 +120,4 @@ func existing(dir string) string {
 		}
 		dir = filepath.Dir(dir)
 	}
-}
-
-// Watcher tells when a file that matters may have changed. It watches folders,
-// because everybody replaces files by renaming.
-type Watcher struct {
-	machine  *machine.Machine
-	notify   *fsnotify.Watcher
-	events   chan struct{}
-	sessions chan struct{}
-	watched  map[string]bool
-	done     chan struct{}
-}
-
-func Watch(m *machine.Machine) (*Watcher, error) {
-	notify, err := fsnotify.NewWatcher()
-	if err != nil {
-		return nil, &fault.Error{Kind: fault.Failed, What: "watching Claude Code's settings", Why: err.Error(),
-			Remedy: "allow more watches (sysctl fs.inotify.max_user_instances)", Err: err}
-	}
-	w := &Watcher{machine: m, notify: notify, events: make(chan struct{}, 1), sessions: make(chan struct{}, 1), watched: map[string]bool{}, done: make(chan struct{})}
-	w.Update(nil)
-	go w.forward()
-	return w, nil
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
-// Derive fills what follows from the rest, so that both faces say the same.
+// Derive returns s with route, model and warnings set from the rest. The warnings that
+// follow from s are added to the given ones.
 func (s State) Derive(warnings []Warning) State {
 	s.Warnings = warnings
 	s.Route, s.Model = claude.Cloud, ""
@@ -33,7 +34,7 @@ func (s State) Derive(warnings []Warning) State {
 	return s
 }
 
-// Needs is what Claude Code needs of the runner in a State.
+// Needs is what Claude Code currently needs of the runner.
 func (s State) Needs() Needs {
 	if s.Route == claude.Cloud && s.Runs == 0 {
 		return Needs{}
@@ -41,7 +42,7 @@ func (s State) Needs() Needs {
 	return Needs{Route: true, Model: s.Model}
 }
 
-// Digest is a model's, by its tag.
+// Digest is the id of the model with a tag; empty if there is none.
 func (s State) Digest(tag string) string {
 	for _, m := range s.Models {
 		if m.Tag == tag {
@@ -51,8 +52,8 @@ func (s State) Digest(tag string) string {
 	return ""
 }
 
-// GatewayInUse tells whether Claude Code is pointed to the gateway anywhere, by its
-// settings or by a session's own.
+// GatewayInUse reports whether Claude Code is pointed to the gateway, by any settings or
+// in a session of switchyard run.
 func (s State) GatewayInUse() bool {
 	if s.Runs > 0 {
 		return true
@@ -65,18 +66,18 @@ func (s State) GatewayInUse() bool {
 	return false
 }
 
-// Told bounds a model's context by what Claude Code was told it is.
-func (s State) Told(m gateway.Model) gateway.Model {
+// LimitContext lowers the context of m to what Claude Code was told in the switch.
+func (s State) LimitContext(m gateway.Model) gateway.Model {
 	if m.Tag == s.Model && s.Context > 0 && (m.Context == 0 || s.Context < m.Context) {
 		m.Context = s.Context
 	}
 	return m
 }
 
-// Usable tells whether there is a model that Claude Code could be switched to.
+// Usable reports whether there is a model to switch to.
 func (s State) Usable() bool { return s.Chosen != "" || len(s.Models) > 0 }
 
-// Fallback names the model that a switch would take.
+// Fallback names the model that a switch would take, for a message.
 func (s State) Fallback() string {
 	if s.Chosen != "" {
 		return runner.Short(s.Chosen)
@@ -87,6 +88,7 @@ func (s State) Fallback() string {
 // List is a copy that JSON writes as [], never as null.
 func List[T any](items []T) []T { return append(make([]T, 0, len(items)), items...) }
 
+// Unique is list without repetitions, in the same order.
 func Unique[T comparable](list []T) []T {
 	var out []T
 	for _, x := range list {

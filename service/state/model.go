@@ -13,15 +13,15 @@ type Model struct {
 	Tag          string      `json:"tag"`
 	ID           string      `json:"id"`
 	Size         int64       `json:"size_bytes"`
-	Context      int         `json:"context"` // tokens that it is loaded with
+	Context      int         `json:"context"` // tokens it is loaded with
 	Trained      int         `json:"trained_context,omitempty"`
 	Quantization string      `json:"quantization,omitempty"`
 	Loaded       bool        `json:"loaded"`
-	InUse        bool        `json:"in_use"`               // it answers just now
-	Tools        *bool       `json:"tools"`                // it calls tools; nil: nobody tried (switchyard check)
+	InUse        bool        `json:"in_use"`               // it is answering a request
+	Tools        *bool       `json:"tools"`                // it calls tools; nil: not tried yet (switchyard check)
 	Need         int64       `json:"need_bytes,omitempty"` // of graphics memory, estimated
 	Fit          gpu.Verdict `json:"fit,omitempty"`
-	Used         time.Time   `json:"used,omitzero"` // when Claude Code was pointed to it, or asked it, last
+	Used         time.Time   `json:"used,omitzero"` // when a switch or a request last used it
 }
 
 // VRAM is the graphics memory of this machine.
@@ -30,17 +30,17 @@ type VRAM struct {
 	Why     string       `json:"why,omitempty"` // why they could not be read
 }
 
-// ContextSizes are the contexts that a person is offered, in tokens.
+// ContextSizes are the contexts that the menu offers, in tokens.
 var ContextSizes = []int{32 << 10, 64 << 10, 96 << 10, 128 << 10, 192 << 10, 256 << 10}
 
-// ContextFit is the verdict on the model in use at another context.
+// ContextFit says whether the model in use would fit with another context.
 type ContextFit struct {
 	Context int         `json:"context"` // tokens
 	Need    int64       `json:"need_bytes"`
 	Fit     gpu.Verdict `json:"fit"`
 }
 
-// CloudName tells whether a name means a tier of the cloud's, not a model here.
+// CloudName reports whether a model name is one of Anthropic's, not a local model.
 func CloudName(name string) bool {
 	switch name {
 	case "opus", "sonnet", "haiku", "fable", "default", "best", "opusplan":
@@ -49,7 +49,8 @@ func CloudName(name string) bool {
 	return strings.HasPrefix(name, "claude-")
 }
 
-// Resolve finds a model's full tag; empty when it is not among them.
+// Resolve finds the full tag of a model by a name as the user types it; empty if there
+// is none. An empty name means the only model.
 func Resolve(models []Model, name string) string {
 	all := make([]runner.Model, len(models))
 	for i, m := range models {

@@ -7,13 +7,13 @@ import (
 	"github.com/switchyard-app/switchyard/service/network"
 )
 
-// Network is how far the machine's network goes, once that has settled.
+// Network is what the machine can reach. Short interruptions do not count.
 type Network struct {
 	Reach network.Reach `json:"reach"`
 	Since time.Time     `json:"since,omitzero"`
 }
 
-// Advice is a switch that the network suggests. N counts them.
+// Advice suggests a switch because the network went or came back. N counts the suggestions.
 type Advice struct {
 	N     int
 	Route claude.Route

@@ -8,15 +8,16 @@ import (
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
-// RunnerState is how a runner is.
+// RunnerState is the state of a runner.
 type RunnerState string
 
+// The states of a runner.
 const (
-	Running  RunnerState = "running"
-	Starting RunnerState = "starting" // or started again
-	Stopped  RunnerState = "stopped"  // it is there and does not run
-	Absent   RunnerState = "absent"   // none was found
-	Broken   RunnerState = "failed"   // it is there and does not work
+	Running      RunnerState = "running"
+	Starting     RunnerState = "starting" // or restarting
+	Stopped      RunnerState = "stopped"  // installed, not running
+	Absent       RunnerState = "absent"   // not found
+	RunnerFailed RunnerState = "failed"   // running or not, it does not work
 )
 
 // Runner is the Model Runner of this machine.
@@ -25,19 +26,20 @@ type Runner struct {
 	Engine     engine.Kind `json:"engine"`
 	URL        string      `json:"url"` // or the path of its socket
 	Version    string      `json:"version"`
-	Since      time.Time   `json:"since,omitzero"`   // of this state, when it is known
-	Doing      string      `json:"doing,omitempty"`  // while it is being started or set up
-	Reason     string      `json:"reason,omitempty"` // why it does not run, or does not work
+	Since      time.Time   `json:"since,omitzero"`   // of this state, if known
+	Doing      string      `json:"doing,omitempty"`  // while it is being started or stopped: what to show
+	Reason     string      `json:"reason,omitempty"` // why it does not run or does not work
 	Remedy     string      `json:"remedy,omitempty"`
-	Controlled bool        `json:"controlled"`          // it can be started and stopped from here
-	Restarts   int         `json:"restarts,omitempty"`  // how often it was brought back in the last ten minutes
-	ByPerson   bool        `json:"by_person,omitempty"` // stopped through Switchyard
+	Controlled bool        `json:"controlled"`          // Switchyard can start and stop it
+	Restarts   int         `json:"restarts,omitempty"`  // in the last ten minutes, after crashes
+	ByPerson   bool        `json:"by_person,omitempty"` // stopped by a person, through Switchyard
 
-	Exposed     string `json:"-"` // an address that other machines reach it at
-	OpenOrigins bool   `json:"-"`
+	Exposed     string `json:"-"` // an address at which other machines reach it; empty: none
+	OpenOrigins bool   `json:"-"` // any web page may send it requests
 }
 
-// Warning is what a person should know of a runner that Claude Code depends on.
+// Warning is the warning about a runner that Claude Code depends on; ok is false if it
+// works or is starting.
 func (r Runner) Warning() (w Warning, ok bool) {
 	because := ""
 	if r.Reason != "" {
@@ -51,19 +53,19 @@ func (r Runner) Warning() (w Warning, ok bool) {
 		return Warning{"runner_down", words.T("Claude Code is pointed to Model Runner, which does not answer at %s", r.URL), remedy}, true
 	case r.State == Stopped || r.State == Absent:
 		return Warning{"runner_down", words.T("Claude Code is pointed to Model Runner, which does not run") + because, remedy}, true
-	case r.State == Broken:
+	case r.State == RunnerFailed:
 		return Warning{"runner_failed", words.T("Model Runner does not work") + because, remedy}, true
 	}
 	return Warning{}, false
 }
 
-// Exposure is what is dangerous about how the runner can be reached.
+// Exposure warns of a runner that others can reach or overhear.
 func (r Runner) Exposure() (warnings []Warning) {
 	switch {
 	case r.Exposed != "" && r.Engine == engine.Remote:
 		warnings = append(warnings, Warning{"runner_plain_http", words.T("prompts travel to %s unencrypted", r.Exposed), words.T("use https, or a tunnel: ssh -L 12434:127.0.0.1:12434 HOST and MODEL_RUNNER_HOST=http://127.0.0.1:12434")})
 	case r.Exposed != "":
-		warnings = append(warnings, Warning{"runner_exposed", words.T("Model Runner is open to your network at %s: anybody there can use it and read prompts", r.Exposed), words.T("close it: switchyard runner install --host 127.0.0.1")})
+		warnings = append(warnings, Warning{"runner_exposed", words.T("Model Runner is open to your network at %s: anyone there can use it and read prompts", r.Exposed), words.T("close it: switchyard runner install --host 127.0.0.1")})
 	}
 	if r.OpenOrigins {
 		warnings = append(warnings, Warning{"runner_open_origins", words.T("Model Runner lets every web page read prompts (DMR_ORIGINS=*)"), words.T("install it without DMR_ORIGINS: docker model reinstall-runner")})
@@ -73,6 +75,6 @@ func (r Runner) Exposure() (warnings []Warning) {
 
 // Needs is what Claude Code needs of the runner.
 type Needs struct {
-	Route bool   // it is pointed there
-	Model string // the one that it asks for; empty: unknown
+	Route bool   // it is pointed to the runner
+	Model string // the model it asks for; empty: unknown
 }

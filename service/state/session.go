@@ -8,7 +8,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
-// Unknown is the route of a session of which nothing says where its requests go.
+// Unknown is the route of a session whose requests may go anywhere.
 const Unknown claude.Route = "unknown"
 
 // Session is a running Claude Code.
@@ -20,11 +20,11 @@ type Session struct {
 	Version   string       `json:"version"`
 	Started   time.Time    `json:"started,omitzero"`
 	Status    string       `json:"status"`
-	Route     claude.Route `json:"route"`     // where its next request goes; Unknown where nothing tells
+	Route     claude.Route `json:"route"`     // where its next request goes; Unknown if nothing says
 	Model     string       `json:"model"`     // empty: not known
 	PinnedBy  string       `json:"pinned_by"` // what keeps it from following a switch; empty: nothing does
-	Stale     bool         `json:"stale"`     // its process was killed, only the record is left
-	Lean      bool         `json:"lean"`      // it began with the lean profile
+	Stale     bool         `json:"stale"`     // its process was killed; only its record is left
+	Lean      bool         `json:"lean"`      // started with the lean profile
 
 	Requests       int       `json:"requests"` // through the gateway
 	InputTokens    int       `json:"input_tokens"`
@@ -34,12 +34,12 @@ type Session struct {
 
 	Behind    bool   `json:"behind"`           // it did not follow the last switch
 	Forbidden bool   `json:"forbidden"`        // it is in the cloud where that is forbidden
-	Reason    string `json:"reason,omitempty"` // why it did not, or why its route is not known
+	Reason    string `json:"reason,omitempty"` // why it is behind, forbidden or unknown
 	Remedy    string `json:"remedy,omitempty"`
 }
 
-// Place names a session by its folder.
-func (s Session) Place() string {
+// Name is the last part of the session's folder, for messages.
+func (s Session) Name() string {
 	if s.CWD == "" {
 		return words.T("process %d", s.PID)
 	}

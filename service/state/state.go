@@ -1,4 +1,5 @@
-// Package state is what the faces show: one State, and the values in it. They are values: what they hold is replaced, never changed in place.
+// Package state is what the tray and the command line show: one State, and the types in
+// it. All are values: what they hold is replaced, never changed in place.
 package state
 
 import (
@@ -10,11 +11,11 @@ import (
 	"github.com/switchyard-app/switchyard/service/release"
 )
 
-// State is everything the faces show. It is a value: what it holds is replaced, never changed in place.
+// State is everything that the tray and "switchyard status" show.
 type State struct {
 	Route    claude.Route `json:"route"`          // of the first target
-	Since    time.Time    `json:"since,omitzero"` // of this route, when it is known
-	Lean     bool         `json:"lean"`           // new local sessions have the lean profile
+	Since    time.Time    `json:"since,omitzero"` // of this route, if known
+	Lean     bool         `json:"lean"`           // new local sessions get the lean profile
 	Model    string       `json:"model"`          // full tag; empty in the cloud
 	Context  int          `json:"context"`        // tokens; 0 when unknown or in the cloud
 	BaseURL  string       `json:"base_url"`       // empty: Anthropic
@@ -29,8 +30,8 @@ type State struct {
 	Warnings []Warning    `json:"warnings"`
 
 	Chosen   string    `json:"chosen,omitempty"` // the model that the next switch to local takes
-	Busy     string    `json:"busy,omitempty"`   // what is being done just now
-	Doubt    Warning   `json:"doubt,omitzero"`   // why what is being done may fail
+	Busy     string    `json:"busy,omitempty"`   // the task in progress, for the menu
+	Doubt    Warning   `json:"doubt,omitzero"`   // why that task may fail
 	Failures []Failure `json:"-"`                // the last commands that failed, at most KeptFailures, the newest last
 
 	Network Network `json:"network,omitzero"`
@@ -46,31 +47,32 @@ type State struct {
 
 	Locked bool `json:"locked"` // the configuration forbids the cloud
 
-	Runs int `json:"-"` // sessions that switchyard run started through the gateway
+	Runs int `json:"-"` // sessions of switchyard run that use the gateway
 }
 
-// Target is one Claude Code configuration.
+// Target is a Claude Code configuration that switches change.
 type Target struct {
 	Dir     string       `json:"dir"`
 	File    string       `json:"file"`
 	Route   claude.Route `json:"route"`
 	Model   string       `json:"model"`
-	Way     claude.Way   `json:"way"`    // how its requests get to the runner
-	Direct  string       `json:"direct"` // the runner's own address, for when the gateway ends; empty: only the gateway reaches it
-	Drift   []string     `json:"drift"`  // owned variables that somebody changed after the switch
-	Waiting int          `json:"waiting,omitempty"`
+	Way     claude.Way   `json:"way"`               // how its requests get to the runner
+	Direct  string       `json:"direct"`            // the runner's own address, used when the gateway ends; empty: only the gateway reaches the runner
+	Drift   []string     `json:"drift"`             // variables that were changed after the switch, not by Switchyard
+	Waiting int          `json:"waiting,omitempty"` // sessions that must end before the file is fully restored
 }
 
-// Gateway is Switchyard's own server between Claude Code and the runner.
+// Gateway is what the server between Claude Code and the runner is doing.
 type Gateway struct {
 	URL string `json:"url"` // empty: none runs
 	gateway.Snapshot
 }
 
-// Served tells whether any session was seen.
+// Served reports whether the gateway has seen any session.
 func (g Gateway) Served() bool { return len(g.Sessions) > 0 }
 
-// Warning is something that a person should know, with what to do about it.
+// Warning is a problem to show, with what to do about it. docs/troubleshooting.md
+// explains every code.
 type Warning struct {
 	Code   string `json:"code"`
 	Text   string `json:"text"`

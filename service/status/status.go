@@ -41,27 +41,27 @@ func Look(ctx context.Context, m *machine.Machine) state.State {
 	s.Models = models.Fits(m, s.Models, shapes, s.VRAM)
 	// What is being done with it, and why it was given up, only the supervisor knows;
 	// when it agrees, it knows more.
-	if told.State == state.Starting || told.State == state.Broken || told.State == s.Runner.State && told.Engine == s.Runner.Engine {
+	if told.State == state.Starting || told.State == state.RunnerFailed || told.State == s.Runner.State && told.Engine == s.Runner.Engine {
 		told.Exposed, told.OpenOrigins = s.Runner.Exposed, s.Runner.OpenOrigins
 		s.Runner = told
 	}
-	s, _ = Merge(m, s, f, facts, sessions.Episodes{}, time.Now())
+	s, _ = Complete(m, s, f, facts, sessions.Episodes{}, time.Now())
 	return s
 }
 
 // Merge puts what the files say into a State that knows the runner. again, when
 // not zero, is when time alone may change it.
-func Merge(m *machine.Machine, s state.State, f settings.Files, facts sessions.Facts, begun sessions.Episodes, now time.Time) (_ state.State, again time.Time) {
+func Complete(m *machine.Machine, s state.State, f settings.Files, facts sessions.Facts, begun sessions.Episodes, now time.Time) (_ state.State, again time.Time) {
 	s.Targets, s.Chosen, s.Lean, s.Runs, s.Locked = state.List(f.Targets), f.Chosen, f.Lean, facts.Runs(), m.Config.Cloud == config.Never
 	s.Version, s.Quiet = m.Version, f.Quiet
-	s.Sessions, _, again = sessions.World{Targets: f.Status, Gateway: s.Gateway, Runner: s.Runner.URL, Now: now}.Judge(facts.Sessions)
+	s.Sessions, _, again = sessions.Evidence{Targets: f.Status, Gateway: s.Gateway, Runner: s.Runner.URL, Now: now}.Judge(facts.Sessions)
 	s.Models, s.Pulls = state.List(s.Models), state.List(s.Pulls)
 	s.BaseURL, s.Context = machine.PlainURL(f.BaseURL), f.Context
 	if len(f.Status) > 0 {
 		s.Since = f.Status[0].Since
 	}
 	s = s.Derive(append(append(state.List(m.Warnings), f.Warnings...), s.Warnings...))
-	warnings, due := begun.See(sessions.Conditions(s, now))
+	warnings, due := begun.Update(sessions.Conditions(s, now))
 	s.Warnings = append(s.Warnings, warnings...)
 	if !due.IsZero() && (again.IsZero() || due.Before(again)) {
 		again = due
@@ -84,7 +84,7 @@ func Merge(m *machine.Machine, s state.State, f settings.Files, facts sessions.F
 func Sessions(ctx context.Context, m *machine.Machine, all bool) []state.Session {
 	f := settings.Read(ctx, m)
 	facts := sessions.Look(m, f.Status, &claude.Roster{}, &claude.Files{})
-	w := sessions.World{Targets: f.Status, Gateway: control.GatewayState(ctx, m), Now: time.Now()}
+	w := sessions.Evidence{Targets: f.Status, Gateway: control.GatewayState(ctx, m), Now: time.Now()}
 	if running, err := control.Find(ctx, m); err == nil {
 		if r, err := running.Runner(ctx); err == nil {
 			w.Runner = r.URL

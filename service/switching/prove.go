@@ -26,7 +26,7 @@ func destination(ctx context.Context, m *machine.Machine, r Request, progress lo
 	}
 	found := f.Endpoint()
 	to := claude.Destination{BaseURL: found.BaseURL(), Token: machine.DummyToken, Direct: found.BaseURL()}
-	at, served := control.Gateway(ctx, m)
+	at, served := control.GatewayAddress(ctx, m)
 	switch {
 	case r.Direct:
 		to.Way = claude.Direct
@@ -61,7 +61,7 @@ func destination(ctx context.Context, m *machine.Machine, r Request, progress lo
 	if err != nil {
 		return to, nil, before.Explain(err)
 	}
-	models.LearnTook(ctx, m, before)
+	models.LearnNeed(ctx, m, before)
 	models.Learn(m, model.ID, func(l *models.Learned) { l.Used = time.Now() })
 	to.Model, to.Context = tag, model.Context
 	return to, []string{}, nil
@@ -137,7 +137,7 @@ func Check(ctx context.Context, m *machine.Machine, name string, wish int, direc
 	}
 	client := runner.NewClient(f.Endpoint())
 	defer client.Close()
-	if at, served := control.Gateway(ctx, m); served && !direct {
+	if at, served := control.GatewayAddress(ctx, m); served && !direct {
 		client.Through(at.URL, at.Token)
 	}
 	if name == "" {

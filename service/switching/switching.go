@@ -47,6 +47,9 @@ type SwitchedTarget struct {
 	Waiting       int      `json:"waiting"` // sessions for whose sake variables stay "" until they end
 }
 
+// ErrOffline says that leaving the offline route was not confirmed.
+var ErrOffline = errors.New("the route is offline")
+
 // Switch moves the targets to a route. The error is an *Error. Every target is
 // looked at, and the model proven, before the first one is touched; the result
 // names those that were switched even when a later one failed.
@@ -55,11 +58,11 @@ func Switch(ctx context.Context, m *machine.Machine, r Request, progress localru
 	if len(r.Targets) == 0 {
 		r.Targets = m.Targets()
 	}
-	if err := allowed(m, r); err != nil {
+	if err := checkCloud(m, r); err != nil {
 		return Result{}, fault.WrapRefused(what, err)
 	}
 	for _, t := range r.Targets {
-		if err := look(m, t, r); err != nil {
+		if err := checkTarget(m, t, r); err != nil {
 			return Result{}, fault.WrapRefused(what, err)
 		}
 	}
@@ -105,9 +108,24 @@ func Switch(ctx context.Context, m *machine.Machine, r Request, progress localru
 	return result, nil
 }
 
+// Settle watches the switched targets until no running session can write a
+// stale copy over the switch any more, and returns the files that needed repair.
+func Settle(ctx context.Context, m *machine.Machine, targets []SwitchedTarget) (repaired []string, err error) {
+	for _, t := range targets {
+		out, settleErr := m.Ledger.Settle(ctx, t.Target)
+		if out.Again > 0 {
+			repaired = append(repaired, t.File)
+		}
+		if settleErr != nil {
+			err = errors.Join(err, fault.Wrap("watching "+t.File, settleErr))
+		}
+	}
+	return repaired, err
+}
+
 // allowed refuses a switch to the cloud where it is forbidden, or where it ends the
 // offline route without a person's word.
-func allowed(m *machine.Machine, r Request) error {
+func checkCloud(m *machine.Machine, r Request) error {
 	if r.Route != claude.Cloud {
 		return nil
 	}
@@ -122,11 +140,8 @@ func allowed(m *machine.Machine, r Request) error {
 	return nil
 }
 
-// ErrOffline says that leaving the offline route was not confirmed.
-var ErrOffline = errors.New("the route is offline")
-
 // look refuses what would not work before anything long begins.
-func look(m *machine.Machine, t claude.Target, r Request) error {
+func checkTarget(m *machine.Machine, t claude.Target, r Request) error {
 	if t.Project != "" && config.Missing(t.Project) || t.Project == "" && t.Dir != m.ConfigDir() && config.Missing(t.Dir) {
 		dir := t.Project
 		if dir == "" {
@@ -166,19 +181,4 @@ func agentFor(m *machine.Machine, r Request) (*claude.Agent, error) {
 		return nil, nil
 	}
 	return lean.Agent(m)
-}
-
-// Settle watches the switched targets until no running session can write a
-// stale copy over the switch any more, and returns the files that needed repair.
-func Settle(ctx context.Context, m *machine.Machine, targets []SwitchedTarget) (repaired []string, err error) {
-	for _, t := range targets {
-		out, settleErr := m.Ledger.Settle(ctx, t.Target)
-		if out.Again > 0 {
-			repaired = append(repaired, t.File)
-		}
-		if settleErr != nil {
-			err = errors.Join(err, fault.Wrap("watching "+t.File, settleErr))
-		}
-	}
-	return repaired, err
 }

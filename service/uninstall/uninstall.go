@@ -17,34 +17,18 @@ import (
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
+// Request asks to remove what Switchyard keeps of a user.
+type Request struct {
+	KeepConfig bool
+	Force      bool // also while sessions run that would keep asking the gateway
+}
+
 // Removed is what Uninstall did.
 type Removed struct {
 	Restored []string `json:"restored"` // settings files
 	Kept     []string `json:"kept"`     // what somebody else had changed, left as it is
 	Removed  []string `json:"removed"`  // files and folders
 	Stopped  bool     `json:"stopped"`  // a Switchyard was running
-}
-
-// dependents are the running sessions that saw a local route.
-func dependents(m *machine.Machine, targets []claude.Target) (names []string) {
-	for _, t := range targets {
-		sessions, err := claude.Sessions(t.ConfigDir)
-		if err != nil {
-			continue
-		}
-		for _, s := range sessions {
-			if t.Covers(s) {
-				names = append(names, state.Session{PID: s.PID, CWD: s.CWD}.Place())
-			}
-		}
-	}
-	return state.Unique(names)
-}
-
-// Request asks to remove what Switchyard keeps of a user.
-type Request struct {
-	KeepConfig bool
-	Force      bool // also while sessions run that would keep asking the gateway
 }
 
 // Everything restores all settings, then removes the start at login and everything that
@@ -97,4 +81,20 @@ func Everything(ctx context.Context, m *machine.Machine, r Request) (done Remove
 	above := filepath.Dir(m.Paths.State)
 	_, _ = os.Remove(above), os.Remove(filepath.Dir(above)) // ~/.local/state and ~/.local, when they are empty
 	return done, nil
+}
+
+// dependents are the running sessions that saw a local route.
+func dependents(m *machine.Machine, targets []claude.Target) (names []string) {
+	for _, t := range targets {
+		sessions, err := claude.Sessions(t.ConfigDir)
+		if err != nil {
+			continue
+		}
+		for _, s := range sessions {
+			if t.Covers(s) {
+				names = append(names, state.Session{PID: s.PID, CWD: s.CWD}.Name())
+			}
+		}
+	}
+	return state.Unique(names)
 }

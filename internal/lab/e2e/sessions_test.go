@@ -75,7 +75,7 @@ func (u *user) routes() string {
 	u.Helper()
 	var lines []string
 	for _, s := range u.list() {
-		line := fmt.Sprintf("%s %s %s", s.Place(), s.Kind, s.Route)
+		line := fmt.Sprintf("%s %s %s", s.Name(), s.Kind, s.Route)
 		if s.PinnedBy != "" {
 			line += " " + s.PinnedBy
 		}
@@ -90,7 +90,7 @@ func (u *user) behind() string {
 	var places []string
 	for _, s := range u.list() {
 		if s.Behind {
-			places = append(places, s.Place())
+			places = append(places, s.Name())
 		}
 	}
 	return strings.Join(places, " ")

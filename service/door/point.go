@@ -10,7 +10,7 @@ import (
 // Lead points every target that is local or offline to this gateway, unless a
 // person wants it otherwise: after a start, a killed supervisor, another port, a
 // new token.
-func (v *Door) Lead(ctx context.Context) {
+func (v *Door) PointHere(ctx context.Context) {
 	if v.options.Resting {
 		return
 	}
@@ -27,7 +27,7 @@ func (v *Door) Lead(ctx context.Context) {
 // Leave points the targets past this gateway before it ends. A runner that only
 // the gateway can reach leaves the cloud, but not for the offline route, which
 // must not reach it, and not where it is forbidden.
-func (v *Door) Leave(ctx context.Context) {
+func (v *Door) PointPast(ctx context.Context) {
 	v.options.Machine.Repoint(ctx, v.options.Log, func(t claude.Target, now claude.Status) (claude.Destination, bool) {
 		if now.Way != claude.Gateway || now.BaseURL != v.url {
 			return claude.Destination{}, false

@@ -13,7 +13,7 @@ import (
 // journey plays a network's coming and going to a sense, as the loop does: it looks
 // when it is asked to, and when something happens.
 type journey struct {
-	n     *Sense
+	n     *Advisor
 	s     state.State
 	now   time.Time
 	due   time.Time
@@ -21,14 +21,14 @@ type journey struct {
 }
 
 func newJourney(auto string, route claude.Route) *journey {
-	j := &journey{n: NewSense(auto), s: state.State{Route: route, Chosen: "docker.io/ai/tiny:latest"}, now: time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)}
+	j := &journey{n: NewAdvisor(auto), s: state.State{Route: route, Chosen: "docker.io/ai/tiny:latest"}, now: time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)}
 	j.hear(network.Online)
 	return j
 }
 
 func (j *journey) look() {
 	var to claude.Route
-	if to, j.due = j.n.See(j.s, j.now); to != "" {
+	if to, j.due = j.n.Update(j.s, j.now); to != "" {
 		j.moves = append(j.moves, to)
 		j.s.Route = to
 		j.look()
@@ -36,7 +36,7 @@ func (j *journey) look() {
 }
 
 func (j *journey) hear(r network.Reach) {
-	j.n.Hear(r, j.now)
+	j.n.SetReach(r, j.now)
 	j.look()
 }
 
