@@ -166,7 +166,9 @@ func (s *Client) Control(ctx context.Context, c localrunner.Verb) error {
 
 // Session asks what a session needs to know.
 func (s *Client) Session(ctx context.Context, model string) (known SessionAnswer, err error) {
-	err = s.Ask(ctx, "GET", "/run?model="+url.QueryEscape(model), &known)
+	ctx, cancel := context.WithTimeout(ctx, SessionTime+localrunner.Quick)
+	defer cancel()
+	err = s.askLong(ctx, "GET", "/run?model="+url.QueryEscape(model), &known)
 	return known, err
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/claude"
 	"github.com/switchyard-app/switchyard/service/fault"
 	"github.com/switchyard-app/switchyard/service/gateway"
+	"github.com/switchyard-app/switchyard/service/localrunner"
 	"github.com/switchyard-app/switchyard/service/state"
 )
 
@@ -20,6 +21,10 @@ type Address struct {
 	URL   string `json:"url"`
 	Token string `json:"token"`
 }
+
+// SessionTime bounds how long a session's answer takes: the first look at the runner,
+// then its models, then one of them.
+const SessionTime = 3 * localrunner.Quick
 
 // SessionAnswer is what the running Switchyard knows for a session.
 type SessionAnswer struct {

@@ -129,18 +129,22 @@ func (v *Door) Runner(ctx context.Context) localrunner.Instance {
 	return v.found
 }
 
-// ForSession answers it.
+// ForSession answers it. A session that begins right after Switchyard did waits for
+// the first look at the runner; before that, nobody knows how it is.
 func (v *Door) ForSession(ctx context.Context, name string) control.SessionAnswer {
+	ctx, cancel := context.WithTimeout(ctx, control.SessionTime)
+	defer cancel()
+	v.Runner(ctx)
 	now := v.options.State()
 	v.Guard.soon() // the address is about to be given to a session
 	a := control.SessionAnswer{Address: v.address(), Route: now.Route, Runner: now.Runner, Users: v.gateway.Snapshot().Sessions}
 	if name == "" {
 		name = cmp.Or(now.Model, now.Chosen)
 	}
-	if now.Runner.State != state.Running {
-		return a
+	if _, down := now.Runner.Warning(); down {
+		return a // it has to be started first
 	}
-	m := v.model(ctx, name)
+	m := v.model(ctx, name) // of a runner that starts, the name alone: the gateway waits for it
 	a.Model, a.Context, a.Missing = m.Tag, m.Context, m.Missing
 	return a
 }
