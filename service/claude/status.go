@@ -96,11 +96,19 @@ func (status *Status) compare(doc *document, force *entry) {
 	}
 }
 
+// tiers are Claude Code's names that leave open which model is meant.
+var tiers = []string{"default", "opus", "sonnet", "haiku", "fable", "opusplan", "best"}
+
+// CloudName tells whether a name means a tier of the cloud's, not a model here.
+func CloudName(name string) bool {
+	return name != "" && alias(name) || strings.HasPrefix(name, "claude-")
+}
+
 // alias tells whether a model setting is one of Claude Code's names for a tier,
 // which the switch maps to the local model.
 func alias(model string) bool {
 	model, _, _ = strings.Cut(strings.ToLower(model), "[")
-	return slices.Contains([]string{"", "default", "opus", "sonnet", "haiku", "fable", "opusplan", "best"}, model)
+	return model == "" || slices.Contains(tiers, model)
 }
 
 // modified is when a file was written last; zero when it cannot be told.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/switchyard-app/switchyard/service/claude"
 	"github.com/switchyard-app/switchyard/service/control"
 	"github.com/switchyard-app/switchyard/service/fault"
 	"github.com/switchyard-app/switchyard/service/gateway"
@@ -31,7 +32,7 @@ func (v *Door) upstream(ctx context.Context) gateway.Upstream {
 // model says which model a request means: every name of the cloud's is the chosen one.
 func (v *Door) model(ctx context.Context, name string) gateway.Model {
 	now := v.options.State()
-	if state.CloudName(name) {
+	if claude.CloudName(name) {
 		if name = now.Model; name == "" {
 			name = now.Chosen
 		}

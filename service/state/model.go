@@ -1,7 +1,6 @@
 package state
 
 import (
-	"strings"
 	"time"
 
 	"github.com/switchyard-app/switchyard/gpu"
@@ -38,15 +37,6 @@ type ContextFit struct {
 	Context int         `json:"context"` // tokens
 	Need    int64       `json:"need_bytes"`
 	Fit     gpu.Verdict `json:"fit"`
-}
-
-// CloudName tells whether a name means a tier of the cloud's, not a model here.
-func CloudName(name string) bool {
-	switch name {
-	case "opus", "sonnet", "haiku", "fable", "default", "best", "opusplan":
-		return true
-	}
-	return strings.HasPrefix(name, "claude-")
 }
 
 // Resolve finds a model's full tag; empty when it is not among them.
