@@ -73,6 +73,14 @@ func (p Paths) Runs() (dir string, err error) {
 	return dir, os.MkdirAll(dir, 0o700)
 }
 
+// RuntimeDirs are the folders that RuntimeDir may have made.
+func (p Paths) RuntimeDirs() []string {
+	if p.Runtime == p.State {
+		return []string{p.State}
+	}
+	return []string{p.Runtime, p.State}
+}
+
 // RuntimeDir makes the folder for the lock and the socket. A login without a
 // session has no runtime folder: then it is the state folder.
 func (p Paths) RuntimeDir() (string, error) {
@@ -99,11 +107,24 @@ func Missing(dir string) bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// WriteWhole replaces a file of Switchyard's own.
-func WriteWhole(file string, data []byte) error {
-	temp := file + ".tmp"
-	if err := os.WriteFile(temp, data, 0o600); err != nil {
+// WriteWhole replaces a file of Switchyard's own, with its folder: whoever reads it, also
+// after a crash, sees the old one or the new one. Only its user can read it.
+func WriteWhole(file string, data []byte) (err error) {
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return err
 	}
-	return os.Rename(temp, file)
+	temp, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*.tmp") // two processes may write at once
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(temp.Name())
+		}
+	}()
+	_, err = temp.Write(data)
+	if err = errors.Join(err, temp.Sync(), temp.Close()); err != nil {
+		return err
+	}
+	return os.Rename(temp.Name(), file)
 }

@@ -44,7 +44,7 @@ func Connect(m *machine.Machine) *Client {
 
 // Dial opens the socket of the Switchyard that runs. The error is ErrNoSupervisor.
 func Dial(ctx context.Context, m *machine.Machine) (net.Conn, error) {
-	for _, dir := range []string{m.Paths.Runtime, m.Paths.State} {
+	for _, dir := range m.Paths.RuntimeDirs() {
 		if conn, err := (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(dir, socketName)); err == nil {
 			return conn, nil
 		}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/switchyard-app/switchyard/service/config"
 	"github.com/switchyard-app/switchyard/service/fault"
 )
 
@@ -23,10 +24,7 @@ func (m *Machine) Chosen() string {
 
 // Choose remembers the model for the next switch to local.
 func (m *Machine) Choose(tag string) error {
-	if err := os.MkdirAll(m.Paths.State, 0o700); err != nil {
-		return err
-	}
-	return os.WriteFile(m.Paths.LastModel(), []byte(tag+"\n"), 0o600)
+	return config.WriteWhole(m.Paths.LastModel(), []byte(tag+"\n"))
 }
 
 // LeanAgent is the name of the lean profile's agent.
@@ -37,8 +35,7 @@ func (m *Machine) Lean() bool {
 	if m.Config.Lean != nil {
 		return *m.Config.Lean
 	}
-	_, err := os.Stat(m.Paths.Lean())
-	return err == nil
+	return marked(m.Paths.Lean())
 }
 
 // SetLean remembers whether they shall. The configuration overrules it.
@@ -54,8 +51,7 @@ func (m *Machine) Quiet() bool {
 	if m.Config.Notifications != nil {
 		return !*m.Config.Notifications
 	}
-	_, err := os.Stat(m.Paths.Quiet())
-	return err == nil
+	return marked(m.Paths.Quiet())
 }
 
 // Mark makes an empty file that remembers something, or removes it.
@@ -66,27 +62,18 @@ func (m *Machine) Mark(file string, on bool) error {
 		}
 		return nil
 	}
-	if err := os.MkdirAll(m.Paths.State, 0o700); err != nil {
-		return err
-	}
-	return os.WriteFile(file, nil, 0o600)
+	return config.WriteWhole(file, nil)
+}
+
+func marked(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
 }
 
 // MayStart tells whether the configuration lets Switchyard start the runner by itself.
 func (m *Machine) MayStart() bool { return m.Config.StartRunner == nil || *m.Config.StartRunner }
 
-func (m *Machine) StoppedByPerson() bool {
-	_, err := os.Stat(m.Paths.Stopped())
-	return err == nil
-}
+func (m *Machine) StoppedByPerson() bool { return marked(m.Paths.Stopped()) }
 
 // RememberStop notes whether a person stopped the runner.
-func (m *Machine) RememberStop(stopped bool) {
-	if !stopped {
-		_ = os.Remove(m.Paths.Stopped())
-		return
-	}
-	if os.MkdirAll(m.Paths.State, 0o700) == nil {
-		_ = os.WriteFile(m.Paths.Stopped(), nil, 0o600)
-	}
-}
+func (m *Machine) RememberStop(stopped bool) { _ = m.Mark(m.Paths.Stopped(), stopped) }

@@ -2,10 +2,10 @@ package machine
 
 import (
 	"path/filepath"
+	"slices"
 
 	"github.com/switchyard-app/switchyard/service/claude"
 	"github.com/switchyard-app/switchyard/service/config"
-	"github.com/switchyard-app/switchyard/service/state"
 )
 
 // ConfigDir is the folder that a Claude Code started in this environment uses.
@@ -20,7 +20,7 @@ func (m *Machine) ConfigDirs() (dirs []string) {
 	for _, t := range m.Targets() {
 		dirs = append(dirs, t.ConfigDir)
 	}
-	return state.Unique(dirs)
+	return Unique(dirs)
 }
 
 // Targets are the folders that a plain switch moves: the one that Claude Code
@@ -30,7 +30,7 @@ func (m *Machine) Targets() []claude.Target {
 	for _, dir := range m.Config.Targets {
 		targets = append(targets, claude.UserTarget(config.Expand(dir, m.Home)))
 	}
-	return state.Unique(targets)
+	return Unique(targets)
 }
 
 // Project is the target of one project's folder.
@@ -59,4 +59,15 @@ func (m *Machine) Scope(project string) claude.Scope {
 type Inspected struct {
 	claude.Target
 	claude.Status
+}
+
+// Unique leaves each value where it stands first: the first target is the one that the faces show.
+func Unique[T comparable](list []T) []T {
+	var out []T
+	for _, x := range list {
+		if !slices.Contains(out, x) {
+			out = append(out, x)
+		}
+	}
+	return out
 }

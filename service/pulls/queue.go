@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/switchyard-app/switchyard/service/config"
 	"github.com/switchyard-app/switchyard/service/localrunner"
 	"github.com/switchyard-app/switchyard/service/machine"
 	"github.com/switchyard-app/switchyard/service/runner"
@@ -122,10 +123,12 @@ func (p *Puller) keep() {
 		_ = os.Remove(p.file())
 		return
 	}
-	if data, err := json.Marshal(refs); err == nil && os.MkdirAll(p.options.Machine.Paths.State, 0o700) == nil {
-		if err := os.WriteFile(p.file(), data, 0o600); err != nil {
-			p.options.Log.Warn("the pulls cannot be kept for the next start", "error", err)
-		}
+	data, err := json.Marshal(refs)
+	if err == nil {
+		err = config.WriteWhole(p.file(), data)
+	}
+	if err != nil {
+		p.options.Log.Warn("the pulls cannot be kept for the next start", "error", err)
 	}
 }
 
