@@ -112,7 +112,7 @@ func (v *Door) Rotate() error {
 	v.mu.Lock()
 	v.tokens = []string{token, v.tokens[0]}
 	v.mu.Unlock()
-	time.AfterFunc(rotation, func() {
+	time.AfterFunc(rotation, func() { // of a door that is closed it changes what nobody reads
 		v.mu.Lock()
 		defer v.mu.Unlock()
 		if v.tokens[0] == token { // else it was renewed once more
