@@ -154,7 +154,7 @@ func (g *Guard) start() (ended <-chan struct{}, dismiss func(word string), err e
 		return nil, nil, err
 	}
 	done := make(chan struct{})
-	go func() { // ends with the process
+	go func() { // ends with the guard, which run waits for; one that stays outlives this process
 		_ = cmd.Wait()
 		close(done)
 	}()

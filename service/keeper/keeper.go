@@ -43,7 +43,8 @@ type ending struct {
 	why   gateway.Reason // empty: well
 }
 
-// close ends what the keeper started; its own runner too.
+// close ends what the keeper started; its own runner too. There is at most one effort and
+// one look, and each ends when its outcome is taken.
 func (k *Keeper) close() {
 	if k.effort != nil {
 		k.effort.end()
