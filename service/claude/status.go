@@ -101,14 +101,19 @@ var tiers = []string{"default", "opus", "sonnet", "haiku", "fable", "opusplan", 
 
 // CloudName tells whether a name means a tier of the cloud's, not a model here.
 func CloudName(name string) bool {
-	return name != "" && alias(name) || strings.HasPrefix(name, "claude-")
+	return slices.Contains(tiers, tier(name)) || strings.HasPrefix(name, "claude-")
+}
+
+// tier is a name without the mark of a long context: opus[1m].
+func tier(name string) string {
+	name, _, _ = strings.Cut(strings.ToLower(name), "[")
+	return name
 }
 
 // alias tells whether a model setting is one of Claude Code's names for a tier,
 // which the switch maps to the local model.
 func alias(model string) bool {
-	model, _, _ = strings.Cut(strings.ToLower(model), "[")
-	return model == "" || slices.Contains(tiers, model)
+	return model == "" || slices.Contains(tiers, tier(model))
 }
 
 // modified is when a file was written last; zero when it cannot be told.
