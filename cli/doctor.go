@@ -93,12 +93,7 @@ func findingsText(found []state.Finding) string {
 		if f.Severity == state.SeverityWarning {
 			mark = "!"
 		}
-		fmt.Fprintf(&b, "%s %s\n", mark, f.Text)
-		remedy := f.Remedy
-		if f.Command != "" && !strings.Contains(remedy, f.Command) {
-			remedy += ": " + f.Command
-		}
-		fmt.Fprintf(&b, "  → %s\n", remedy)
+		fmt.Fprintf(&b, "%s %s\n  → %s\n", mark, f.Text, f.Advice())
 	}
 	return b.String()
 }

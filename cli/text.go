@@ -35,7 +35,7 @@ func statusText(s state.State, home string, now time.Time) string {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", head, runner.Short(m.Tag), words.Size(m.Size), words.Tokens(m.Context))
 	}
 	for _, p := range s.Pulls {
-		if p.State == state.Pulling || p.State == state.Queued || p.State == state.Waiting {
+		if !p.State.Over() {
 			fmt.Fprintf(w, "Pulling\t%s\n", p.Text())
 		}
 	}

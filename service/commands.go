@@ -11,6 +11,7 @@ import (
 
 	"github.com/switchyard-app/switchyard/assets"
 	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/config"
 	"github.com/switchyard-app/switchyard/service/doctor"
 	"github.com/switchyard-app/switchyard/service/fault"
 	"github.com/switchyard-app/switchyard/service/keeper"
@@ -140,9 +141,7 @@ func (c *Commands) OpenConfig(ctx context.Context, open func(context.Context, st
 	file := c.machine.Paths.Config
 	_, err := os.Stat(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err = os.MkdirAll(filepath.Dir(file), 0o700); err == nil {
-			err = os.WriteFile(file, assets.Config, 0o600)
-		}
+		err = config.WriteAtomic(file, assets.Config)
 	}
 	if err == nil {
 		err = open(ctx, file)

@@ -48,11 +48,7 @@ func departureRows(s state.State) []menuRow {
 		if f.Fixable {
 			cure = &f
 		}
-		remedy := f.Remedy
-		if f.Command != "" && !strings.Contains(remedy, f.Command) {
-			remedy += ": " + f.Command
-		}
-		tell(mark, f.Text, remedy, cure)
+		tell(mark, f.Text, f.Advice(), cure)
 	}
 	return rows
 }

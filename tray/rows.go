@@ -156,9 +156,7 @@ func sessionRows(s state.State) []menuRow {
 
 // activePulls are the pulls that are not over.
 func activePulls(s state.State) []state.Pull {
-	return slices.DeleteFunc(slices.Clone(s.Pulls), func(p state.Pull) bool {
-		return p.State == state.PullDone || p.State == state.PullFailed || p.State == state.Cancelled
-	})
+	return slices.DeleteFunc(slices.Clone(s.Pulls), func(p state.Pull) bool { return p.State.Over() })
 }
 
 // pullsLine is the first of the pulls.

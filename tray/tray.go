@@ -18,6 +18,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/machine"
 	"github.com/switchyard-app/switchyard/service/state"
 	"github.com/switchyard-app/switchyard/service/switching"
+	"github.com/switchyard-app/switchyard/service/wake"
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
@@ -186,10 +187,7 @@ func (t *tray) clicks(ctx context.Context, stop func(), owned *sync.WaitGroup) c
 			case <-ctx.Done():
 				return
 			case a := <-t.clicked:
-				select {
-				case t.seen <- struct{}{}:
-				default:
-				}
+				wake.Notify(t.seen)
 				owned.Go(func() { t.perform(ctx, stop, a) })
 			}
 		}

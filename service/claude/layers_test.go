@@ -173,3 +173,14 @@ func TestASecondSwitchStaysNeutral(t *testing.T) {
 		t.Errorf("%v %s", err, data)
 	}
 }
+
+func TestNamesOfTheCloud(t *testing.T) {
+	for name, want := range map[string]bool{
+		"opus": true, "Sonnet[1m]": true, "default": true, "claude-opus-4-6": true,
+		"": false, "[[crash]]": false, "ai/opus": false, "qwen3": false,
+	} {
+		if CloudName(name) != want {
+			t.Errorf("%q: %t", name, !want)
+		}
+	}
+}

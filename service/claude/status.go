@@ -96,11 +96,24 @@ func (status *Status) compare(doc *document, force *entry) {
 	}
 }
 
+// tiers are Claude Code's names that leave open which model is meant.
+var tiers = []string{"default", "opus", "sonnet", "haiku", "fable", "opusplan", "best"}
+
+// CloudName reports whether a model name is one of Anthropic's, not a local model.
+func CloudName(name string) bool {
+	return slices.Contains(tiers, tier(name)) || strings.HasPrefix(name, "claude-")
+}
+
+// tier is a name without the mark of a long context: opus[1m].
+func tier(name string) string {
+	name, _, _ = strings.Cut(strings.ToLower(name), "[")
+	return name
+}
+
 // alias tells whether a model setting is one of Claude Code's names for a tier,
 // which the switch maps to the local model.
 func alias(model string) bool {
-	model, _, _ = strings.Cut(strings.ToLower(model), "[")
-	return slices.Contains([]string{"", "default", "opus", "sonnet", "haiku", "fable", "opusplan", "best"}, model)
+	return model == "" || slices.Contains(tiers, tier(model))
 }
 
 // modified is when a file was written last; zero when it cannot be told.

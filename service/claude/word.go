@@ -61,11 +61,11 @@ func (s Scope) Word() Word {
 		w.Model, w.ModelBy = named, by
 		return w
 	}
-	tier, _, _ := strings.Cut(strings.ToLower(named), "[")
-	if !slices.Contains([]string{"sonnet", "haiku", "fable"}, tier) {
-		tier = "opus" // a switch gives all tiers the same model
+	asked := tier(named)
+	if !slices.Contains([]string{"sonnet", "haiku", "fable"}, asked) {
+		asked = "opus" // a switch gives all tiers the same model
 	}
-	w.Model = value("ANTHROPIC_DEFAULT_" + strings.ToUpper(tier) + "_MODEL")
+	w.Model = value("ANTHROPIC_DEFAULT_" + strings.ToUpper(asked) + "_MODEL")
 	return w
 }
 

@@ -74,6 +74,14 @@ func (p Paths) Runs() (dir string, err error) {
 	return dir, os.MkdirAll(dir, 0o700)
 }
 
+// RuntimeDirs are the folders that RuntimeDir may have made.
+func (p Paths) RuntimeDirs() []string {
+	if p.Runtime == p.State {
+		return []string{p.State}
+	}
+	return []string{p.Runtime, p.State}
+}
+
 // RuntimeDir makes the folder for the socket. Where there is no runtime folder, as in a
 // login without a desktop session, it is the state folder.
 func (p Paths) RuntimeDir() (string, error) {
@@ -100,12 +108,24 @@ func Missing(dir string) bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// WriteAtomic replaces a file, so that readers see the old or the new one, never half.
-// The file is readable only by this user.
-func WriteAtomic(file string, data []byte) error {
-	temp := file + ".tmp"
-	if err := os.WriteFile(temp, data, 0o600); err != nil {
+// WriteAtomic replaces a file, and makes its folder. Readers see the old or the new file,
+// also after a crash, never half of one. The file is readable only by this user.
+func WriteAtomic(file string, data []byte) (err error) {
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return err
 	}
-	return os.Rename(temp, file)
+	temp, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*.tmp") // two processes may write at once
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(temp.Name())
+		}
+	}()
+	_, err = temp.Write(data)
+	if err = errors.Join(err, temp.Sync(), temp.Close()); err != nil {
+		return err
+	}
+	return os.Rename(temp.Name(), file)
 }

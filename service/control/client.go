@@ -45,7 +45,7 @@ func Connect(m *machine.Machine) *Client {
 // Dial opens the socket of the Switchyard that runs. The error is
 // ErrNotRunning.
 func Dial(ctx context.Context, m *machine.Machine) (net.Conn, error) {
-	for _, dir := range []string{m.Paths.Runtime, m.Paths.State} {
+	for _, dir := range m.Paths.RuntimeDirs() {
 		if conn, err := (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(dir, socketName)); err == nil {
 			return conn, nil
 		}
@@ -92,7 +92,9 @@ func (c *Client) Address(ctx context.Context) (Address, error) { return askAddre
 
 // Session is what a session needs to know that is about to start on a model.
 func (c *Client) Session(ctx context.Context, model string) (SessionAnswer, error) {
-	return askSession.quick(ctx, c, url.Values{"model": {model}})
+	ctx, cancel := context.WithTimeout(ctx, SessionTime+localrunner.Quick)
+	defer cancel()
+	return askSession.ask(ctx, c, url.Values{"model": {model}})
 }
 
 // RotateToken makes the gateway ask for a new token; the settings follow.

@@ -53,15 +53,7 @@ func ControlRunner(ctx context.Context, m *machine.Machine, c localrunner.Verb) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, localrunner.EffortTime)
 	defer cancel()
-	switch c {
-	case localrunner.Start:
-		err = e.Start(ctx)
-	case localrunner.Restart:
-		err = e.Restart(ctx)
-	case localrunner.Stop:
-		err = e.Stop(ctx)
-	}
-	if err == nil {
+	if err = c.Do(ctx, e); err == nil {
 		m.RememberStop(c == localrunner.Stop)
 		if c != localrunner.Stop {
 			err = localrunner.UntilHealthy(ctx, e)

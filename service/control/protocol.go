@@ -147,6 +147,10 @@ type Address struct {
 	Token string `json:"token"`
 }
 
+// SessionTime bounds how long a session's answer takes: the first look at the runner,
+// then its models, then one of them.
+const SessionTime = 3 * localrunner.Quick
+
 // SessionAnswer is what the running Switchyard knows for a session.
 type SessionAnswer struct {
 	Address Address           `json:"address"`

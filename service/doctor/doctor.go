@@ -9,8 +9,6 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/shirou/gopsutil/v4/disk"
@@ -20,6 +18,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/localclaude"
 	"github.com/switchyard-app/switchyard/service/localrunner"
 	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/release"
 	"github.com/switchyard-app/switchyard/service/state"
 	"github.com/switchyard-app/switchyard/service/status"
 	"github.com/switchyard-app/switchyard/service/words"
@@ -122,24 +121,11 @@ func (d *doctor) claude(ctx context.Context) {
 	cmd := exec.CommandContext(ctx, path, "--version")
 	cmd.Env, cmd.Dir = d.machine.Environ, d.machine.Home
 	out, err := cmd.Output()
-	if version := versionNumber.FindString(string(out)); err == nil && version != "" && older(version, oldestClaude) {
+	if version := versionNumber.FindString(string(out)); err == nil && version != "" && release.Older(version, oldestClaude) {
 		d.add(state.Finding{Code: "claude_old", Severity: state.SeverityWarning, Text: "Claude Code " + version + " is older than " + oldestClaude + ", the oldest that Switchyard was tried with", Remedy: "update it", Command: "claude update"})
 	} else if err != nil {
 		d.add(state.Finding{Code: "claude_broken", Severity: state.SeverityError, Text: "Claude Code (" + path + ") does not start", Remedy: "see what it says", Command: "claude --version"})
 	}
-}
-
-// older compares two versions of three numbers.
-func older(a, b string) bool {
-	x, y := strings.Split(a, "."), strings.Split(b, ".")
-	for i := range min(len(x), len(y)) {
-		m, _ := strconv.Atoi(x[i])
-		n, _ := strconv.Atoi(y[i])
-		if m != n {
-			return m < n
-		}
-	}
-	return false
 }
 
 // proxies looks for one that would get the requests to this machine's own address.

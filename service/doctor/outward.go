@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"github.com/switchyard-app/switchyard/service/claude"
+	"github.com/switchyard-app/switchyard/service/engine"
 	"github.com/switchyard-app/switchyard/service/localclaude"
 	"github.com/switchyard-app/switchyard/service/state"
 	"github.com/switchyard-app/switchyard/service/words"
@@ -25,24 +25,18 @@ var fetchers = []string{"npx", "bunx", "pnpx", "uvx", "pipx", "docker", "podman"
 
 // outward says what a server wants of the network; empty: nothing that can be seen.
 func outward(s localclaude.MCPServer) string {
-	if u, err := url.Parse(s.URL); s.URL != "" && err == nil && !loopbackHost(u.Hostname()) {
+	if u, err := url.Parse(s.URL); s.URL != "" && err == nil && !engine.Loopback(u.Hostname()) {
 		return "is at " + u.Hostname()
 	}
 	if name := strings.TrimSuffix(filepath.Base(s.Command), ".exe"); slices.Contains(fetchers, name) {
 		return "is started by " + name + ", which may have to load it"
 	}
 	for _, arg := range s.Args {
-		if u, err := url.Parse(arg); err == nil && u.Scheme != "" && strings.HasPrefix(u.Scheme, "http") && !loopbackHost(u.Hostname()) {
+		if u, err := url.Parse(arg); err == nil && u.Scheme != "" && strings.HasPrefix(u.Scheme, "http") && !engine.Loopback(u.Hostname()) {
 			return "talks to " + u.Hostname()
 		}
 	}
 	return ""
-}
-
-// loopbackHost tells whether a host is this very machine, which stays when the network goes.
-func loopbackHost(name string) bool {
-	ip := net.ParseIP(name)
-	return name == "localhost" || strings.HasSuffix(name, ".localhost") || ip != nil && ip.IsLoopback()
 }
 
 // begun looks whether Claude Code's first start is over, which asks questions.

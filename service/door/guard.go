@@ -3,8 +3,8 @@ package door
 import (
 	"context"
 	"io"
-	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -175,7 +175,7 @@ func (g *Guard) start() (ended <-chan struct{}, dismiss func(word string), err e
 	}
 	defer release()
 	turn := g.door.options.Machine.EnvNumber(TurnVariable)
-	cmd.Env = append(os.Environ(), GuardVariable+"="+strconv.Itoa(len(cmd.ExtraFiles)), TurnVariable+"="+strconv.Itoa(turn+1))
+	cmd.Env = append(slices.Clone(g.door.options.Machine.Environ), GuardVariable+"="+strconv.Itoa(len(cmd.ExtraFiles)), TurnVariable+"="+strconv.Itoa(turn+1))
 	parent, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, nil, err
@@ -184,7 +184,7 @@ func (g *Guard) start() (ended <-chan struct{}, dismiss func(word string), err e
 		return nil, nil, err
 	}
 	done := make(chan struct{})
-	go func() { // ends with the process
+	go func() { // ends with the guard, which run waits for; one that stays outlives this process
 		_ = cmd.Wait()
 		close(done)
 	}()

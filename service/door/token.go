@@ -31,13 +31,6 @@ func loadToken(p config.Paths) (string, error) {
 
 // newToken replaces the token.
 func newToken(p config.Paths) (string, error) {
-	if err := os.MkdirAll(p.State, 0o700); err != nil {
-		return "", err
-	}
 	token := tokenPrefix + rand.Text()
-	temp := tokenFile(p) + ".new"
-	if err := os.WriteFile(temp, []byte(token+"\n"), 0o600); err != nil {
-		return "", err
-	}
-	return token, os.Rename(temp, tokenFile(p))
+	return token, config.WriteAtomic(tokenFile(p), []byte(token+"\n"))
 }

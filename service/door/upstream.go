@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/switchyard-app/switchyard/service/claude"
 	"github.com/switchyard-app/switchyard/service/control"
 	"github.com/switchyard-app/switchyard/service/fault"
 	"github.com/switchyard-app/switchyard/service/gateway"
@@ -49,7 +50,7 @@ func (v *Door) upstream(ctx context.Context) gateway.Upstream {
 // model says which model a request means: every name of the cloud's is the chosen one.
 func (v *Door) model(ctx context.Context, name string) gateway.Model {
 	now := v.options.State()
-	if state.CloudName(name) {
+	if claude.CloudName(name) {
 		if name = now.Model; name == "" {
 			name = now.Chosen
 		}
@@ -129,18 +130,22 @@ func (v *Door) served(tag string, why gateway.Reason) {
 // noteUse is how often a model's use is noted.
 const noteUse = 10 * time.Minute
 
-// ForSession answers it.
+// ForSession answers it. A session that begins right after Switchyard did waits for
+// the first look at the runner; before that, nobody knows how it is.
 func (v *Door) ForSession(ctx context.Context, name string) control.SessionAnswer {
+	ctx, cancel := context.WithTimeout(ctx, control.SessionTime)
+	defer cancel()
+	v.Runner(ctx)
 	now := v.options.State()
 	v.Guard.startSoon() // the address is about to be given to a session
 	a := control.SessionAnswer{Address: v.address(), Route: now.Route, Runner: now.Runner, Users: v.gateway.Snapshot().Sessions}
 	if name == "" {
 		name = cmp.Or(now.Model, now.Chosen)
 	}
-	if now.Runner.State != state.Running {
-		return a
+	if _, down := now.Runner.Warning(); down {
+		return a // it has to be started first
 	}
-	m := v.model(ctx, name)
+	m := v.model(ctx, name) // of a runner that starts, the name alone: the gateway waits for it
 	a.Model, a.Context, a.Missing = m.Tag, m.Context, m.Missing
 	return a
 }

@@ -32,10 +32,11 @@ const (
 
 // containerEngine is Model Runner's container in a Docker Engine.
 type containerEngine struct {
-	docker *Docker
-	getenv func(string) string
-	home   string
-	usual  string // host:port of a runner while Docker cannot be asked for it
+	docker  *Docker
+	getenv  func(string) string
+	environ []string // that a command of Docker's gets
+	home    string
+	usual   string // host:port of a runner while Docker cannot be asked for it
 
 	mu     sync.Mutex
 	id     string // of the container that was looked at last
@@ -46,7 +47,7 @@ type containerEngine struct {
 }
 
 func newContainer(d *Docker, s Search) *containerEngine {
-	return &containerEngine{docker: d, getenv: s.Getenv, home: s.Home, usual: s.Usual}
+	return &containerEngine{docker: d, getenv: s.Getenv, environ: s.Environ, home: s.Home, usual: s.Usual}
 }
 
 func (c *containerEngine) Kind() Kind { return Container }

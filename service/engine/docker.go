@@ -20,6 +20,8 @@ import (
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/fsnotify/fsnotify"
+
+	"github.com/switchyard-app/switchyard/service/wake"
 )
 
 // Docker is a Docker daemon, found as the docker command finds it.
@@ -138,12 +140,13 @@ func (d *Docker) remote() bool {
 	if err != nil {
 		return false
 	}
-	return u.Scheme == "ssh" || (u.Scheme == "tcp" || u.Scheme == "http" || u.Scheme == "https") && !loopback(u.Hostname())
+	return u.Scheme == "ssh" || (u.Scheme == "tcp" || u.Scheme == "http" || u.Scheme == "https") && !Loopback(u.Hostname())
 }
 
-func loopback(host string) bool {
+// Loopback tells whether a host is this very machine.
+func Loopback(host string) bool {
 	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || ip != nil && ip.IsLoopback()
 }
 
 // desktop tells whether it is Docker Desktop's, by its name or place.
@@ -227,7 +230,10 @@ func (d *Docker) command(verb string) string {
 func (d *Docker) watch(ctx context.Context, match filters.Args, each func(events.Message), changed func()) {
 	var watching sync.WaitGroup
 	defer watching.Wait()
-	appeared := watchFile(ctx, &watching, d.socket())
+	var appeared <-chan struct{} // nil where there is no such file
+	if path := d.socket(); path != "" {
+		appeared = wake.OnFile(ctx, &watching, path, fsnotify.Create)
+	}
 	for ctx.Err() == nil {
 		if d.ping(ctx) == nil {
 			d.follow(ctx, match, each, changed)
@@ -295,47 +301,4 @@ func (d *Docker) awaitReturn(ctx context.Context, appeared <-chan struct{}) bool
 }
 
 // heard tells the watch that the daemon answers.
-func (d *Docker) heard() {
-	select {
-	case d.nudge <- struct{}{}:
-	default:
-	}
-}
-
-// watchFile tells when a file appears, until the context ends; never for no file.
-func watchFile(ctx context.Context, watching *sync.WaitGroup, path string) <-chan struct{} {
-	appeared := make(chan struct{}, 1)
-	if path == "" {
-		return appeared
-	}
-	if real, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
-		path = filepath.Join(real, filepath.Base(path))
-	}
-	notify, err := fsnotify.NewWatcher()
-	if err != nil {
-		return appeared
-	}
-	if err := notify.Add(filepath.Dir(path)); err != nil {
-		_ = notify.Close()
-		return appeared
-	}
-	watching.Go(func() {
-		defer notify.Close()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-notify.Errors: // events were lost: it may have appeared
-			case event := <-notify.Events:
-				if event.Name != path || !event.Op.Has(fsnotify.Create) {
-					continue
-				}
-			}
-			select {
-			case appeared <- struct{}{}:
-			default:
-			}
-		}
-	})
-	return appeared
-}
+func (d *Docker) heard() { wake.Notify(d.nudge) }

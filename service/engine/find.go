@@ -18,7 +18,7 @@ import (
 type Search struct {
 	Getenv      func(string) string
 	Home        string
-	Environ     []string // that a process of our own gets
+	Environ     []string // that a process of our own and a command of Docker's get
 	Configured  string   // a runner's URL from the configuration; empty: none
 	Wanted      Kind     // the configuration's engine; empty: find one
 	Program     string   // model-runner or dmr, for the process kind; empty: beside this program or on the PATH
@@ -152,7 +152,7 @@ func named(host, source string) (Engine, error) {
 		return nil, &Error{Code: Failed, Why: fmt.Sprintf("%s is not an address such as http://127.0.0.1:%d", source, Port), Remedy: "correct it"}
 	}
 	kind := Remote
-	if loopback(u.Hostname()) {
+	if Loopback(u.Hostname()) {
 		kind = Process
 	}
 	u.Path = strings.TrimSuffix(strings.TrimRight(u.Path, "/"), "/anthropic")

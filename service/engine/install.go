@@ -35,7 +35,7 @@ func (c *containerEngine) Install(ctx context.Context, how Install, progress fun
 	cmd := exec.CommandContext(ctx, plugin[0], append(plugin[1:], "install-runner", "--port", strconv.Itoa(port),
 		"--host", cmp.Or(how.Host, "127.0.0.1"), "--gpu", cmp.Or(how.GPU, "auto"), "--do-not-track")...)
 	// Without its address named, the command waits at the usual port.
-	cmd.Env = append(os.Environ(), "DOCKER_HOST="+c.docker.Host, fmt.Sprintf("MODEL_RUNNER_HOST=http://127.0.0.1:%d", port))
+	cmd.Env = append(slices.Clone(c.environ), "DOCKER_HOST="+c.docker.Host, fmt.Sprintf("MODEL_RUNNER_HOST=http://127.0.0.1:%d", port))
 	said, err := told(cmd, progress)
 	if err == nil {
 		return nil
@@ -108,7 +108,7 @@ func (c *containerEngine) plugin() ([]string, error) {
 			}
 		}
 	}
-	if file, err := exec.LookPath(name); err == nil {
+	if file := LookPath(name, c.getenv("PATH")); file != "" {
 		return []string{file}, nil
 	}
 	return nil, &Error{Code: NoPlugin, Why: "Docker's model command (the plugin docker-model) is missing",

@@ -36,12 +36,12 @@ func published(bindings nat.PortMap) (address, exposed string) {
 				exposed = net.JoinHostPort(cmp.Or(host, "0.0.0.0"), b.HostPort)
 				host = "127.0.0.1"
 			}
-			if b.HostPort == "" || b.HostPort == "0" || chosen && !loopback(host) {
+			if b.HostPort == "" || b.HostPort == "0" || chosen && !Loopback(host) {
 				continue
 			}
 			address = "http://" + net.JoinHostPort(host, b.HostPort)
 			chosen = true
-			if loopback(host) {
+			if Loopback(host) {
 				return address, exposed
 			}
 		}

@@ -40,15 +40,7 @@ func (k *Keeper) begin(ctx context.Context, v localrunner.Verb) {
 	k.options.Log.Info("runner", "do", v, "engine", e.Kind())
 	go func() {
 		defer end()
-		var err error
-		switch v {
-		case localrunner.Start:
-			err = e.Start(one)
-		case localrunner.Restart:
-			err = e.Restart(one)
-		case localrunner.Stop:
-			err = e.Stop(one)
-		}
+		err := v.Do(one, e)
 		if err == nil && v != localrunner.Stop {
 			err = localrunner.UntilHealthy(one, e)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -128,15 +129,17 @@ func enter(ctx context.Context, m *machine.Machine, dir, file string, own *sessi
 
 // firstEnd waits until one of those ahead has ended.
 func firstEnd(ctx context.Context, ahead []sessions.Slot) error {
+	var waits sync.WaitGroup
+	defer waits.Wait()
 	bounded, cancel := context.WithTimeout(ctx, lookAgain)
 	defer cancel()
 	ended := make(chan struct{}, len(ahead))
 	for _, p := range ahead {
-		go func() { // ends with the wait
+		waits.Go(func() {
 			if claude.WaitExit(bounded, p.Session()) == nil {
 				ended <- struct{}{}
 			}
-		}()
+		})
 	}
 	select {
 	case <-ended:

@@ -23,6 +23,19 @@ const (
 	Stop    Verb = "stop"
 )
 
+// Do has an engine do it. A runner that was started may not answer yet: see UntilHealthy.
+func (v Verb) Do(ctx context.Context, e engine.Engine) error {
+	switch v {
+	case Start:
+		return e.Start(ctx)
+	case Restart:
+		return e.Restart(ctx)
+	case Stop:
+		return e.Stop(ctx)
+	}
+	return nil
+}
+
 const (
 	// StartWatch is the first pause between looks at a runner that is starting.
 	StartWatch = 50 * time.Millisecond

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/switchyard-app/switchyard/service/config"
 	"github.com/switchyard-app/switchyard/service/fault"
 )
 
@@ -24,10 +25,7 @@ func (m *Machine) Chosen() string {
 
 // Choose remembers a model for the next switch to local.
 func (m *Machine) Choose(tag string) error {
-	if err := os.MkdirAll(m.Paths.State, 0o700); err != nil {
-		return err
-	}
-	return os.WriteFile(m.Paths.LastModel(), []byte(tag+"\n"), 0o600)
+	return config.WriteAtomic(m.Paths.LastModel(), []byte(tag+"\n"))
 }
 
 // LeanAgent is the name of the lean profile's agent.
@@ -38,8 +36,7 @@ func (m *Machine) Lean() bool {
 	if m.Config.Lean != nil {
 		return *m.Config.Lean
 	}
-	_, err := os.Stat(m.Paths.Lean())
-	return err == nil
+	return marked(m.Paths.Lean())
 }
 
 // SetLean remembers whether new local sessions get the lean profile. It refuses to
@@ -56,8 +53,7 @@ func (m *Machine) Quiet() bool {
 	if m.Config.Notifications != nil {
 		return !*m.Config.Notifications
 	}
-	_, err := os.Stat(m.Paths.Quiet())
-	return err == nil
+	return marked(m.Paths.Quiet())
 }
 
 // Mark creates an empty file that remembers a choice, or removes it.
@@ -68,29 +64,20 @@ func (m *Machine) Mark(file string, on bool) error {
 		}
 		return nil
 	}
-	if err := os.MkdirAll(m.Paths.State, 0o700); err != nil {
-		return err
-	}
-	return os.WriteFile(file, nil, 0o600)
+	return config.WriteAtomic(file, nil)
+}
+
+func marked(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
 }
 
 // MayStart reports whether the configuration lets Switchyard start the runner by itself.
 func (m *Machine) MayStart() bool { return m.Config.StartRunner == nil || *m.Config.StartRunner }
 
 // StoppedByPerson reports what RememberStop noted.
-func (m *Machine) StoppedByPerson() bool {
-	_, err := os.Stat(m.Paths.Stopped())
-	return err == nil
-}
+func (m *Machine) StoppedByPerson() bool { return marked(m.Paths.Stopped()) }
 
 // RememberStop notes whether a person stopped the runner, so that Switchyard does not
 // start it again by itself.
-func (m *Machine) RememberStop(stopped bool) {
-	if !stopped {
-		_ = os.Remove(m.Paths.Stopped())
-		return
-	}
-	if os.MkdirAll(m.Paths.State, 0o700) == nil {
-		_ = os.WriteFile(m.Paths.Stopped(), nil, 0o600)
-	}
-}
+func (m *Machine) RememberStop(stopped bool) { _ = m.Mark(m.Paths.Stopped(), stopped) }

@@ -2,10 +2,10 @@ package machine
 
 import (
 	"path/filepath"
+	"slices"
 
 	"github.com/switchyard-app/switchyard/service/claude"
 	"github.com/switchyard-app/switchyard/service/config"
-	"github.com/switchyard-app/switchyard/service/state"
 )
 
 // ConfigDir is Claude Code's configuration folder in this environment.
@@ -21,7 +21,7 @@ func (m *Machine) ConfigDirs() (dirs []string) {
 	for _, t := range m.Targets() {
 		dirs = append(dirs, t.ConfigDir)
 	}
-	return state.Unique(dirs)
+	return Unique(dirs)
 }
 
 // Targets are what a plain switch changes: the settings of ConfigDir, then those of the
@@ -31,7 +31,7 @@ func (m *Machine) Targets() []claude.Target {
 	for _, dir := range m.Config.Targets {
 		targets = append(targets, claude.UserTarget(config.Expand(dir, m.Home)))
 	}
-	return state.Unique(targets)
+	return Unique(targets)
 }
 
 // ProjectTarget is the target for the settings of a project in dir.
@@ -61,4 +61,15 @@ func (m *Machine) Scope(project string) claude.Scope {
 type Inspected struct {
 	claude.Target
 	claude.Status
+}
+
+// Unique leaves each value where it stands first: the first target is the one that the faces show.
+func Unique[T comparable](list []T) []T {
+	var out []T
+	for _, x := range list {
+		if !slices.Contains(out, x) {
+			out = append(out, x)
+		}
+	}
+	return out
 }

@@ -3,7 +3,6 @@ package models
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"os"
 	"path/filepath"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/switchyard-app/switchyard/gpu"
+	"github.com/switchyard-app/switchyard/service/config"
 	"github.com/switchyard-app/switchyard/service/machine"
 	"github.com/switchyard-app/switchyard/service/memory"
 	"github.com/switchyard-app/switchyard/service/runner"
@@ -71,14 +71,7 @@ func learnAll(m *machine.Machine, ids []string, change func(*Learned)) {
 	if err != nil {
 		return
 	}
-	file, err := os.CreateTemp(m.Paths.State, "models-*.json")
-	if err != nil {
-		return
-	}
-	_, err = file.Write(data)
-	if errors.Join(err, file.Close()) != nil || os.Rename(file.Name(), learnedFile(m)) != nil {
-		_ = os.Remove(file.Name())
-	}
+	_ = config.WriteAtomic(learnedFile(m), data) // else it is learned again
 }
 
 // NoteSeen notes models that were not there before.

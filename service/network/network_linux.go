@@ -8,6 +8,8 @@ import (
 
 	"github.com/godbus/dbus/v5"
 	"golang.org/x/sys/unix"
+
+	"github.com/switchyard-app/switchyard/service/wake"
 )
 
 // Watch tells the reach at once and whenever it may have changed, until the context
@@ -25,12 +27,7 @@ func Watch(ctx context.Context, tell func(Reach)) error {
 		owned.Wait()
 	}()
 	changed := make(chan struct{}, 1)
-	wish := func() {
-		select {
-		case changed <- struct{}{}:
-		default:
-		}
-	}
+	wish := func() { wake.Notify(changed) }
 	owned.Go(func() {
 		for buffer := make([]byte, 1<<16); ; {
 			if _, err := events.Read(buffer); err != nil && ctx.Err() != nil {

@@ -6,6 +6,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/windows"
+
+	"github.com/switchyard-app/switchyard/service/wake"
 )
 
 var (
@@ -35,10 +37,7 @@ var (
 	callback = sync.OnceValue(func() uintptr {
 		// The hint comes by value, which differs between processors: it is asked for instead.
 		return windows.NewCallback(func(_, _, _ uintptr) uintptr {
-			select {
-			case heard <- struct{}{}:
-			default:
-			}
+			wake.Notify(heard)
 			return 0
 		})
 	})

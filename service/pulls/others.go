@@ -185,7 +185,7 @@ func (p *Puller) pollStore(ctx, following context.Context, f localrunner.Instanc
 	client := runner.NewClient(f.Endpoint())
 	defer client.Close()
 	used, _ := client.DiskUsage(following)
-	index := watchStore(following, p.options.Machine.Home, f)
+	index := p.watchStore(following, f)
 	for {
 		select {
 		case <-following.Done():
@@ -224,33 +224,12 @@ const storePoll = time.Minute
 
 // watchStore tells when the index of a store on this machine changes: Docker
 // Desktop's and a plain binary's are in the home folder.
-func watchStore(ctx context.Context, home string, f localrunner.Instance) <-chan struct{} {
-	changed := make(chan struct{}, 1)
-	dir := cmp.Or(f.Seen.Store, filepath.Join(home, ".docker", "models"))
-	notify, err := fsnotify.NewWatcher()
-	if err != nil {
-		return changed
+func (p *Puller) watchStore(ctx context.Context, f localrunner.Instance) <-chan struct{} {
+	if kind := f.Engine.Kind(); kind != engine.Desktop && kind != engine.Process {
+		return nil
 	}
-	if kind := f.Engine.Kind(); kind != engine.Desktop && kind != engine.Process || notify.Add(dir) != nil {
-		_ = notify.Close()
-		return changed
-	}
-	go func() { // ends with the context
-		defer notify.Close()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-notify.Errors:
-			case event := <-notify.Events:
-				if filepath.Base(event.Name) != "models.json" {
-					continue
-				}
-			}
-			wake.Notify(changed)
-		}
-	}()
-	return changed
+	dir := cmp.Or(f.Seen.Store, filepath.Join(p.options.Machine.Home, ".docker", "models"))
+	return wake.OnFile(ctx, &p.wg, filepath.Join(dir, "models.json"), fsnotify.Create|fsnotify.Write)
 }
 
 // arrived are the tags whose model was not there before under any tag.

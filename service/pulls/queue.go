@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/switchyard-app/switchyard/service/config"
 	"github.com/switchyard-app/switchyard/service/localrunner"
 	"github.com/switchyard-app/switchyard/service/machine"
 	"github.com/switchyard-app/switchyard/service/runner"
@@ -213,9 +214,11 @@ func (p *Puller) save() {
 		_ = os.Remove(p.file())
 		return
 	}
-	if data, err := json.Marshal(refs); err == nil && os.MkdirAll(p.options.Machine.Paths.State, 0o700) == nil {
-		if err := os.WriteFile(p.file(), data, 0o600); err != nil {
-			p.options.Log.Warn("the pulls cannot be kept for the next start", "error", err)
-		}
+	data, err := json.Marshal(refs)
+	if err == nil {
+		err = config.WriteAtomic(p.file(), data)
+	}
+	if err != nil {
+		p.options.Log.Warn("the pulls cannot be kept for the next start", "error", err)
 	}
 }

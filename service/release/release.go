@@ -75,8 +75,11 @@ var version = regexp.MustCompile(`^v?(\d+)\.(\d+)\.(\d+)$`)
 
 // Newer tells whether a release comes after the version that runs. A version that is no
 // release, such as a development build, is never out of date.
-func (r Release) Newer(than string) bool {
-	a, b := version.FindStringSubmatch(r.Version), version.FindStringSubmatch(than)
+func (r Release) Newer(than string) bool { return Older(than, r.Version) }
+
+// Older tells whether one version comes before another; never for what is no version.
+func Older(one, other string) bool {
+	a, b := version.FindStringSubmatch(one), version.FindStringSubmatch(other)
 	if a == nil || b == nil {
 		return false
 	}
@@ -84,7 +87,7 @@ func (r Release) Newer(than string) bool {
 		x, _ := strconv.Atoi(a[i])
 		y, _ := strconv.Atoi(b[i])
 		if x != y {
-			return x > y
+			return x < y
 		}
 	}
 	return false

@@ -32,9 +32,9 @@ func behind(s *state.Session, f Fact, target claude.Status) {
 		s.Behind = true
 	case target.Route == claude.Offline && s.Route == claude.Local && f.pin == "":
 		say(words.T("it began before the switch to offline: Claude Code itself may still contact others in it"), words.T("start it anew: /exit, then claude --continue"))
-	case here && target.Way != claude.Gateway && s.Route == claude.Local && f.word.ModelBy != "" && state.CloudName(f.word.Model):
+	case here && target.Way != claude.Gateway && s.Route == claude.Local && f.word.ModelBy != "" && claude.CloudName(f.word.Model):
 		say(words.T("%s makes it ask for %s, which Model Runner does not have", f.word.ModelBy, f.word.Model), words.T("choose /model opus in it, which means the local model"))
-	case here && s.Route != claude.Cloud && f.word.ModelBy != "" && !state.CloudName(f.word.Model) && runner.Full(f.word.Model) != target.Model:
+	case here && s.Route != claude.Cloud && f.word.ModelBy != "" && !claude.CloudName(f.word.Model) && runner.Full(f.word.Model) != target.Model:
 		say(words.T("%s makes it ask for %s", f.word.ModelBy, f.word.Model), words.T("choose /model opus in it, which means the chosen model"))
 	case !here && s.Route == claude.Cloud && f.word.ModelBy != "" && strings.Contains(f.word.Model, "/") && old:
 		say(words.T("%s makes it ask the cloud for %s", f.word.ModelBy, f.word.Model), words.T("choose another one with /model in it"))

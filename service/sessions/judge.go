@@ -171,7 +171,7 @@ func (w Evidence) model(f Fact, s state.Session, use gateway.Session, target cla
 		return use.Model
 	case s.Route == claude.Cloud, s.Route == state.Unknown:
 		return f.word.Model
-	case f.word.Model != "" && !state.CloudName(f.word.Model):
+	case f.word.Model != "" && !claude.CloudName(f.word.Model):
 		return runner.Full(f.word.Model)
 	}
 	return target.Model

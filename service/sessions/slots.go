@@ -11,7 +11,6 @@ import (
 
 	"github.com/switchyard-app/switchyard/service/claude"
 	"github.com/switchyard-app/switchyard/service/machine"
-	"github.com/switchyard-app/switchyard/service/state"
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
@@ -44,7 +43,7 @@ func (p Slot) Who(now time.Time) string {
 // Slots lists those whose process lives, by their numbers, and removes what others
 // left behind.
 func Slots(m *machine.Machine) (all []Slot) {
-	for _, runtime := range state.Unique([]string{m.Paths.Runtime, m.Paths.State}) {
+	for _, runtime := range m.Paths.RuntimeDirs() {
 		dir := filepath.Join(runtime, "run")
 		files, err := os.ReadDir(dir)
 		if err != nil {

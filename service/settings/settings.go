@@ -43,7 +43,7 @@ func Read(ctx context.Context, m *machine.Machine) Files {
 	if err != nil {
 		warn("ledger", words.T("the ledger cannot be read: %v", err), words.T("your original settings are the before-… files in %s", m.Paths.Ledger()))
 	}
-	for i, t := range state.Unique(append(main, switched...)) {
+	for i, t := range machine.Unique(append(main, switched...)) {
 		status, err := m.Ledger.Inspect(t)
 		if err != nil {
 			continue // named above

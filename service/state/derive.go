@@ -87,14 +87,3 @@ func (s State) Fallback() string {
 
 // List is a copy that JSON writes as [], never as null.
 func List[T any](items []T) []T { return append(make([]T, 0, len(items)), items...) }
-
-// Unique is list without repetitions, in the same order.
-func Unique[T comparable](list []T) []T {
-	var out []T
-	for _, x := range list {
-		if !slices.Contains(out, x) {
-			out = append(out, x)
-		}
-	}
-	return out
-}

@@ -3,6 +3,7 @@ package state
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -26,6 +27,14 @@ type Finding struct {
 
 	// Cure does what Remedy says; nil if Switchyard cannot.
 	Cure func(context.Context) error `json:"-"`
+}
+
+// Advice is the remedy, with the command to type where that does not name it.
+func (f Finding) Advice() string {
+	if f.Command == "" || strings.Contains(f.Remedy, f.Command) {
+		return f.Remedy
+	}
+	return f.Remedy + ": " + f.Command
 }
 
 // Fix does what the remedy says. Call it only if Fixable.

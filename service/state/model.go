@@ -1,7 +1,6 @@
 package state
 
 import (
-	"strings"
 	"time"
 
 	"github.com/switchyard-app/switchyard/gpu"
@@ -38,15 +37,6 @@ type ContextFit struct {
 	Context int         `json:"context"` // tokens
 	Need    int64       `json:"need_bytes"`
 	Fit     gpu.Verdict `json:"fit"`
-}
-
-// CloudName reports whether a model name is one of Anthropic's, not a local model.
-func CloudName(name string) bool {
-	switch name {
-	case "opus", "sonnet", "haiku", "fable", "default", "best", "opusplan":
-		return true
-	}
-	return strings.HasPrefix(name, "claude-")
 }
 
 // Resolve finds the full tag of a model by a name as the user types it; empty if there

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/switchyard-app/switchyard/service/claude"
 	"github.com/switchyard-app/switchyard/service/fault"
@@ -65,7 +66,7 @@ func Everything(ctx context.Context, m *machine.Machine, r Request) (done Remove
 		}
 		done.Removed = append(done.Removed, status.Where)
 	}
-	remove := []string{m.Paths.Runtime, m.Paths.State}
+	remove := m.Paths.RuntimeDirs()
 	if !r.KeepConfig {
 		remove = append(remove, filepath.Dir(m.Paths.Config))
 	}
@@ -96,5 +97,6 @@ func dependents(m *machine.Machine, targets []claude.Target) (names []string) {
 			}
 		}
 	}
-	return state.Unique(names)
+	slices.Sort(names)
+	return slices.Compact(names)
 }
