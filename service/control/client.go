@@ -172,7 +172,7 @@ func (s *Client) Session(ctx context.Context, model string) (known SessionAnswer
 
 // Watched tells the running Switchyard that a session's line is written elsewhere.
 func (s *Client) Watched(ctx context.Context, id string) error {
-	return s.Ask(ctx, "POST", "/watched?session="+id, nil)
+	return s.Ask(ctx, "POST", "/watched?session="+url.QueryEscape(id), nil)
 }
 
 // Pull has the Switchyard that runs pull. Ending the context ends the pull.
