@@ -68,7 +68,7 @@ func newDock(t *testing.T) *dock {
 	if d.api, err = d.Client(); err != nil {
 		t.Fatal(err)
 	}
-	d.machine = open(t, "")
+	d.machine = machineAt(t, "")
 	d.machine.Environ = []string{"DOCKER_HOST=" + d.Host, "DOCKER_CONFIG=" + d.Config, "PATH=" + os.Getenv("PATH")}
 	return d
 }
@@ -173,7 +173,7 @@ func TestOnARealDocker(t *testing.T) {
 	t.Logf("its own start takes %s", d.began.Round(time.Millisecond))
 
 	d.s = serve(t, d.machine)
-	mustSwitch(t, other(d.machine, t), switching.Request{Route: claude.Local})
+	mustSwitch(t, otherProcess(t, d.machine), switching.Request{Route: claude.Local})
 	d.s.until("the switch", func(s state.State) bool { return s.GatewayInUse() && s.Runner.State == state.Running })
 	d.back("at first")
 
@@ -233,11 +233,11 @@ func TestOnARealDocker(t *testing.T) {
 	})
 	t.Run("stopped by the person", func(t *testing.T) {
 		d.T = t
-		d.told("switchyard runner stop", func() error { return control.ControlRunner(ctx, other(d.machine, t), localrunner.Stop) }, func(r state.Runner) bool { return stopped(r) && r.ByPerson })
+		d.told("switchyard runner stop", func() error { return control.ControlRunner(ctx, otherProcess(t, d.machine), localrunner.Stop) }, func(r state.Runner) bool { return stopped(r) && r.ByPerson })
 		if status, body := prompt(t, d.machine, "opus"); status != 503 || !strings.Contains(body, "you stopped it") {
 			t.Errorf("a prompt got %d %s", status, body)
 		}
-		d.must(control.ControlRunner(ctx, other(d.machine, t), localrunner.Start))
+		d.must(control.ControlRunner(ctx, otherProcess(t, d.machine), localrunner.Start))
 		d.back("switchyard runner start")
 	})
 	t.Run("removed", func(t *testing.T) {
@@ -267,7 +267,7 @@ func TestOnARealDocker(t *testing.T) {
 		d.must(d.api.NetworkConnect(ctx, name, containerName, nil))
 		before := d.inspect()
 		second := d.freePort()
-		d.must(localrunner.Install(ctx, other(d.machine, t), engine.Install{Port: second}, func(string) {}))
+		d.must(localrunner.Install(ctx, otherProcess(t, d.machine), engine.Install{Port: second}, func(string) {}))
 		d.s.until("the new address", func(s state.State) bool {
 			return strings.HasSuffix(s.Runner.URL, fmt.Sprint(second)) && s.Runner.State == state.Running
 		})
@@ -286,12 +286,12 @@ func TestOnARealDocker(t *testing.T) {
 	})
 	t.Run("open to the network", func(t *testing.T) {
 		d.T = t
-		d.must(localrunner.Install(ctx, other(d.machine, t), engine.Install{Host: "0.0.0.0"}, func(string) {}))
+		d.must(localrunner.Install(ctx, otherProcess(t, d.machine), engine.Install{Host: "0.0.0.0"}, func(string) {}))
 		warned := func(s state.State) bool {
 			return slices.ContainsFunc(s.Warnings, func(w state.Warning) bool { return w.Code == "runner_exposed" })
 		}
 		d.s.until("the warning", warned)
-		d.must(localrunner.Install(ctx, other(d.machine, t), engine.Install{Host: "127.0.0.1"}, func(string) {}))
+		d.must(localrunner.Install(ctx, otherProcess(t, d.machine), engine.Install{Host: "127.0.0.1"}, func(string) {}))
 		d.s.until("no warning", func(s state.State) bool { return !warned(s) && s.Runner.State == state.Running })
 		d.back("closed again")
 	})

@@ -98,7 +98,7 @@ func runnerDouble(file string) {
 // double is a machine whose own runner is the double above; behave tells it how to be.
 func double(t *testing.T, behaviour string) (m *machine.Machine, behave func(string)) {
 	t.Helper()
-	m = open(t, "")
+	m = machineAt(t, "")
 	file := filepath.Join(m.Home, "behaviour")
 	behave = func(text string) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -106,36 +106,10 @@ func double(t *testing.T, behaviour string) (m *machine.Machine, behave func(str
 		}
 	}
 	behave(behaviour)
-	m.Paths.Runtime = shortDir(t)
+	m.Paths.Runtime = socketFolder(t)
 	m.Environ = []string{"TEST_RUNNER=" + file}
 	m.Config.Engine, m.Config.ModelRunner, m.Config.LlamaServer = "process", os.Args[0], "/nowhere/llama-server"
 	return m, behave
-}
-
-// shortDir is a folder for sockets.
-func shortDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "run")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return dir
-}
-
-// local switches to the local route and waits until the State says so.
-func (s *served) local() {
-	s.t.Helper()
-	mustSwitch(s.t, like(s.machine, s.t), switching.Request{Route: claude.Local})
-	s.until("the switch", func(s state.State) bool { return s.GatewayInUse() && s.Runner.State == state.Running })
-}
-
-// like is the same machine as another process sees it, configured as the test has it.
-func like(m *machine.Machine, t *testing.T) *machine.Machine {
-	t.Helper()
-	o := other(m, t)
-	o.Config = m.Config
-	return o
 }
 
 func TestARunnerOfOurOwn(t *testing.T) {
@@ -188,7 +162,7 @@ func TestARunnerOfOurOwn(t *testing.T) {
 	}
 	s.quit()
 	// The next Switchyard respects it too, until a switch.
-	m = like(m, t)
+	m = otherProcessAlike(t, m)
 	s = serve(t, m)
 	now = s.until("the look", func(s state.State) bool { return s.Runner.State == state.Stopped })
 	if !now.Runner.ByPerson {
@@ -345,9 +319,9 @@ func TestStrangersAtTheAddress(t *testing.T) {
 					go func() { tt.serve(c); _ = c.Close() }()
 				}
 			}()
-			m := open(t, "http://"+l.Addr().String())
+			m := machineAt(t, "http://"+l.Addr().String())
 			s := serve(t, m)
-			mustSwitch(t, other(m, t), switching.Request{Route: claude.Local, Model: "ai/x", Force: true})
+			mustSwitch(t, otherProcess(t, m), switching.Request{Route: claude.Local, Model: "ai/x", Force: true})
 			state := s.until("the state", func(s state.State) bool { return s.Route == claude.Local && s.Runner.State == tt.state })
 			if !strings.Contains(state.Runner.Reason, tt.reason) || len(state.Warnings) == 0 {
 				t.Errorf("%+v %+v", state.Runner, state.Warnings)
@@ -365,15 +339,15 @@ func TestStrangersAtTheAddress(t *testing.T) {
 
 // A Docker that accepts and never answers holds nothing up.
 func TestADockerThatHangs(t *testing.T) {
-	silent, err := net.Listen("unix", filepath.Join(shortDir(t), "s"))
+	silent, err := net.Listen("unix", filepath.Join(socketFolder(t), "s"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	m := open(t, "")
+	m := machineAt(t, "")
 	m.Environ = []string{"DOCKER_HOST=unix://" + silent.Addr().String()}
 	s := serve(t, m)
-	mustSwitch(t, other(m, t), switching.Request{Route: claude.Local, Model: "ai/x", Force: true})
+	mustSwitch(t, otherProcess(t, m), switching.Request{Route: claude.Local, Model: "ai/x", Force: true})
 	now := s.until("the state", func(s state.State) bool {
 		return s.Route == claude.Local && strings.Contains(s.Runner.Reason, "Docker does not answer")
 	})
@@ -414,7 +388,7 @@ func TestTheRunnersStateOverTheSocket(t *testing.T) {
 		t.Error("it says that it was started")
 	}
 	s.until("the failure", func(s state.State) bool { return s.Runner.State == state.RunnerFailed && len(s.Failures) == 1 })
-	look := status.Look(context.Background(), like(m, t))
+	look := status.Look(context.Background(), otherProcessAlike(t, m))
 	if look.Runner.State != state.RunnerFailed || look.Runner.Reason == "" {
 		t.Errorf("the command line says %+v", look.Runner)
 	}
@@ -422,7 +396,7 @@ func TestTheRunnersStateOverTheSocket(t *testing.T) {
 		t.Error(err)
 	}
 	behave("")
-	if err := control.ControlRunner(t.Context(), like(m, t), localrunner.Restart); err != nil {
+	if err := control.ControlRunner(t.Context(), otherProcessAlike(t, m), localrunner.Restart); err != nil {
 		t.Error(err)
 	}
 }

@@ -26,10 +26,10 @@ func TestAnotherContextIsReallyLoaded(t *testing.T) {
 	if os.Getenv("LAB_LLAMA_SERVER") != "" {
 		t.Skip("the double shows its arguments")
 	}
-	m := yard(t, map[string]gguf.Model{"ai/tiny": {Context: 131072}})
+	m := scratchMachine(t, map[string]gguf.Model{"ai/tiny": {Context: 131072}})
 	s := serve(t, m)
 	s.local()
-	tag, current, err := models.Resize(t.Context(), other(m, t), "tiny", 65536)
+	tag, current, err := models.Resize(t.Context(), otherProcess(t, m), "tiny", 65536)
 	if err != nil || !current || tag != "docker.io/local/tiny:64k" {
 		t.Fatalf("%s %t %v", tag, current, err)
 	}
@@ -53,7 +53,7 @@ func TestAnotherContextIsReallyLoaded(t *testing.T) {
 		tokens int
 		want   string
 	}{{262144, "made for at most 128K"}, {4096, "cannot work in less than 32K"}} {
-		if _, _, err := models.Resize(t.Context(), other(m, t), "tiny", tt.tokens); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, _, err := models.Resize(t.Context(), otherProcess(t, m), "tiny", tt.tokens); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%d: %v", tt.tokens, err)
 		}
 	}
@@ -81,7 +81,7 @@ func engineArguments(t *testing.T, flag string) string {
 
 // A quantised cache leaves the rest of a model's configuration as it is.
 func TestAQuantisedCache(t *testing.T) {
-	m := yard(t, map[string]gguf.Model{"ai/tiny": {Context: 131072}})
+	m := scratchMachine(t, map[string]gguf.Model{"ai/tiny": {Context: 131072}})
 	const tag = "docker.io/ai/tiny:latest"
 	address := m.Getenv("MODEL_RUNNER_HOST") + "/engines/_configure"
 	resp, err := http.Post(address, "application/json", strings.NewReader(`{"model":"`+tag+`","context-size":65536,"keep_alive":"17m","runtime-flags":["--parallel","2","--cache-type-k=q4_0","-ctv","q4_0"]}`))
@@ -121,7 +121,7 @@ func TestAQuantisedCache(t *testing.T) {
 }
 
 func TestLoadUnloadAndRemove(t *testing.T) {
-	m := yard(t, map[string]gguf.Model{"ai/tiny": {Size: 30 << 20}, "ai/other": {Size: 20 << 20, Context: 65536}})
+	m := scratchMachine(t, map[string]gguf.Model{"ai/tiny": {Size: 30 << 20}, "ai/other": {Size: 20 << 20, Context: 65536}})
 	if _, err := models.Preload(t.Context(), m, "tiny"); err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func TestLoadUnloadAndRemove(t *testing.T) {
 }
 
 func TestUnusedModels(t *testing.T) {
-	m := yard(t, map[string]gguf.Model{"ai/tiny": {}, "ai/old": {Context: 65536}, "ai/new": {Context: 40960}})
+	m := scratchMachine(t, map[string]gguf.Model{"ai/tiny": {}, "ai/old": {Context: 65536}, "ai/new": {Context: 40960}})
 	mustSwitch(t, m, switching.Request{Route: claude.Local, Model: "tiny"})
 	names := func(age time.Duration) string {
 		t.Helper()
@@ -196,7 +196,7 @@ func TestTheLoadedModelMakesRoom(t *testing.T) {
 	if os.Getenv("LAB_LLAMA_SERVER") != "" {
 		t.Skip("a real engine does not run out of memory on order")
 	}
-	m := yard(t, map[string]gguf.Model{"ai/first": {}, "ai/second": {Behaviour: "alone"}})
+	m := scratchMachine(t, map[string]gguf.Model{"ai/first": {}, "ai/second": {Behaviour: "alone"}})
 	mustSwitch(t, m, switching.Request{Route: claude.Local, Model: "first"})
 	mustSwitch(t, m, switching.Request{Route: claude.Local, Model: "second"})
 	all, err := models.List(t.Context(), m)

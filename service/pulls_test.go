@@ -126,8 +126,8 @@ func (l *line) isDown() bool {
 	return time.Now().Before(l.until)
 }
 
-// pullYard is a machine with a runner, and a registry with models behind a line.
-func pullYard(t *testing.T, models map[string]gguf.Model) (*machine.Machine, *line) {
+// pullingMachine is a machine with a runner, and a registry with models behind a line.
+func pullingMachine(t *testing.T, models map[string]gguf.Model) (*machine.Machine, *line) {
 	t.Helper()
 	parts, err := lab.Build(t.Context())
 	if err != nil {
@@ -138,20 +138,20 @@ func pullYard(t *testing.T, models map[string]gguf.Model) (*machine.Machine, *li
 		t.Fatal(err)
 	}
 	t.Cleanup(stop)
-	return yard(t, nil), newLine(t, address)
+	return scratchMachine(t, nil), newLine(t, address)
 }
 
 const large = 200 << 20
 
 func TestAPullGoesOnAfterTheNetworkWasCut(t *testing.T) {
-	m, l := pullYard(t, map[string]gguf.Model{"ai/large": {Size: large}})
+	m, l := pullingMachine(t, map[string]gguf.Model{"ai/large": {Size: large}})
 	s := serve(t, m)
 	l.cuts, l.down = []int64{50 << 20, 130 << 20}, 4*time.Second
 	ref := l.address + "/ai/large"
 	waits := 0
 	var seen []string
 	var before state.Pull
-	last, err := pulls.Pull(t.Context(), other(m, t), ref, func(p state.Pull) {
+	last, err := pulls.Pull(t.Context(), otherProcess(t, m), ref, func(p state.Pull) {
 		if p.State != before.State {
 			seen = append(seen, string(p.State))
 		}
@@ -187,7 +187,7 @@ func TestAQueueOfPullsAndACancelledOne(t *testing.T) {
 	for i := range 5 {
 		models[fmt.Sprintf("ai/m%d", i)] = gguf.Model{Size: 20 << 20}
 	}
-	m, l := pullYard(t, models)
+	m, l := pullingMachine(t, models)
 	l.speed.Store(20 << 10) // 20 MB/s
 	s := serve(t, m)
 	for i := range 5 {
@@ -230,15 +230,15 @@ func TestAnUpdatedTag(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(stop)
-	m := yard(t, nil)
+	m := scratchMachine(t, nil)
 	s := serve(t, m)
 	tag := address + "/ai/moving"
-	if _, err := pulls.Pull(t.Context(), other(m, t), tag, func(state.Pull) {}); err != nil {
+	if _, err := pulls.Pull(t.Context(), otherProcess(t, m), tag, func(state.Pull) {}); err != nil {
 		t.Fatal(err)
 	}
 	outdated := func(want int) {
 		t.Helper()
-		if got, err := models.Outdated(t.Context(), other(m, t), ""); err != nil || len(got) != want {
+		if got, err := models.Outdated(t.Context(), otherProcess(t, m), ""); err != nil || len(got) != want {
 			t.Errorf("%d outdated, want %d: %v", len(got), want, err)
 		}
 	}
@@ -269,11 +269,11 @@ func TestAnUpdatedTag(t *testing.T) {
 
 // Ctrl-C in the command that pulls ends the pull.
 func TestAnInterruptedCommandEndsThePull(t *testing.T) {
-	m, l := pullYard(t, map[string]gguf.Model{"ai/large": {Size: large}})
+	m, l := pullingMachine(t, map[string]gguf.Model{"ai/large": {Size: large}})
 	l.speed.Store(20 << 10)
 	s := serve(t, m)
 	ctx, interrupt := context.WithCancel(t.Context())
-	_, err := pulls.Pull(ctx, other(m, t), l.address+"/ai/large", func(p state.Pull) {
+	_, err := pulls.Pull(ctx, otherProcess(t, m), l.address+"/ai/large", func(p state.Pull) {
 		if p.Done > 1<<20 {
 			interrupt()
 		}
@@ -285,7 +285,7 @@ func TestAnInterruptedCommandEndsThePull(t *testing.T) {
 }
 
 func TestAPullOutlivesSwitchyard(t *testing.T) {
-	m, l := pullYard(t, map[string]gguf.Model{"ai/large": {Size: large}})
+	m, l := pullingMachine(t, map[string]gguf.Model{"ai/large": {Size: large}})
 	l.speed.Store(50 << 10)
 	s := serve(t, m)
 	if _, err := s.Pull(t.Context(), l.address+"/ai/large"); err != nil {
@@ -294,7 +294,7 @@ func TestAPullOutlivesSwitchyard(t *testing.T) {
 	s.until("some of it", func(s state.State) bool { return len(s.Pulls) == 1 && s.Pulls[0].Done > 20<<20 })
 	s.quit()
 	l.speed.Store(0)
-	s = serve(t, other(m, t))
+	s = serve(t, otherProcess(t, m))
 	s.until("the model", func(s state.State) bool { return len(s.Pulls) == 1 && s.Pulls[0].State == state.PullDone })
 	if sent := l.sent.Load(); sent > large+16<<20 {
 		t.Errorf("%d MB came over the line", sent>>20)
@@ -304,7 +304,7 @@ func TestAPullOutlivesSwitchyard(t *testing.T) {
 // A pull that somebody else began is noticed, in the cloud too, and an idle runner
 // is not asked for it.
 func TestPullsOfOthers(t *testing.T) {
-	m, l := pullYard(t, map[string]gguf.Model{"ai/theirs": {Size: 20 << 20}})
+	m, l := pullingMachine(t, map[string]gguf.Model{"ai/theirs": {Size: 20 << 20}})
 	parts, err := lab.Build(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -344,7 +344,7 @@ func TestPullsThatCannotBe(t *testing.T) {
 	registry := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*answer.Load())(w, r) }))
 	t.Cleanup(registry.Close)
 	host := "localhost:" + registry.URL[strings.LastIndexByte(registry.URL, ':')+1:]
-	m := yard(t, nil)
+	m := scratchMachine(t, nil)
 	serve(t, m)
 	says := func(status int, text string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
@@ -373,7 +373,7 @@ func TestPullsThatCannotBe(t *testing.T) {
 			if tt.answer != nil {
 				answer.Store(&tt.answer)
 			}
-			_, err := pulls.Pull(t.Context(), other(m, t), tt.ref, func(state.Pull) {})
+			_, err := pulls.Pull(t.Context(), otherProcess(t, m), tt.ref, func(state.Pull) {})
 			var failed *fault.Error
 			if !errors.As(err, &failed) || !strings.Contains(failed.Why, tt.want) || failed.Remedy == "" {
 				t.Errorf("%v", err)
@@ -385,7 +385,7 @@ func TestPullsThatCannotBe(t *testing.T) {
 
 // Where no log tells, the store's index does.
 func TestPullsOfOthersWithoutALog(t *testing.T) {
-	m, l := pullYard(t, map[string]gguf.Model{"ai/theirs": {Size: 20 << 20}})
+	m, l := pullingMachine(t, map[string]gguf.Model{"ai/theirs": {Size: 20 << 20}})
 	target, err := url.Parse(m.Getenv("MODEL_RUNNER_HOST"))
 	if err != nil {
 		t.Fatal(err)
@@ -444,12 +444,12 @@ func TestADiskThatIsFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(stop)
-	m := open(t, "")
-	m.Paths.Runtime = shortDir(t)
+	m := machineAt(t, "")
+	m.Paths.Runtime = socketFolder(t)
 	m.Config.Engine, m.Config.ModelRunner, m.Config.LlamaServer = "process", parts.ModelRunner, filepath.Join(parts.EngineDir, "llama-server")
 	m.Environ = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + m.Home, "MODELS_PATH=" + store}
 	serve(t, m)
-	_, err = pulls.Pull(t.Context(), like(m, t), registry+"/ai/large", func(state.Pull) {})
+	_, err = pulls.Pull(t.Context(), otherProcessAlike(t, m), registry+"/ai/large", func(state.Pull) {})
 	var failed *fault.Error
 	if !errors.As(err, &failed) || failed.Why != "it needs 200.0 MiB, and 100.0 MiB are free" && !strings.HasPrefix(failed.Why, "it needs 200.0 MiB, and 99.") {
 		t.Errorf("%v", err)
@@ -465,19 +465,19 @@ func TestADiskThatIsFull(t *testing.T) {
 }
 
 func TestNoPullsOffline(t *testing.T) {
-	m, l := pullYard(t, map[string]gguf.Model{"ai/large": {Size: large}, "ai/tiny": {}})
+	m, l := pullingMachine(t, map[string]gguf.Model{"ai/large": {Size: large}, "ai/tiny": {}})
 	l.speed.Store(10 << 10)
 	s := serve(t, m)
-	if _, err := pulls.Pull(t.Context(), other(m, t), l.address+"/ai/tiny", func(state.Pull) {}); err != nil {
+	if _, err := pulls.Pull(t.Context(), otherProcess(t, m), l.address+"/ai/tiny", func(state.Pull) {}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Pull(t.Context(), l.address+"/ai/large"); err != nil {
 		t.Fatal(err)
 	}
 	s.until("some of it", func(s state.State) bool { return len(s.Pulls) == 2 && s.Pulls[1].Done > 1<<20 })
-	mustSwitch(t, other(m, t), switching.Request{Route: claude.Offline})
+	mustSwitch(t, otherProcess(t, m), switching.Request{Route: claude.Offline})
 	s.until("the switch", func(s state.State) bool { return s.Route == claude.Offline && s.Pulls[1].State == state.Cancelled })
-	_, err := pulls.Pull(t.Context(), other(m, t), "ai/x", func(state.Pull) {})
+	_, err := pulls.Pull(t.Context(), otherProcess(t, m), "ai/x", func(state.Pull) {})
 	var refused *fault.Error
 	if !errors.As(err, &refused) || refused.Kind != fault.Refused || !strings.Contains(refused.Why, "the route is offline") {
 		t.Errorf("%v", err)

@@ -17,9 +17,9 @@ import (
 // secrets are the files of a machine on the local route that are its user's alone.
 func secrets(t *testing.T) (m *machine.Machine, files []string) {
 	t.Helper()
-	m = yard(t, map[string]gguf.Model{"ai/tiny": {}})
+	m = scratchMachine(t, map[string]gguf.Model{"ai/tiny": {}})
 	s := serve(t, m)
-	mustSwitch(t, other(m, t), switching.Request{Route: claude.Local})
+	mustSwitch(t, otherProcess(t, m), switching.Request{Route: claude.Local})
 	s.until("the switch", func(s state.State) bool { return s.GatewayInUse() })
 	return m, []string{filepath.Join(m.Paths.State, "token"), filepath.Join(m.Home, ".claude", "settings.json"), filepath.Join(m.Paths.Runtime, "switchyard.sock")}
 }

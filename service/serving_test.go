@@ -3,7 +3,6 @@ package service
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -34,64 +33,6 @@ import (
 	"github.com/switchyard-app/switchyard/service/switching"
 )
 
-// served is a supervisor that serves the gateway until it is quit.
-type served struct {
-	t *testing.T
-	*Supervisor
-	machine *machine.Machine
-	stop    func()
-	ended   chan error
-	until   func(what string, ok func(state.State) bool) state.State
-}
-
-func serve(t *testing.T, m *machine.Machine) *served {
-	t.Helper()
-	s := &served{t: t, Supervisor: NewSupervisor(m, slog.New(slog.DiscardHandler)), machine: m, ended: make(chan error, 1)}
-	s.Supervisor.Serve(door.ServeOptions{})
-	var ctx context.Context
-	ctx, s.stop = context.WithCancel(context.Background())
-	states := s.Subscribe()
-	go func() { s.ended <- s.Run(ctx) }()
-	t.Cleanup(s.quit)
-	s.until = follow(t, states)
-	s.until("the gateway and the runner", func(s state.State) bool { return s.Gateway.URL != "" && len(s.Targets) > 0 })
-	return s
-}
-
-func (s *served) quit() {
-	s.t.Helper()
-	if s.stop == nil {
-		return
-	}
-	s.stop()
-	s.stop = nil
-	select {
-	case err := <-s.ended:
-		if err != nil {
-			s.t.Error(err)
-		}
-	case <-time.After(20 * time.Second):
-		s.t.Error("the supervisor did not end")
-	}
-}
-
-// env is what the settings file sets.
-func env(t *testing.T, m *machine.Machine) map[string]string {
-	t.Helper()
-	data, err := os.ReadFile(filepath.Join(m.Home, ".claude", "settings.json"))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	var settings struct{ Env map[string]string }
-	if err := json.Unmarshal(data, &settings); err != nil {
-		t.Fatal(err)
-	}
-	return settings.Env
-}
-
 // metrics reads the running Switchyard's figures, as a scraper does.
 func metrics(t *testing.T, m *machine.Machine) string {
 	t.Helper()
@@ -111,59 +52,15 @@ func metrics(t *testing.T, m *machine.Machine) string {
 	return string(text)
 }
 
-// prompt sends what Claude Code sends, with the address and the token of the settings.
-func prompt(t *testing.T, m *machine.Machine, model string) (int, string) {
-	t.Helper()
-	e := env(t, m)
-	return promptWith(t, e["ANTHROPIC_BASE_URL"], e["ANTHROPIC_AUTH_TOKEN"], model)
-}
-
-func promptWith(t *testing.T, address, token, model string) (int, string) {
-	t.Helper()
-	body := fmt.Sprintf(`{"model":%q,"max_tokens":50,"system":"You are an agent.","messages":[{"role":"user","content":"hi"},{"role":"system","content":"Be brief."},{"role":"assistant","content":"yes"},{"role":"user","content":"hello\n"}]}`, model)
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address+"/v1/messages?beta=true", strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+token)
-	req.Header.Set("X-Claude-Code-Session-Id", "s1")
-	resp, err := http.DefaultTransport.RoundTrip(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	data, _ := io.ReadAll(resp.Body)
-	return resp.StatusCode, string(data)
-}
-
-func mustSwitch(t *testing.T, m *machine.Machine, r switching.Request) switching.Result {
-	t.Helper()
-	result, err := switching.Switch(t.Context(), m, r, localrunner.Progress{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return result
-}
-
-// other is the same machine, as another process of the same user sees it.
-func other(m *machine.Machine, t *testing.T) *machine.Machine {
-	t.Helper()
-	again, err := machine.Open(m.Paths, m.Home, m.Environ)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return again
-}
-
 func TestAStrictModelWorksThroughTheGateway(t *testing.T) {
-	m := yard(t, map[string]gguf.Model{"ai/strict": {Strict: true, Context: 65536}})
+	m := scratchMachine(t, map[string]gguf.Model{"ai/strict": {Strict: true, Context: 65536}})
 	_, err := switching.Switch(t.Context(), m, switching.Request{Route: claude.Local}, localrunner.Progress{})
 	var refused *fault.Error
 	if !errors.As(err, &refused) || !strings.Contains(refused.Remedy, "start Switchyard") {
 		t.Fatalf("without a gateway: %v", err)
 	}
 	s := serve(t, m)
-	commandLine := other(m, t)
+	commandLine := otherProcess(t, m)
 	result := mustSwitch(t, commandLine, switching.Request{Route: claude.Local})
 	if result.BaseURL != s.State().Gateway.URL || env(t, m)["ANTHROPIC_BASE_URL"] != result.BaseURL || !strings.HasPrefix(env(t, m)["ANTHROPIC_AUTH_TOKEN"], "switchyard-") {
 		t.Errorf("%+v %v", result, env(t, m))
@@ -209,9 +106,9 @@ func TestTheRealRunnersErrors(t *testing.T) {
 	if os.Getenv("LAB_LLAMA_SERVER") != "" {
 		t.Skip("a real engine does not fail on order")
 	}
-	m := yard(t, map[string]gguf.Model{"ai/oom": {Behaviour: "oom"}, "ai/tiny": {}, "ai/small": {Context: 2048}})
+	m := scratchMachine(t, map[string]gguf.Model{"ai/oom": {Behaviour: "oom"}, "ai/tiny": {}, "ai/small": {Context: 2048}})
 	s := serve(t, m)
-	mustSwitch(t, other(m, t), switching.Request{Route: claude.Local, Model: "ai/tiny"})
+	mustSwitch(t, otherProcess(t, m), switching.Request{Route: claude.Local, Model: "ai/tiny"})
 	s.until("the switch", func(s state.State) bool { return s.GatewayInUse() })
 	e := env(t, m)
 	for _, tt := range []struct {
@@ -251,13 +148,13 @@ func TestTheRealRunnersErrors(t *testing.T) {
 
 func TestQuittingLeavesAWorkingAddress(t *testing.T) {
 	const original = "{ \"theme\": \"dark\" }"
-	m := yard(t, map[string]gguf.Model{"ai/tiny": {}})
+	m := scratchMachine(t, map[string]gguf.Model{"ai/tiny": {}})
 	file := filepath.Join(m.Home, ".claude", "settings.json")
 	if err := os.WriteFile(file, []byte(original), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s := serve(t, m)
-	mustSwitch(t, other(m, t), switching.Request{Route: claude.Local})
+	mustSwitch(t, otherProcess(t, m), switching.Request{Route: claude.Local})
 	s.until("the switch", func(s state.State) bool { return s.GatewayInUse() })
 	gatewayURL := s.State().Gateway.URL
 	s.quit()
@@ -267,7 +164,7 @@ func TestQuittingLeavesAWorkingAddress(t *testing.T) {
 	if status, body := prompt(t, m, "docker.io/ai/tiny:latest"); status != 200 {
 		t.Errorf("%d %s", status, body)
 	}
-	if look := status.Look(t.Context(), other(m, t)); look.Route != claude.Local || len(look.Warnings) > 0 {
+	if look := status.Look(t.Context(), otherProcess(t, m)); look.Route != claude.Local || len(look.Warnings) > 0 {
 		t.Errorf("%+v", look)
 	}
 	if resp, err := http.Get(gatewayURL); err == nil {
@@ -280,7 +177,7 @@ func TestQuittingLeavesAWorkingAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	m = other(m, t)
+	m = otherProcess(t, m)
 	m.Config.GatewayPort = taken.Addr().(*net.TCPAddr).Port
 	again := serve(t, m)
 	state := again.until("the gateway", func(s state.State) bool { return s.GatewayInUse() })
@@ -290,19 +187,19 @@ func TestQuittingLeavesAWorkingAddress(t *testing.T) {
 	if status, body := prompt(t, m, "claude-opus-4-6"); status != 200 {
 		t.Errorf("%d %s", status, body)
 	}
-	mustSwitch(t, other(m, t), switching.Request{Route: claude.Cloud})
+	mustSwitch(t, otherProcess(t, m), switching.Request{Route: claude.Cloud})
 	if got, _ := os.ReadFile(file); string(got) != original {
 		t.Errorf("back in the cloud: %s", got)
 	}
 }
 
 func TestDirectStaysDirect(t *testing.T) {
-	m := yard(t, map[string]gguf.Model{"ai/tiny": {}})
+	m := scratchMachine(t, map[string]gguf.Model{"ai/tiny": {}})
 	s := serve(t, m)
-	mustSwitch(t, other(m, t), switching.Request{Route: claude.Local, Direct: true})
+	mustSwitch(t, otherProcess(t, m), switching.Request{Route: claude.Local, Direct: true})
 	s.until("the switch", func(s state.State) bool { return s.Route == claude.Local })
 	s.quit()
-	m = other(m, t)
+	m = otherProcess(t, m)
 	s = serve(t, m)
 	s.until("the switch", func(s state.State) bool { return s.Route == claude.Local })
 	s.Refresh()
@@ -315,16 +212,16 @@ func TestDirectStaysDirect(t *testing.T) {
 	if got := env(t, m)["ANTHROPIC_BASE_URL"]; !strings.HasSuffix(got, "/anthropic") {
 		t.Errorf("choosing a model led it to %s", got)
 	}
-	mustSwitch(t, other(m, t), switching.Request{Route: claude.Offline})
+	mustSwitch(t, otherProcess(t, m), switching.Request{Route: claude.Offline})
 	if got := env(t, m)["ANTHROPIC_BASE_URL"]; got != s.State().Gateway.URL {
 		t.Errorf("a switch without --direct went to %s", got)
 	}
 }
 
 func TestTheTokenIsSecretAndCanBeRenewed(t *testing.T) {
-	m := yard(t, map[string]gguf.Model{"ai/tiny": {}})
+	m := scratchMachine(t, map[string]gguf.Model{"ai/tiny": {}})
 	s := serve(t, m)
-	mustSwitch(t, other(m, t), switching.Request{Route: claude.Local})
+	mustSwitch(t, otherProcess(t, m), switching.Request{Route: claude.Local})
 	s.until("the switch", func(s state.State) bool { return s.GatewayInUse() })
 	for _, file := range []string{filepath.Join(m.Paths.State, "token"), filepath.Join(m.Paths.Runtime, "switchyard.sock"), filepath.Join(m.Home, ".claude", "settings.json")} {
 		info, err := os.Stat(file)
@@ -336,7 +233,7 @@ func TestTheTokenIsSecretAndCanBeRenewed(t *testing.T) {
 		}
 	}
 	before := env(t, m)["ANTHROPIC_AUTH_TOKEN"]
-	running, err := control.Find(t.Context(), other(m, t))
+	running, err := control.Find(t.Context(), otherProcess(t, m))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -356,27 +253,14 @@ func TestTheTokenIsSecretAndCanBeRenewed(t *testing.T) {
 	}
 }
 
-// eventually waits for something that no State shows.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	limit := time.After(20 * time.Second)
-	for !ok() {
-		select {
-		case <-limit:
-			t.Fatal("waited in vain for " + what)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
-
 // Who closes a session does not keep the engine busy: the real runner hears of it.
 func TestAClosedSessionFreesTheRealRunner(t *testing.T) {
 	if os.Getenv("LAB_LLAMA_SERVER") != "" {
 		t.Skip("a real engine does not answer slowly on order")
 	}
-	m := yard(t, map[string]gguf.Model{"ai/tiny": {}})
+	m := scratchMachine(t, map[string]gguf.Model{"ai/tiny": {}})
 	s := serve(t, m)
-	mustSwitch(t, other(m, t), switching.Request{Route: claude.Local})
+	mustSwitch(t, otherProcess(t, m), switching.Request{Route: claude.Local})
 	s.until("the switch", func(s state.State) bool { return s.GatewayInUse() })
 	found, err := localrunner.Find(t.Context(), m)
 	if err != nil {
@@ -413,7 +297,7 @@ func TestAClosedSessionFreesTheRealRunner(t *testing.T) {
 
 // A runner that listens on a socket only is reached through the gateway alone.
 func TestARunnerOnASocket(t *testing.T) {
-	m := yard(t, map[string]gguf.Model{"ai/tiny": {}})
+	m := scratchMachine(t, map[string]gguf.Model{"ai/tiny": {}})
 	runner, err := url.Parse(m.Getenv("MODEL_RUNNER_HOST"))
 	if err != nil {
 		t.Fatal(err)
@@ -436,7 +320,7 @@ func TestARunnerOnASocket(t *testing.T) {
 		t.Errorf("without a gateway: %v", err)
 	}
 	s := serve(t, m)
-	mustSwitch(t, other(m, t), switching.Request{Route: claude.Local})
+	mustSwitch(t, otherProcess(t, m), switching.Request{Route: claude.Local})
 	s.until("the switch", func(s state.State) bool { return s.GatewayInUse() })
 	if status, body := prompt(t, m, "claude-sonnet-4-6"); status != 200 {
 		t.Errorf("%d %s", status, body)
@@ -493,7 +377,7 @@ func newDockerDouble(t *testing.T, port string) *dockerDouble {
 
 func TestARequestStartsAStoppedContainer(t *testing.T) {
 	for _, allowed := range []bool{true, false} {
-		m := yard(t, map[string]gguf.Model{"ai/tiny": {}})
+		m := scratchMachine(t, map[string]gguf.Model{"ai/tiny": {}})
 		runner, err := url.Parse(m.Getenv("MODEL_RUNNER_HOST"))
 		if err != nil {
 			t.Fatal(err)
@@ -539,7 +423,7 @@ func TestARequestStartsAStoppedContainer(t *testing.T) {
 }
 
 func TestTheLogHoldsNoTokenAndNoWords(t *testing.T) {
-	m := yard(t, map[string]gguf.Model{"ai/tiny": {}})
+	m := scratchMachine(t, map[string]gguf.Model{"ai/tiny": {}})
 	var log bytes.Buffer
 	s := &served{t: t, Supervisor: NewSupervisor(m, slog.New(slog.NewTextHandler(&log, nil))), machine: m, ended: make(chan error, 1)}
 	s.Supervisor.Serve(door.ServeOptions{})

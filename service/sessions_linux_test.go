@@ -19,7 +19,7 @@ import (
 // Every change of a session shows: its record, a project's settings, and a kill, of which no
 // file tells.
 func TestTheSupervisorSeesSessions(t *testing.T) {
-	m := open(t, "http://127.0.0.1:1")
+	m := machineAt(t, "http://127.0.0.1:1")
 	_, until := supervise(t, m)
 	until("the first look", func(s state.State) bool { return len(s.Targets) == 1 })
 

@@ -3,99 +3,22 @@ package service
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/switchyard-app/switchyard/internal/lab"
 	"github.com/switchyard-app/switchyard/internal/lab/gguf"
 	"github.com/switchyard-app/switchyard/service/claude"
-	"github.com/switchyard-app/switchyard/service/config"
 	"github.com/switchyard-app/switchyard/service/fault"
 	"github.com/switchyard-app/switchyard/service/localrunner"
-	"github.com/switchyard-app/switchyard/service/machine"
 	"github.com/switchyard-app/switchyard/service/state"
 	"github.com/switchyard-app/switchyard/service/status"
 	"github.com/switchyard-app/switchyard/service/switching"
 )
 
-// yard is a scratch machine with a real runner that has these models.
-func yard(t *testing.T, models map[string]gguf.Model) *machine.Machine {
-	t.Helper()
-	parts, err := lab.Build(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := lab.StartRunner(t.Context(), parts, t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(r.Stop)
-	for name, m := range models {
-		if err := r.Add(t.Context(), name, m); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return open(t, r.URL)
-}
-
-func open(t *testing.T, runner string) *machine.Machine {
-	t.Helper()
-	home := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(home, ".claude"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	m, err := machine.Open(config.Paths{Config: filepath.Join(home, "config.toml"), State: filepath.Join(home, "state"), Runtime: filepath.Join(home, "run"), Usual: config.Usual{Runner: "127.0.0.1:1"}},
-		home, []string{"MODEL_RUNNER_HOST=" + runner})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
-}
-
-// supervise runs a supervisor for the test and returns a way to wait for a State.
-func supervise(t *testing.T, m *machine.Machine) (s *Supervisor, until func(what string, ok func(state.State) bool) state.State) {
-	t.Helper()
-	s = NewSupervisor(m, slog.New(slog.DiscardHandler))
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- s.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		select {
-		case err := <-ended:
-			if err != nil {
-				t.Error(err)
-			}
-		case <-time.After(10 * time.Second):
-			t.Error("the supervisor did not end")
-		}
-	})
-	return s, follow(t, s.Subscribe())
-}
-
-// follow returns a way to wait for a State.
-func follow(t *testing.T, states <-chan state.State) (until func(what string, ok func(state.State) bool) state.State) {
-	var last state.State
-	return func(what string, ok func(state.State) bool) state.State {
-		t.Helper()
-		limit := time.After(20 * time.Second)
-		for !ok(last) {
-			select {
-			case last = <-states:
-			case <-limit:
-				t.Fatalf("waited in vain for %s; last State %+v", what, last)
-			}
-		}
-		return last
-	}
-}
-
 func TestStateFollowsTheFileAndTheRunner(t *testing.T) {
-	m := yard(t, map[string]gguf.Model{"ai/tiny": {}})
+	m := scratchMachine(t, map[string]gguf.Model{"ai/tiny": {}})
 	file := filepath.Join(m.Home, ".claude", "settings.json")
 	_, until := supervise(t, m)
 	until("the runner", func(s state.State) bool { return s.Runner.State == state.Running && len(s.Models) == 1 })
@@ -121,7 +44,7 @@ func TestAnotherClickEndsTheProof(t *testing.T) {
 	if os.Getenv("LAB_LLAMA_SERVER") != "" {
 		t.Skip("a real engine does not load slowly on order")
 	}
-	m := yard(t, map[string]gguf.Model{"ai/slow": {Behaviour: "load=4m"}})
+	m := scratchMachine(t, map[string]gguf.Model{"ai/slow": {Behaviour: "load=4m"}})
 	s, until := supervise(t, m)
 	first := make(chan error, 1)
 	go func() { first <- s.Switch(t.Context(), switching.Request{Route: claude.Local}) }()
@@ -139,7 +62,7 @@ func TestAnotherClickEndsTheProof(t *testing.T) {
 }
 
 func TestAFailureIsInTheState(t *testing.T) {
-	s, until := supervise(t, open(t, "http://127.0.0.1:9"))
+	s, until := supervise(t, machineAt(t, "http://127.0.0.1:9"))
 	for n := 1; n <= 2; n++ {
 		var failed *fault.Error
 		if err := s.Switch(t.Context(), switching.Request{Route: claude.Local, Model: "x"}); !errors.As(err, &failed) || failed.Kind != fault.Unreachable {
@@ -153,7 +76,7 @@ func TestAFailureIsInTheState(t *testing.T) {
 }
 
 func TestTheConfigurationsModelCannotBeChosenAway(t *testing.T) {
-	m := open(t, "http://127.0.0.1:9")
+	m := machineAt(t, "http://127.0.0.1:9")
 	m.Config.Model = "ai/mine"
 	s, until := supervise(t, m)
 	if err := s.Choose(t.Context(), "ai/other"); err == nil {
@@ -167,7 +90,7 @@ func TestTheConfigurationsModelCannotBeChosenAway(t *testing.T) {
 
 // A transaction that a killed process left behind is ended by the next look.
 func TestALookEndsWhatWasLeftOpen(t *testing.T) {
-	m := open(t, "http://127.0.0.1:9")
+	m := machineAt(t, "http://127.0.0.1:9")
 	if _, err := switching.Switch(t.Context(), m, switching.Request{Route: claude.Local, Model: "x", Force: true}, localrunner.Progress{}); err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +111,7 @@ func TestALookEndsWhatWasLeftOpen(t *testing.T) {
 }
 
 func TestAllTargetsAreLookedAtBeforeTheFirstIsTouched(t *testing.T) {
-	m := open(t, "http://127.0.0.1:9")
+	m := machineAt(t, "http://127.0.0.1:9")
 	second := filepath.Join(m.Home, "second")
 	if err := errors.Join(os.Mkdir(second, 0o700), os.WriteFile(filepath.Join(second, "settings.json"), []byte("[]"), 0o600)); err != nil {
 		t.Fatal(err)

@@ -45,7 +45,7 @@ func TestAModelThatMayNotFit(t *testing.T) {
 	if os.Getenv("LAB_LLAMA_SERVER") != "" {
 		t.Skip("a real engine does not fail on order")
 	}
-	m := yard(t, map[string]gguf.Model{"ai/first": {Size: 300 << 20, Context: 65536}, "ai/oom": {Size: 301 << 20, Context: 131072, Behaviour: "oom"}})
+	m := scratchMachine(t, map[string]gguf.Model{"ai/first": {Size: 300 << 20, Context: 65536}, "ai/oom": {Size: 301 << 20, Context: 131072, Behaviour: "oom"}})
 	tell := devices(t, m)
 	load := func(model string) (warned []state.Warning, err error) {
 		_, err = switching.Switch(t.Context(), m, switching.Request{Route: claude.Local, Model: model}, localrunner.Progress{Warn: func(w state.Warning) { warned = append(warned, w) }})
@@ -77,7 +77,7 @@ func TestAModelThatMayNotFit(t *testing.T) {
 }
 
 func TestWhatALoadTookIsLearnt(t *testing.T) {
-	m := yard(t, map[string]gguf.Model{"ai/first": {Size: 300 << 20, Context: 65536}})
+	m := scratchMachine(t, map[string]gguf.Model{"ai/first": {Size: 300 << 20, Context: 65536}})
 	tell := devices(t, m)
 	estimate, err := models.Fit(t.Context(), m, "first", gpu.Setting{})
 	if err != nil {

@@ -57,13 +57,16 @@ func Load(path string, getenv func(string) string) (Config, []state.Warning, err
 	var warnings []state.Warning
 	meta, err := toml.DecodeFile(path, &c)
 	var syntax toml.ParseError
+	var unreadable *fs.PathError
+	const correct = "correct the line, or remove the file: every key is optional"
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case errors.As(err, &syntax):
-		return c, nil, &fault.Error{Kind: fault.Refused, What: "reading " + path,
-			Why: fmt.Sprintf("line %d: %s", syntax.Position.Line, syntax.Message), Remedy: "correct the line, or remove the file: every key is optional"}
-	case err != nil:
+		return c, nil, &fault.Error{Kind: fault.Refused, What: "reading " + path, Why: fmt.Sprintf("line %d: %s", syntax.Position.Line, syntax.Message), Remedy: correct}
+	case errors.As(err, &unreadable):
 		return c, nil, &fault.Error{Kind: fault.Failed, What: "reading " + path, Why: err.Error(), Remedy: "make the file readable, or remove it"}
+	case err != nil: // a value of another type
+		return c, nil, &fault.Error{Kind: fault.Refused, What: "reading " + path, Why: strings.TrimPrefix(err.Error(), "toml: "), Remedy: correct}
 	}
 	for _, key := range meta.Undecoded() {
 		warnings = append(warnings, state.Warning{Code: "config_unknown_key",

@@ -347,7 +347,7 @@ func TestRun(t *testing.T) {
 
 	// No claude, no runner.
 	u.environ = append(u.environ, "PATH=/usr/bin:/bin")
-	if code, out := u.switchyard("run"); code != 3 || !strings.Contains(out, "there is no claude on the PATH; install Claude Code") {
+	if code, out := u.switchyard("run"); code != 3 || !strings.Contains(out, "Claude Code (claude) was not found; install Claude Code") {
 		t.Errorf("without claude: exit code %d\n%s", code, out)
 	}
 	u.runner.Stop()
