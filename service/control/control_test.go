@@ -271,7 +271,7 @@ func TestAPullThatDoesNotEndWell(t *testing.T) {
 		t.Errorf("it failed: %+v", err)
 	}
 	s.pull <- state.Pull{State: state.Cancelled}
-	if _, err := client.Pull(t.Context(), "x", nothing); !errors.As(err, &failed) || failed.Why != "it was cancelled" || !strings.Contains(failed.Remedy, "where it ended") {
+	if _, err := client.Pull(t.Context(), "x", nothing); !errors.As(err, &failed) || failed.Why != "it was cancelled" || !strings.Contains(failed.Remedy, "where it stopped") {
 		t.Errorf("it was cancelled elsewhere: %+v", err)
 	}
 
