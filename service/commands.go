@@ -211,7 +211,7 @@ func (s *Supervisor) Pull(ctx context.Context, ref string) (<-chan state.Pull, e
 		return nil, err
 	}
 	if s.door.Load() == nil {
-		return nil, &fault.Error{Kind: fault.Failed, What: "pulling " + ref, Why: "Switchyard's gateway does not run", Remedy: "see the menu's first line"}
+		return nil, &fault.Error{Kind: fault.Failed, What: "pulling " + ref, Why: "Switchyard's gateway is not running", Remedy: "see the menu's first line"}
 	}
 	return s.puller.Pull(ctx, ref), ctx.Err()
 }

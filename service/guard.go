@@ -36,9 +36,9 @@ func Guard(ctx context.Context, m *machine.Machine, log *slog.Logger, parent io.
 		resting = words == door.StayOn
 	}
 	if resting {
-		log.Info("Switchyard ended; its guard serves the sessions of switchyard run to their end")
+		log.Info("Switchyard quit; its guard serves the remaining sessions of switchyard run")
 	} else {
-		log.Warn("the Switchyard before was killed; its guard keeps the gateway up")
+		log.Warn("Switchyard was killed; its guard keeps the gateway up")
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

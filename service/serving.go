@@ -36,7 +36,7 @@ func (s *Supervisor) startServing(ctx context.Context, stop func(), owned *sync.
 		for _, l := range v.Listeners {
 			_ = l.Close()
 		}
-		return func() {}, fmt.Errorf("its socket cannot be opened: %w", err)
+		return func() {}, fmt.Errorf("cannot open its socket: %w", err)
 	}
 	s.door.Store(v)
 	v.Run(ctx, owned)

@@ -93,7 +93,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	endServing, err := s.startServing(ctx, stop, &owned)
 	if err != nil {
 		s.log.Error("no gateway", "error", err)
-		s.machine.Warnings = append(slices.Clone(s.machine.Warnings), state.Warning{Code: "no_gateway", Text: "Switchyard's gateway does not run: " + err.Error(),
+		s.machine.Warnings = append(slices.Clone(s.machine.Warnings), state.Warning{Code: "no_gateway", Text: "Switchyard's gateway is not running: " + err.Error(),
 			Remedy: "correct that and start Switchyard again; until then requests go to Model Runner directly"})
 	}
 	defer endServing()

@@ -192,7 +192,7 @@ func (s *Client) Pull(ctx context.Context, ref string, each func(state.Pull)) (l
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), localrunner.Quick)
 		defer cancel()
 		_ = s.Ask(ending, http.MethodDelete, "/pull"+query, nil)
-		err = &fault.Error{Kind: fault.Failed, What: what, Why: "it was cancelled", Remedy: "pull it again: it goes on where it ended", Err: ctx.Err()}
+		err = &fault.Error{Kind: fault.Failed, What: what, Why: "it was cancelled", Remedy: "pull it again: it resumes where it stopped", Err: ctx.Err()}
 	}()
 	resp, err := s.send(ctx, http.MethodPost, "/pull"+query)
 	if err != nil {
@@ -201,11 +201,11 @@ func (s *Client) Pull(ctx context.Context, ref string, each func(state.Pull)) (l
 	defer resp.Body.Close()
 	for dec := json.NewDecoder(resp.Body); !last.State.Over(); each(last) {
 		if err := dec.Decode(&last); err != nil {
-			return last, &fault.Error{Kind: fault.Failed, What: what, Why: "Switchyard ended", Remedy: "start it again: switchyard; it goes on with the pull", Err: err}
+			return last, &fault.Error{Kind: fault.Failed, What: what, Why: "Switchyard quit", Remedy: "start it again: switchyard; it resumes the pull", Err: err}
 		}
 	}
 	if last.State != state.PullDone {
-		return last, &fault.Error{Kind: fault.Failed, What: what, Why: cmp.Or(last.Why, "it was cancelled"), Remedy: cmp.Or(last.Remedy, "pull it again: it goes on where it ended")}
+		return last, &fault.Error{Kind: fault.Failed, What: what, Why: cmp.Or(last.Why, "it was cancelled"), Remedy: cmp.Or(last.Remedy, "pull it again: it resumes where it stopped")}
 	}
 	return last, nil
 }

@@ -299,7 +299,7 @@ func (k *Keeper) close() {
 		<-k.looked
 	}
 	for _, a := range k.waiting {
-		a.done <- &fault.Error{Kind: fault.Failed, What: "starting Model Runner", Why: "Switchyard is ending", Remedy: "start it again: switchyard"}
+		a.done <- &fault.Error{Kind: fault.Failed, What: "starting Model Runner", Why: "Switchyard is quitting", Remedy: "start it again: switchyard"}
 	}
 	k.stopWatching()
 	k.watching.Wait()
