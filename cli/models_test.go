@@ -14,7 +14,7 @@ func TestTheBarOfAPull(t *testing.T) {
 	}{
 		{state.Pull{Ref: "ai/x", State: state.Queued}, "ai/x  queued"},
 		{state.Pull{Ref: "ai/x", State: state.Pulling}, "ai/x  …"},
-		{state.Pull{Ref: "ai/x", State: state.Waiting, Why: "its registry cannot be reached", Remedy: "it goes on by itself"}, "ai/x  its registry cannot be reached; it goes on by itself"},
+		{state.Pull{Ref: "ai/x", State: state.Waiting, Why: "its registry cannot be reached", Remedy: "it resumes by itself"}, "ai/x  its registry cannot be reached; it resumes by itself"},
 		{state.Pull{Ref: "ai/qwen3-coder", State: state.Pulling, Done: 7 << 30, Total: 17 << 30, Rate: 45 << 20, Left: 230}, "ai/qwen3-coder  ████░░░░░░░░  41 % of 17.0 GiB  45.0 MiB/s  4 min left"},
 		{state.Pull{Ref: "registry.example.com:5000/team/model", State: state.Pulling, Done: 50, Total: 100}, "…e.com:5000/team/model  ██████░░░░░░  50 % of 100.0 B"},
 	} {

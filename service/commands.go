@@ -48,15 +48,15 @@ type command struct {
 	done    chan error
 }
 
-// Refresh asks for a new look at everything, without waiting for it.
+// Refresh reads everything again, in the background.
 func (c *Commands) Refresh() {
 	wake.Notify(c.lookFiles)
 	c.keeper.Look()
 	wake.Notify(c.lookVRAM)
 }
 
-// Switch moves Claude Code, and ends a switch that is still proving. It returns
-// when the switch is done; its failure is in the State too.
+// Switch moves Claude Code to another route, cancelling a switch that is still
+// running. It returns when the switch is done; a failure is in the State as well.
 func (c *Commands) Switch(ctx context.Context, r switching.Request) error {
 	one := command{r, make(chan error, 1)}
 	select {
@@ -72,7 +72,7 @@ func (c *Commands) Switch(ctx context.Context, r switching.Request) error {
 	}
 }
 
-// Choose sets the model for the next switch to local, and switches at once when the route is local or offline.
+// Choose sets the model for the next switch to local. On the local or offline route it switches at once.
 func (c *Commands) Choose(ctx context.Context, tag string) error {
 	if now := c.State(); now.Route != claude.Cloud {
 		direct := len(now.Targets) > 0 && now.Targets[0].Way == claude.Direct // stays so
@@ -89,7 +89,8 @@ func (c *Commands) Choose(ctx context.Context, tag string) error {
 	return err
 }
 
-// Resize gives the model in use another context, in tokens, and switches to it.
+// Resize repackages a model with a context of that many tokens. If Claude Code uses
+// the model, it is switched to the new one.
 func (c *Commands) Resize(ctx context.Context, tag string, tokens int) error {
 	t := c.startTask(ctx, words.Key("Repackaging the model…"))
 	made, current, err := models.Resize(ctx, c.machine, tag, tokens)
@@ -105,9 +106,8 @@ func (c *Commands) Resize(ctx context.Context, tag string, tokens int) error {
 	return c.Choose(ctx, made)
 }
 
-// SetLean remembers whether new local sessions shall have the lean profile, and
-// lets the settings follow where Claude Code is local. Running sessions keep what
-// they began with.
+// SetLean remembers whether new local sessions get the lean profile, and updates the
+// settings if the route is local or offline. Running sessions keep what they started with.
 func (c *Commands) SetLean(ctx context.Context, on bool) error {
 	err := c.machine.SetLean(on)
 	if err != nil {
@@ -123,7 +123,7 @@ func (c *Commands) SetLean(ctx context.Context, on bool) error {
 	return c.Switch(ctx, switching.Request{Route: now.Route, Model: now.Model, Context: now.Context, Direct: direct, Force: true}) // what works is not changed
 }
 
-// SetQuiet remembers whether notifications shall be shown. The configuration overrules it.
+// SetQuiet turns notifications off or on. It fails if the configuration already decides.
 func (c *Commands) SetQuiet(ctx context.Context, quiet bool) {
 	err := error(&fault.Error{Kind: fault.Refused, Why: "the configuration says whether there are notifications", Remedy: `change "notifications" in ` + c.machine.Paths.Config})
 	if c.machine.Config.Notifications == nil {
@@ -135,8 +135,8 @@ func (c *Commands) SetQuiet(ctx context.Context, quiet bool) {
 	wake.Notify(c.lookFiles)
 }
 
-// OpenConfig shows the configuration with the desktop's own program; where there is none
-// yet, one in which every key is a comment.
+// OpenConfig opens config.toml with the given function. If the file does not exist yet,
+// it is created with every key commented out.
 func (c *Commands) OpenConfig(ctx context.Context, open func(context.Context, string) error) {
 	file := c.machine.Paths.Config
 	_, err := os.Stat(file)
@@ -151,7 +151,7 @@ func (c *Commands) OpenConfig(ctx context.Context, open func(context.Context, st
 	}
 }
 
-// SetAutostart has the desktop start Switchyard at login, or not.
+// SetAutostart turns the start at login on or off.
 func (c *Commands) SetAutostart(ctx context.Context, on bool) {
 	if err := login.Set(c.machine, on); err != nil {
 		c.failed(ctx, words.Key("Could not change the start at login"), err)
@@ -159,8 +159,8 @@ func (c *Commands) SetAutostart(ctx context.Context, on bool) {
 	(&watchers{hub: c.hub, log: c.log}).autostart(ctx)
 }
 
-// ControlRunner starts, stops or restarts the runner for a person, and returns when it
-// answers, or has stopped. The error is an *Error.
+// ControlRunner starts, stops or restarts the runner for the menu, and returns when it
+// answers or has stopped. Unlike with ChangeRunner, a failure is in the State as well.
 func (c *Commands) ControlRunner(ctx context.Context, verb localrunner.Verb) error {
 	err := c.keeper.Do(ctx, verb, true)
 	if err != nil && !errors.Is(err, context.Canceled) {
@@ -170,7 +170,7 @@ func (c *Commands) ControlRunner(ctx context.Context, verb localrunner.Verb) err
 }
 
 // OpenRunnerLog writes the end of the runner's log to a file that only this user
-// can read, and has it shown.
+// can read, and opens it with show.
 func (c *Commands) OpenRunnerLog(ctx context.Context, show func(context.Context, string) error) {
 	const lines = 2000
 	err := func() error {
@@ -198,8 +198,8 @@ func (c *Commands) OpenRunnerLog(ctx context.Context, show func(context.Context,
 	}
 }
 
-// Pull begins a pull, or joins the one that runs, and returns what it hears of it,
-// always the newest, until it is over. The error is an *Error.
+// Pull starts a pull, or joins one in progress. The channel holds the newest state of
+// the pull, until that is over. The error is a *fault.Error.
 func (c *Commands) Pull(ctx context.Context, ref string) (<-chan state.Pull, error) {
 	if err := c.machine.MayPull(ref); err != nil {
 		return nil, err
@@ -210,17 +210,17 @@ func (c *Commands) Pull(ctx context.Context, ref string) (<-chan state.Pull, err
 	return c.puller.Pull(ctx, ref), ctx.Err()
 }
 
-// StartPull begins a pull; how it ends is in the State.
+// StartPull starts a pull without waiting for it; the State shows how it goes.
 func (c *Commands) StartPull(ctx context.Context, ref string) {
 	if _, err := c.Pull(ctx, ref); err != nil && ctx.Err() == nil {
 		c.failed(ctx, words.T("Could not pull %s", ref), err)
 	}
 }
 
-// CancelPull ends a pull; what was loaded is kept for the next one.
+// CancelPull cancels a pull. What was downloaded is kept for the next attempt.
 func (c *Commands) CancelPull(ctx context.Context, ref string) { c.puller.Cancel(ctx, ref) }
 
-// performSwitch does one switch. ctx is the supervisor's, one the command's own.
+// performSwitch does one switch. ctx is the supervisor's; one ends with the command.
 func (c *Commands) performSwitch(ctx, one context.Context, r switching.Request) error {
 	t := c.startTask(ctx, proofText(""))
 	start := time.Now()

@@ -23,8 +23,8 @@ type departures struct {
 	cures   []state.Finding   // what it found, with what cures it
 }
 
-// CheckDeparture runs the proofs and looks what would go wrong without a network. What
-// it finds is in the State.
+// CheckDeparture runs the proofs and checks what would go wrong without a network.
+// The findings are in the State.
 func (d *departures) CheckDeparture(ctx context.Context) {
 	d.checkDeparture(ctx, doctor.Departure{Model: d.State().Model})
 }
@@ -38,8 +38,8 @@ func (d *departures) checkDeparture(ctx context.Context, r doctor.Departure) {
 
 var checking = words.Key("Checking for the departure…")
 
-// reportDeparture puts into the State what would go wrong without a network. tell says that a
-// person shall hear of it; one is the context of what it is part of.
+// reportDeparture puts into the State what would go wrong without a network. With
+// notify, a notification tells of it; one is the context of the command it is part of.
 func (d *departures) reportDeparture(ctx, one context.Context, r *doctor.Departure, tell bool) {
 	t := d.startTask(ctx, checking)
 	found := doctor.CheckDeparture(one, d.machine, r)
@@ -66,7 +66,8 @@ func (d *departures) reportDeparture(ctx, one context.Context, r *doctor.Departu
 	})
 }
 
-// CureDeparture does what cures a finding of the last check, and checks again.
+// CureDeparture applies the fix of a finding of the last check, then checks again.
+// An unknown code does nothing.
 func (d *departures) CureDeparture(ctx context.Context, code string) {
 	d.mu.Lock()
 	r, cures := d.checked, d.cures

@@ -22,7 +22,7 @@ type hub struct {
 	looks       int // counts the looks at the files
 }
 
-// State is what is known at this moment.
+// State returns the newest State.
 func (h *hub) State() state.State {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -30,7 +30,7 @@ func (h *hub) State() state.State {
 }
 
 // Subscribe returns a channel that always holds the newest State, beginning
-// with the present one. States that nobody took in time are replaced.
+// with the current one. A State that was not received in time is replaced.
 func (h *hub) Subscribe() <-chan state.State {
 	c := make(chan state.State, 1)
 	h.mu.Lock()
@@ -40,7 +40,7 @@ func (h *hub) Subscribe() <-chan state.State {
 	return c
 }
 
-// update hands a change of the State to the loop.
+// update has the loop apply a change to what is known.
 func (h *hub) update(ctx context.Context, f func(*known)) {
 	select {
 	case h.updates <- f:
@@ -61,10 +61,10 @@ func (h *hub) publish(state state.State) {
 	}
 }
 
-// sync returns when the State shows all earlier updates.
+// sync returns when all earlier updates are in the State.
 func (h *hub) sync(ctx context.Context) { h.update(ctx, func(*known) {}) }
 
-// failed puts a command's failure into the State.
+// failed puts the failure of a command into the State; title says what failed.
 func (h *hub) failed(ctx context.Context, title string, err error) {
 	text := h.machine.Tilde(fault.Text(err))
 	h.update(ctx, func(k *known) {
@@ -74,14 +74,15 @@ func (h *hub) failed(ctx context.Context, title string, err error) {
 	})
 }
 
-// task is something that is being done. Several may be at a time.
+// task is something in progress that the menu shows. Several may run at a time; the
+// newest is shown.
 type task struct {
 	id   int
 	text string
 	hub  *hub
 }
 
-// startTask puts a task into the State.
+// startTask puts a task into the State, until end is called.
 func (h *hub) startTask(ctx context.Context, text string) task {
 	h.mu.Lock()
 	h.tasks++
@@ -91,7 +92,7 @@ func (h *hub) startTask(ctx context.Context, text string) task {
 	return t
 }
 
-// setText changes what the menu shows of it.
+// setText replaces what the menu shows.
 func (t task) setText(ctx context.Context, text string) {
 	t.hub.update(ctx, func(k *known) {
 		for i := range k.tasks {

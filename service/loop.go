@@ -22,7 +22,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/wake"
 )
 
-// known is what the loop has been told; the State follows from it.
+// known is what was reported to the loop; the State is computed from it.
 type known struct {
 	runner       state.Runner
 	models       []state.Model  // with the verdicts on them
@@ -47,7 +47,7 @@ type known struct {
 	advisor      *offline.Advisor
 }
 
-// read takes a look at the files, unless a newer one came first.
+// read stores what a look at the files found, unless a newer look was faster.
 func (k *known) read(look int, f settings.Files, facts sessions.Facts) {
 	if look >= k.look {
 		k.look, k.files, k.sessions = look, f, facts
@@ -58,7 +58,7 @@ func (k *known) finish(id int) {
 	k.tasks = slices.DeleteFunc(k.tasks, func(t task) bool { return t.id == id })
 }
 
-// busy is what the newest task says.
+// busy is the text of the newest task.
 func (k *known) busy() string {
 	if len(k.tasks) == 0 {
 		return ""
@@ -66,12 +66,12 @@ func (k *known) busy() string {
 	return k.tasks[len(k.tasks)-1].text
 }
 
-// judge gives the verdicts anew.
+// judge decides again which models fit the GPU.
 func (k *known) judge(m *machine.Machine) {
 	k.models = models.Fits(m, slices.Clone(k.listed), k.shapes, k.vram)
 }
 
-// state is the State before the files are merged into it.
+// state is the State without what the files say; status.Complete adds that.
 func (k *known) state() state.State {
 	return state.State{Runner: k.runner, Models: k.models, Gateway: k.gateway, Pulls: k.pulls, VRAM: k.vram, Warnings: k.vramWarnings, Busy: k.busy(), Doubt: k.doubt,
 		Failures: k.failures, Departure: k.leaving, Raised: k.raised, Update: k.update, Autostart: k.autostart}
@@ -207,7 +207,7 @@ func soonerOf(a, b time.Time) time.Time {
 // soonest keeps a State that changes by time from being computed without a pause.
 const soonest = 50 * time.Millisecond
 
-// writeAudit writes what the loop hands over, apart from it: a disk may hesitate.
+// writeAudit writes audit lines outside the loop, which must not wait for a slow disk.
 func (s *Supervisor) writeAudit(audits <-chan []offline.AuditLine) {
 	for lines := range audits {
 		if err := offline.AppendAudit(s.machine.Paths, lines); err != nil {

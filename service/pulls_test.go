@@ -451,7 +451,7 @@ func TestADiskThatIsFull(t *testing.T) {
 	serve(t, m)
 	_, err = pulls.Pull(t.Context(), otherProcessAlike(t, m), registry+"/ai/large", func(state.Pull) {})
 	var failed *fault.Error
-	if !errors.As(err, &failed) || failed.Why != "it needs 200.0 MiB, and 100.0 MiB are free" && !strings.HasPrefix(failed.Why, "it needs 200.0 MiB, and 99.") {
+	if !errors.As(err, &failed) || failed.Why != "it needs 200.0 MiB, but only 100.0 MiB is free" && !strings.HasPrefix(failed.Why, "it needs 200.0 MiB, but only 99.") {
 		t.Errorf("%v", err)
 	}
 	// Where nobody knows beforehand, the runner itself runs into it.

@@ -39,7 +39,7 @@ func (s *Supervisor) startServing(ctx context.Context, stop func(), owned *sync.
 		for _, l := range v.Listeners {
 			_ = l.Close()
 		}
-		return func() {}, fmt.Errorf("its socket cannot be opened: %w", err)
+		return func() {}, fmt.Errorf("cannot open its socket: %w", err)
 	}
 	s.door.Store(v)
 	v.Run(ctx, owned)
@@ -95,10 +95,9 @@ const (
 	yieldGrace = 15 * time.Minute
 )
 
-// Guard waits for the end of the process that started it, which it learns by its
-// standard input. After an orderly end it ends too. Else it supervises in that
-// one's place, without a tray, until another Switchyard starts or nothing is pointed
-// to the gateway any more.
+// Guard waits until the process that started it ends, which closes parent. If that
+// process said goodbye, Guard returns. Otherwise it supervises in its place, without a
+// tray, until another Switchyard starts or nothing points to the gateway any more.
 func Guard(ctx context.Context, m *machine.Machine, log *slog.Logger, parent io.Reader) error {
 	listeners := door.Inherited(m.EnvNumber(door.GuardVariable))
 	defer func() {

@@ -37,7 +37,7 @@ type Supervisor struct {
 	stop     func() // ends Run; nil before it
 }
 
-// NewSupervisor makes a supervisor; Run starts it.
+// NewSupervisor makes a supervisor that works on a copy of m. Run starts it.
 func NewSupervisor(m *machine.Machine, log *slog.Logger) *Supervisor {
 	own := *m
 	h := &hub{
@@ -64,10 +64,10 @@ func NewSupervisor(m *machine.Machine, log *slog.Logger) *Supervisor {
 	return s
 }
 
-// Serve makes Run serve the gateway. It is called before Run.
+// Serve makes Run serve the gateway as well. Call it before Run.
 func (s *Supervisor) Serve(how door.ServeOptions) { s.serve, s.machine.Here = &how, s }
 
-// Address is where the gateway of this process listens; see Host.
+// Address implements machine.Host.
 func (s *Supervisor) Address(ctx context.Context) (url, token string, ok bool) {
 	d := s.door.Load()
 	if d == nil {
@@ -77,28 +77,29 @@ func (s *Supervisor) Address(ctx context.Context) (url, token string, ok bool) {
 	return at.URL, at.Token, true
 }
 
-// BringUp starts the runner for a person's switch; see Host.
+// BringUp implements machine.Host.
 func (s *Supervisor) BringUp(ctx context.Context) error {
 	return s.keeper.Do(ctx, localrunner.Nothing, true)
 }
 
-// ChangeRunner has the runner started, stopped or restarted, and returns when that is done.
+// ChangeRunner starts, stops or restarts the runner for a command, and returns when it
+// answers or has stopped.
 func (s *Supervisor) ChangeRunner(ctx context.Context, c localrunner.Verb) error {
 	return s.keeper.Do(ctx, c, true)
 }
 
-// Watched notes that a session's audit line is written by somebody else.
+// Watched notes that "offline --verify" watches a session and writes its audit line.
 func (s *Supervisor) Watched(ctx context.Context, session string) {
 	s.update(ctx, func(k *known) { k.audit.Watched[session] = true })
 }
 
-// answering tells whether an answer is on its way through the gateway.
+// answering reports whether the gateway is answering a request.
 func (s *Supervisor) answering() bool {
 	d := s.door.Load()
 	return d != nil && d.Busy()
 }
 
-// onLook hands a look at the runner to whom it concerns.
+// onLook passes a look at the runner to the parts that need it.
 func (s *Supervisor) onLook(ctx context.Context, l localrunner.Look) {
 	if s.serve != nil {
 		models.NoteSeen(s.machine, l.Status.Models)
@@ -109,7 +110,7 @@ func (s *Supervisor) onLook(ctx context.Context, l localrunner.Look) {
 	}
 }
 
-// runnerReporter puts the runner and its models into the State.
+// runnerReporter returns the function that puts the runner and its models into the State.
 func (s *Supervisor) runnerReporter() func(context.Context, keeper.Report) {
 	described, listed := 0, []state.Model(nil) // the last look that was described
 	return func(ctx context.Context, r keeper.Report) {
@@ -128,7 +129,7 @@ func (s *Supervisor) runnerReporter() func(context.Context, keeper.Report) {
 	}
 }
 
-// Quit makes Run return, as if its context had ended.
+// Quit makes Run return, as if its context had been cancelled.
 func (s *Supervisor) Quit() {
 	s.stopping.Lock()
 	defer s.stopping.Unlock()
@@ -137,7 +138,7 @@ func (s *Supervisor) Quit() {
 	}
 }
 
-// Raise has the faces show that this Switchyard runs.
+// Raise makes the tray show itself: a second Switchyard was started.
 func (s *Supervisor) Raise(ctx context.Context) {
 	s.update(ctx, func(k *known) { k.raised++ })
 }
@@ -172,7 +173,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	return nil
 }
 
-// startParts starts what looks and listens beside the loop.
+// startParts starts the goroutines that feed the loop.
 func (s *Supervisor) startParts(ctx context.Context, watch *settings.Watcher, owned *sync.WaitGroup) {
 	owned.Go(func() {
 		(&fileLooker{s: s, watch: watch, exits: map[int]bool{}, ended: make(chan int), owned: owned, cache: &claude.Files{}}).run(ctx)

@@ -67,7 +67,7 @@ func TestAModelThatMayNotFit(t *testing.T) {
 	tell(1200, 24<<10)
 	warned, err = load("oom")
 	var failed *fault.Error
-	if !errors.As(err, &failed) || !strings.Contains(failed.Why, "can be had)") || !strings.Contains(failed.Remedy, "switchyard context ai/oom ") && !strings.Contains(failed.Remedy, "choose a smaller model") {
+	if !errors.As(err, &failed) || !strings.Contains(failed.Why, "is available)") || !strings.Contains(failed.Remedy, "switchyard context ai/oom ") && !strings.Contains(failed.Remedy, "choose a smaller model") {
 		t.Errorf("%+v %v", warned, err)
 	}
 	fit, err := models.Fit(t.Context(), m, "first", gpu.Setting{Context: 40960})

@@ -27,7 +27,7 @@ type watchers struct {
 // readVRAM is how often the devices are read while Claude Code depends on a model here.
 const readVRAM = 15 * time.Second
 
-// memory keeps the State's part about the devices.
+// memory keeps the graphics memory in the State up to date, and warns when it runs short.
 func (w *watchers) memory(ctx context.Context, wishes <-chan struct{}) {
 	var monitor memory.Monitor
 	for {
@@ -63,7 +63,7 @@ func (w *watchers) memory(ctx context.Context, wishes <-chan struct{}) {
 	}
 }
 
-// network hears of the network, where the system tells.
+// network follows the network, on systems that report it.
 func (w *watchers) network(ctx context.Context) {
 	err := network.Watch(ctx, func(r network.Reach) {
 		w.update(ctx, func(k *known) { k.advisor.SetReach(r, time.Now()) })
@@ -78,8 +78,8 @@ const (
 	everyUpdate = 24 * time.Hour
 )
 
-// releases asks for a newer version once a day, where the configuration names a URL,
-// and never in the offline route.
+// releases asks for a newer version once a day, if the configuration names a URL,
+// but never on the offline route.
 func (w *watchers) releases(ctx context.Context) {
 	for pause := firstUpdate; ; pause = everyUpdate {
 		select {
@@ -101,7 +101,8 @@ func (w *watchers) releases(ctx context.Context) {
 	}
 }
 
-// autostart reads the record, after correcting one of a program that an update moved.
+// autostart reads whether Switchyard starts at login, after correcting an entry
+// whose program was moved by an update.
 func (w *watchers) autostart(ctx context.Context) {
 	if err := login.Place(w.machine).Follow(autostart.Stable(machine.Executable())); err != nil {
 		w.log.Warn("the start at login", "error", err)

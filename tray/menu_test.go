@@ -20,7 +20,7 @@ var (
 	shop   = state.Session{PID: 7, CWD: "/home/me/shop", Route: claude.Local, Model: coder.Tag, ContextUsedPct: 42}
 	behind = state.Session{PID: 8, CWD: "/home/me/api", Route: claude.Cloud, Behind: true, Reason: "its command line pins it (--settings)", Remedy: "end it, and start it without --settings"}
 	gptOSS = state.Model{Tag: "docker.io/ai/gpt-oss:20b", Size: 11 << 30, Context: 131072}
-	drift  = state.Warning{Code: "drift", Text: "settings.json: somebody changed X", Remedy: "switch again"}
+	drift  = state.Warning{Code: "drift", Text: "settings.json: changed after the switch: X", Remedy: "switch again"}
 )
 
 // drawn is the menu as a person sees it: marks, indent, no hidden rows. Two long
@@ -282,7 +282,7 @@ func TestMenu(t *testing.T) {
       Quit and stay offline
 `},
 		{"a warning takes the line", state.State{Route: claude.Cloud, Runner: up, Warnings: []state.Warning{drift}}, `
-  ⚠ settings.json: somebody changed X
+  ⚠ settings.json: changed after the switch: X
   → switch again
 ---
 ✓ Cloud
@@ -334,7 +334,7 @@ func TestPullsInTheMenu(t *testing.T) {
 	want := `  click to cancel; the next pull resumes
   ✕ ai/gpt-oss  43 %  4 min left
   ai/theirs  3.0 GiB  (not by Switchyard)
-  ✕ huggingface.co/x/y  waits: its registry cannot be reached
+  ✕ huggingface.co/x/y  waiting: its registry cannot be reached
 `
 	if got := drawn(pullRows(s), ""); got != want {
 		t.Errorf("got\n%s", got)

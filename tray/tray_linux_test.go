@@ -536,10 +536,10 @@ func TestTheGPUOnTheDesktop(t *testing.T) {
 		}
 	}
 	d.until("the warning", told(1, "GPU memory is low"))
-	if text := d.bus.Notifications()[0].Text; !strings.Contains(text, "1.5 GiB of 24.0 GiB are free") || !strings.Contains(text, "other programs hold about 21.") {
+	if text := d.bus.Notifications()[0].Text; !strings.Contains(text, "1.5 GiB of 24.0 GiB is free") || !strings.Contains(text, "other programs hold about 21.") {
 		t.Errorf("%q", text)
 	}
-	d.untilRow("⚠ the GPU's memory is short", there)
+	d.untilRow("⚠ the GPU is running out of memory", there)
 	used("25500000000")
 	d.until("the second warning", told(2, "GPU memory is full"))
 	used("19327352832")

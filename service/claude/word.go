@@ -8,7 +8,7 @@ import (
 
 // Word is what the layers and the launch of a session say of its requests.
 type Word struct {
-	Known    bool   // false: the system does not tell how it was started, and nothing else decides
+	Known    bool   // false: the system does not say how it was started, and nothing else decides
 	BaseURL  string // where they go; empty: to Anthropic
 	Place    Place  // what says so; zero when nothing does
 	Provider string // the variable that sends them to another vendor; empty: none

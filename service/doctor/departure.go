@@ -89,8 +89,8 @@ func (d *doctor) olderSessions(ctx context.Context) {
 		}
 	}
 	if len(names) > 0 {
-		d.add(state.Finding{Code: "sessions_before", Severity: state.SeverityWarning, Text: words.Count(len(names), "session", "sessions") + " did not begin in the offline route and may look outwards: " + words.Some(names),
-			Remedy: "after the switch end them and start them anew (claude --continue)"})
+		d.add(state.Finding{Code: "sessions_before", Severity: state.SeverityWarning, Text: words.Count(len(names), "session", "sessions") + " did not start on the offline route and may use the network: " + words.Some(names),
+			Remedy: "after the switch, end them and start them again (claude --continue)"})
 	}
 }
 
@@ -104,12 +104,12 @@ func (d *doctor) tracking(ctx context.Context) {
 	finding := state.Finding{Code: "runner_tracks", Severity: state.SeverityWarning}
 	switch {
 	case f.Engine.Kind() == engine.Container && f.Seen.Tracks:
-		finding.Text, finding.Remedy, finding.Command = "Model Runner's container tells Docker which models are used (no DO_NOT_TRACK=1)", "make it anew", "switchyard runner install"
+		finding.Text, finding.Remedy, finding.Command = "Model Runner's container reports to Docker which models are used (no DO_NOT_TRACK=1)", "recreate it", "switchyard runner install"
 		finding.Cure = func(ctx context.Context) error {
 			return localrunner.Install(ctx, d.machine, engine.Install{}, func(string) {})
 		}
 	case f.Engine.Kind() == engine.Desktop:
-		finding.Text, finding.Remedy = "Docker Desktop may tell Docker which models are used", `switch off "Send usage statistics" in its settings`
+		finding.Text, finding.Remedy = "Docker Desktop may report to Docker which models are used", `turn off "Send usage statistics" in its settings`
 	default:
 		return
 	}
@@ -120,7 +120,7 @@ func (d *doctor) tracking(ctx context.Context) {
 func (d *doctor) battery(dir string) {
 	for _, b := range power.Batteries(dir) {
 		if b.Discharging && b.Charge < batteryLow {
-			d.add(state.Finding{Code: "battery_low", Severity: state.SeverityWarning, Text: fmt.Sprintf("the battery is at %d %%: a local model takes much of it", b.Charge), Remedy: "charge it"})
+			d.add(state.Finding{Code: "battery_low", Severity: state.SeverityWarning, Text: fmt.Sprintf("the battery is at %d %%: a local model uses a lot of power", b.Charge), Remedy: "charge it"})
 		}
 	}
 }

@@ -19,8 +19,8 @@ func TestOutward(t *testing.T) {
 	}{
 		{localclaude.MCPServer{}, ""},
 		{localclaude.MCPServer{Command: "/opt/tool", Args: []string{"--port", "9"}}, ""},
-		{localclaude.MCPServer{Command: "/usr/bin/npx", Args: []string{"-y", "x"}}, "is started by npx, which may have to load it"},
-		{localclaude.MCPServer{Command: "uvx.exe"}, "is started by uvx, which may have to load it"},
+		{localclaude.MCPServer{Command: "/usr/bin/npx", Args: []string{"-y", "x"}}, "is started by npx, which may have to download it"},
+		{localclaude.MCPServer{Command: "uvx.exe"}, "is started by uvx, which may have to download it"},
 		{localclaude.MCPServer{Command: "/opt/tool", Args: []string{"https://api.example.com/v1"}}, "talks to api.example.com"},
 		{localclaude.MCPServer{Command: "/opt/tool", Args: []string{"http://[::1]:9"}}, ""},
 		{localclaude.MCPServer{URL: "https://mcp.example.com/sse"}, "is at mcp.example.com"},

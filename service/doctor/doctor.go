@@ -100,8 +100,8 @@ func (d *doctor) disk(ctx context.Context) {
 		}
 		if key := fmt.Sprint(usage.Total, usage.Free); !said[key] {
 			said[key] = true
-			d.add(state.Finding{Code: "disk_low", Severity: state.SeverityWarning, Text: fmt.Sprintf("only %s are free at %s: a model needs more", words.Size(int64(usage.Free)), dir),
-				Remedy: "remove models that nobody uses", Command: "switchyard models prune"})
+			d.add(state.Finding{Code: "disk_low", Severity: state.SeverityWarning, Text: fmt.Sprintf("only %s is free at %s: a model needs more", words.Size(int64(usage.Free)), dir),
+				Remedy: "remove unused models", Command: "switchyard models prune"})
 		}
 	}
 }
@@ -122,7 +122,7 @@ func (d *doctor) claude(ctx context.Context) {
 	cmd.Env, cmd.Dir = d.machine.Environ, d.machine.Home
 	out, err := cmd.Output()
 	if version := versionNumber.FindString(string(out)); err == nil && version != "" && release.Older(version, oldestClaude) {
-		d.add(state.Finding{Code: "claude_old", Severity: state.SeverityWarning, Text: "Claude Code " + version + " is older than " + oldestClaude + ", the oldest that Switchyard was tried with", Remedy: "update it", Command: "claude update"})
+		d.add(state.Finding{Code: "claude_old", Severity: state.SeverityWarning, Text: "Claude Code " + version + " is older than " + oldestClaude + ", the oldest that Switchyard is tested with", Remedy: "update it", Command: "claude update"})
 	} else if err != nil {
 		d.add(state.Finding{Code: "claude_broken", Severity: state.SeverityError, Text: "Claude Code (" + path + ") does not start", Remedy: "see what it says", Command: "claude --version"})
 	}
@@ -136,7 +136,7 @@ func (d *doctor) proxies() {
 	if !proxied {
 		return
 	}
-	finding := state.Finding{Code: "proxy_local", Severity: state.SeverityWarning, Text: "the proxy of " + proxy.Name + " gets Claude Code's requests to 127.0.0.1 too, because NO_PROXY does not name it; a switch to local corrects that in its settings",
+	finding := state.Finding{Code: "proxy_local", Severity: state.SeverityWarning, Text: "the proxy of " + proxy.Name + " also gets Claude Code's requests to 127.0.0.1, because NO_PROXY does not list it; a switch to local corrects that in Claude Code's settings",
 		Remedy: "correct it for all programs, where the proxy is set", Command: "export NO_PROXY=$NO_PROXY,localhost,127.0.0.1,::1"}
 	if runtime.GOOS == "windows" {
 		finding.Command = "setx NO_PROXY localhost,127.0.0.1,::1"

@@ -29,7 +29,7 @@ func outward(s localclaude.MCPServer) string {
 		return "is at " + u.Hostname()
 	}
 	if name := strings.TrimSuffix(filepath.Base(s.Command), ".exe"); slices.Contains(fetchers, name) {
-		return "is started by " + name + ", which may have to load it"
+		return "is started by " + name + ", which may have to download it"
 	}
 	for _, arg := range s.Args {
 		if u, err := url.Parse(arg); err == nil && u.Scheme != "" && strings.HasPrefix(u.Scheme, "http") && !engine.Loopback(u.Hostname()) {
@@ -42,7 +42,7 @@ func outward(s localclaude.MCPServer) string {
 // begun looks whether Claude Code's first start is over, which asks questions.
 func (d *doctor) onboarding() {
 	if file, known := localclaude.ReadConfig(d.machine); !known.Onboarded {
-		d.add(state.Finding{Code: "claude_new", Severity: state.SeverityError, Text: "Claude Code was never started here (" + file + "): its first start asks questions", Remedy: "start it once and answer them (claude), or have the first start noted as over",
+		d.add(state.Finding{Code: "claude_new", Severity: state.SeverityError, Text: "Claude Code was never started here (" + file + "): its first start asks questions", Remedy: "start it once and answer them (claude), or mark the first start as done",
 			Command: "set hasCompletedOnboarding in " + d.machine.Tilde(file), Cure: func(context.Context) error { return claude.Onboard(file) }})
 	}
 }
@@ -67,7 +67,7 @@ func (d *doctor) login(now time.Time) {
 	if at.Before(now) {
 		text = "Claude Code's login has expired"
 	}
-	d.add(state.Finding{Code: "login_expired", Severity: state.SeverityWarning, Text: text + ": Claude Code then looks up platform.claude.com at its start", Remedy: "renew it while there is a network: start claude in the cloud, /login"})
+	d.add(state.Finding{Code: "login_expired", Severity: state.SeverityWarning, Text: text + ": Claude Code then looks up platform.claude.com when it starts", Remedy: "renew it while you are online: start claude in the cloud, /login"})
 }
 
 // servers lists the MCP servers that want the network.
@@ -76,7 +76,7 @@ func (d *doctor) servers(folder string) {
 	tell := func(where string, servers map[string]localclaude.MCPServer) {
 		for name, s := range servers {
 			if why := outward(s); why != "" {
-				d.add(state.Finding{Code: "mcp_outward", Severity: state.SeverityWarning, Text: "the MCP server " + name + " (" + where + ") " + why, Remedy: "expect it to fail, or end it for the flight: /mcp in claude"})
+				d.add(state.Finding{Code: "mcp_outward", Severity: state.SeverityWarning, Text: "the MCP server " + name + " (" + where + ") " + why, Remedy: "expect it to fail offline, or turn it off for the flight: /mcp in claude"})
 			}
 		}
 	}
@@ -106,7 +106,7 @@ func (d *doctor) helpers(folder string) {
 		}
 		tell := func(what string, setting any) {
 			if text := fmt.Sprint(setting); networkCommand.MatchString(text) {
-				d.add(state.Finding{Code: "hook_outward", Severity: state.SeverityWarning, Text: what + " in " + file + " wants the network (" + networkCommand.FindString(text) + ")", Remedy: "expect it to fail, or take it out for the flight"})
+				d.add(state.Finding{Code: "hook_outward", Severity: state.SeverityWarning, Text: what + " in " + file + " uses the network (" + networkCommand.FindString(text) + ")", Remedy: "expect it to fail offline, or remove it for the flight"})
 			}
 		}
 		if hooks, ok := settings["hooks"].(map[string]any); ok {

@@ -69,7 +69,7 @@ func (d *doctor) down(ctx context.Context, f localrunner.Instance, r state.Runne
 		d.add(finding)
 		return
 	}
-	text := "Model Runner does not run"
+	text := "Model Runner is not running"
 	if r.State == state.RunnerFailed {
 		text = "Model Runner does not work"
 	}
@@ -82,7 +82,7 @@ func (d *doctor) down(ctx context.Context, f localrunner.Instance, r state.Runne
 	}
 	if port > 0 && f.Seen.Socket == "" && r.State == state.RunnerFailed {
 		if who := localrunner.PortHolder(ctx, d.machine, port); who != "" {
-			finding.Code, finding.Text = "port_strange", finding.Text+"; port "+strconv.Itoa(port)+" is held by "+who
+			finding.Code, finding.Text = "port_strange", finding.Text+"; port "+strconv.Itoa(port)+" is used by "+who
 		}
 	}
 	if f.Seen.Controlled {
@@ -103,13 +103,13 @@ func (d *doctor) running(ctx context.Context, f localrunner.Instance, a localrun
 	short, cancel := context.WithTimeout(ctx, localrunner.Quick)
 	defer cancel()
 	if known, err := client.Anthropic(short); err == nil && !known {
-		d.add(state.Finding{Code: "runner_too_old", Severity: state.SeverityError, Text: "this Model Runner is older than 1.0.11 and does not know Anthropic's API", Remedy: "get a newer one", Command: "switchyard runner install --pull"})
+		d.add(state.Finding{Code: "runner_too_old", Severity: state.SeverityError, Text: "this Model Runner is older than 1.0.11 and does not know Anthropic's API", Remedy: "update it", Command: "switchyard runner install --pull"})
 	}
 	if len(a.Models) == 0 {
 		d.add(state.Finding{Code: "no_model", Severity: state.SeverityError, Text: "Model Runner has no model", Remedy: "pull one", Command: "switchyard pull ai/qwen3-coder"})
 	}
 	if f.Engine.Kind() == engine.Desktop && f.Seen.Socket != "" {
-		d.add(state.Finding{Code: engine.TCPOff, Severity: state.SeverityWarning, Text: "Docker Desktop's Model Runner has no TCP port: only Switchyard's gateway reaches it", Remedy: "open it",
+		d.add(state.Finding{Code: engine.TCPOff, Severity: state.SeverityWarning, Text: "Docker Desktop's Model Runner has no TCP port: only Switchyard's gateway can reach it", Remedy: "open it",
 			Command: fmt.Sprintf("docker desktop enable model-runner --tcp %d", engine.Port)})
 	}
 	if makers := gpu.Present("/"); len(makers) > 0 {
@@ -123,8 +123,8 @@ func (d *doctor) gpu(ctx context.Context, f localrunner.Instance, maker gpu.Make
 	switch f.Engine.Kind() {
 	case engine.Container:
 		if variant := map[gpu.Maker]string{gpu.NVIDIA: "cuda", gpu.AMD: "rocm"}[maker]; !f.Seen.GPU {
-			d.add(state.Finding{Code: code, Severity: state.SeverityWarning, Text: "the machine has a GPU of " + string(maker) + ", but Model Runner's container computes on the CPU",
-				Remedy: "install Docker's support for it (for NVIDIA the container toolkit), then make the container anew", Command: "docker model reinstall-runner --gpu " + variant})
+			d.add(state.Finding{Code: code, Severity: state.SeverityWarning, Text: "this machine has a GPU (" + string(maker) + "), but Model Runner's container runs on the CPU",
+				Remedy: "install Docker's support for it (for NVIDIA the container toolkit), then recreate the container", Command: "docker model reinstall-runner --gpu " + variant})
 		}
 	case engine.Process:
 		llama := d.machine.Path(d.machine.Config.LlamaServer)
@@ -135,8 +135,8 @@ func (d *doctor) gpu(ctx context.Context, f localrunner.Instance, maker gpu.Make
 		defer cancel()
 		out, err := exec.CommandContext(ctx, llama, "--list-devices").CombinedOutput()
 		if _, devices, ok := bytes.Cut(out, []byte("Available devices:")); err == nil && ok && len(bytes.TrimSpace(devices)) == 0 {
-			d.add(state.Finding{Code: code, Severity: state.SeverityWarning, Text: "the machine has a GPU of " + string(maker) + ", but this llama-server computes on the CPU",
-				Remedy: "install a llama.cpp that was built for it (https://github.com/ggml-org/llama.cpp/releases), or name it: llama_server in config.toml"})
+			d.add(state.Finding{Code: code, Severity: state.SeverityWarning, Text: "this machine has a GPU (" + string(maker) + "), but this llama-server runs on the CPU",
+				Remedy: "install a llama.cpp built for it (https://github.com/ggml-org/llama.cpp/releases), or set llama_server in config.toml"})
 		}
 	}
 }

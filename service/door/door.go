@@ -1,4 +1,6 @@
-// Package door is the port between Claude Code and the runner that never dies: the gateway's host, the guard that takes over when this process is killed, and the way past it when Switchyard quits.
+// Package door keeps the gateway's port open: it runs the gateway, has a guard take over
+// when this process is killed, and points Claude Code past the gateway when Switchyard
+// quits.
 package door
 
 import (
@@ -20,54 +22,54 @@ import (
 	"github.com/switchyard-app/switchyard/service/wake"
 )
 
-// Serve makes Run serve the gateway too. Without it a supervisor only looks.
+// ServeOptions say how a supervisor serves the gateway.
 type ServeOptions struct {
-	Listeners []net.Listener // of the gateway, from the process before; none: its port is opened
-	Program   string         // the executable that guards the gateway; empty: nobody does
-	IsGuard   bool           // it took a killed one's place, and ends when another Switchyard starts
-	Resting   bool           // a guard that only serves who is there: no settings are pointed to it
+	Listeners []net.Listener // of the gateway, inherited from the process before; none: open the port
+	Program   string         // the executable to start as the guard; empty: no guard
+	IsGuard   bool           // this is a guard that took over; it ends when another Switchyard starts
+	Resting   bool           // a guard that serves only the remaining sessions: no settings are pointed to it
 }
 
-// Options are what a door works with, and whom it tells.
+// Options are what a door works with.
 type Options struct {
 	ServeOptions
 	Machine *machine.Machine
 	Log     *slog.Logger
 
 	State  func() state.State
-	Start  func(context.Context) error            // brings the runner up for a request
-	Ended  func(model string, why gateway.Reason) // hears how every request ended; empty: well
-	Used   func(id string)                        // hears now and then which model answers
-	Report func(context.Context, state.Gateway)   // hears what the gateway does, at most ten times a second
-	Look   func()                                 // the settings are to be looked at
-	Yield  func()                                 // ends this process: a fresh Switchyard has the listeners now
+	Start  func(context.Context) error            // starts the runner for a request
+	Ended  func(model string, why gateway.Reason) // called after every request; empty: it succeeded
+	Used   func(id string)                        // called now and then with the id of a model that answers
+	Report func(context.Context, state.Gateway)   // called when the gateway changed, at most ten times a second
+	Look   func()                                 // has the settings read again
+	Yield  func()                                 // ends this process: a new Switchyard has the listeners
 }
 
-// Door is the port between Claude Code and the runner, with what keeps it open.
+// Door is the gateway's port, with what keeps it open.
 type Door struct {
 	options   Options
 	gateway   *gateway.Gateway
 	Listeners []net.Listener
 	url       string
 	Guard     *Guard
-	changed   chan struct{} // the gateway does something else, at most one waiting
+	changed   chan struct{} // the gateway's state changed, at most one waiting
 
-	known chan struct{} // closed when the runner was looked for
+	known chan struct{} // closed when the runner has been looked for
 	once  sync.Once
 
 	mu      sync.Mutex
-	tokens  []string // the newest first; an older one for as long as sessions may still use it
+	tokens  []string // the newest first, then one that sessions may still use
 	found   localrunner.Instance
 	details map[string]detail
-	uses    map[string]time.Time // when a model's use was noted last
+	uses    map[string]time.Time // when the use of a model was last noted
 }
 
-// Open opens the gateway's port.
+// Open opens the gateway's port, taking it over from a guard if there is one.
 func Open(ctx context.Context, options Options) (_ *Door, err error) {
 	v := &Door{options: options, changed: make(chan struct{}, 1), known: make(chan struct{}), details: map[string]detail{}, uses: map[string]time.Time{}}
 	token, err := loadToken(options.Machine.Paths)
 	if err != nil {
-		return nil, fmt.Errorf("its token cannot be kept: %w", err)
+		return nil, fmt.Errorf("cannot store its token: %w", err)
 	}
 	v.tokens = []string{token}
 	v.gateway = gateway.New(gateway.Options{
@@ -88,7 +90,7 @@ func Open(ctx context.Context, options Options) (_ *Door, err error) {
 	return v, nil
 }
 
-// Run serves until close is called; it starts goroutines that end then.
+// Run serves in the background until Close. Its goroutines are in owned.
 func (v *Door) Run(ctx context.Context, owned *sync.WaitGroup) {
 	for _, l := range v.Listeners {
 		owned.Go(func() {
@@ -97,10 +99,11 @@ func (v *Door) Run(ctx context.Context, owned *sync.WaitGroup) {
 			}
 		})
 	}
-	owned.Go(func() { v.tell(ctx) })
+	owned.Go(func() { v.report(ctx) })
 }
 
-// Watch keeps a guard for as long as the context lives. It is called once, and ends with closed.
+// KeepGuard keeps a guard running while one is needed, until the context ends; then it
+// closes Guard.Done. Call it once.
 func (v *Door) KeepGuard(ctx context.Context) {
 	if v.options.Program == "" {
 		close(v.Guard.Done)
@@ -109,23 +112,23 @@ func (v *Door) KeepGuard(ctx context.Context) {
 	go v.Guard.run(ctx)
 }
 
-// Close ends the gateway; requests in progress may take so long.
+// Close ends the gateway. Requests in progress may take until the end of grace.
 func (v *Door) Close(grace time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	_ = v.gateway.Shutdown(ctx)
 }
 
-// State is what the gateway does just now.
+// State is what the gateway is doing.
 func (v *Door) State() state.Gateway {
 	return state.Gateway{URL: v.url, Snapshot: v.gateway.Snapshot()}
 }
 
-// Busy tells whether an answer is on its way.
+// Busy reports whether a request is being answered.
 func (v *Door) Busy() bool { return v.gateway.Snapshot().Running > 0 }
 
-// Address is where the gateway listens, and what it asks for, once a guard is there:
-// whoever asks is about to write it into settings.
+// Address is the gateway's address. It waits for the guard, since the caller is about to
+// write the address into settings.
 func (v *Door) Address(ctx context.Context) control.Address {
 	v.Guard.expect(ctx)
 	return v.address()
@@ -133,14 +136,15 @@ func (v *Door) Address(ctx context.Context) control.Address {
 
 func (v *Door) address() control.Address { return control.Address{URL: v.url, Token: v.accepted()[0]} }
 
+// accepted are the tokens that a request may have.
 func (v *Door) accepted() []string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return slices.Clone(v.tokens)
 }
 
-// Rotate asks for a new token from now on. Running sessions learn it from their
-// settings; until they have, the one before is accepted too.
+// Rotate replaces the token. Running sessions read the new one from their settings; the old
+// one is accepted for a minute.
 func (v *Door) Rotate() error {
 	token, err := newToken(v.options.Machine.Paths)
 	if err != nil {
@@ -152,7 +156,7 @@ func (v *Door) Rotate() error {
 	time.AfterFunc(rotation, func() {
 		v.mu.Lock()
 		defer v.mu.Unlock()
-		if v.tokens[0] == token { // else it was renewed once more
+		if v.tokens[0] == token { // else there was another rotation
 			v.tokens = v.tokens[:1]
 		}
 	})
@@ -160,12 +164,11 @@ func (v *Door) Rotate() error {
 	return nil
 }
 
-// rotation is how long the token of before is accepted.
+// rotation is how long the previous token is accepted.
 const rotation = time.Minute
 
-// listen opens the gateway's port on both loopback addresses, or a free one when
-// another program holds it. A port that a process before is about to free is
-// waited for.
+// listen opens the gateway's port on both loopback addresses, or another port if a program
+// uses it. With soonFree, it waits for a process that is about to free the port.
 func listen(ctx context.Context, port int, soonFree bool) ([]net.Listener, error) {
 	var config net.ListenConfig
 	first, err := config.Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
@@ -175,7 +178,7 @@ func listen(ctx context.Context, port int, soonFree bool) ([]net.Listener, error
 	}
 	if err != nil {
 		if first, err = config.Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
-			return nil, fmt.Errorf("no port can be opened: %w", err)
+			return nil, fmt.Errorf("cannot open a port: %w", err)
 		}
 	}
 	listeners := []net.Listener{first}
@@ -186,8 +189,8 @@ func listen(ctx context.Context, port int, soonFree bool) ([]net.Listener, error
 	return listeners, nil
 }
 
-// tell reports what the gateway does, at most ten times a second.
-func (v *Door) tell(ctx context.Context) {
+// report reports the gateway's state when it changes, at most ten times a second.
+func (v *Door) report(ctx context.Context) {
 	const often = 100 * time.Millisecond
 	pause := time.NewTimer(0)
 	defer pause.Stop()
@@ -195,7 +198,7 @@ func (v *Door) tell(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-pause.C: // also when a speed has become old
+		case <-pause.C: // a speed shown in the State is outdated after a while
 		case <-v.changed:
 			select {
 			case <-ctx.Done():
@@ -211,21 +214,21 @@ func (v *Door) tell(ctx context.Context) {
 	}
 }
 
-// Records are the requests that the gateway served, oldest first.
+// Records are the recent requests, oldest first.
 func (v *Door) Records() []gateway.Record { return v.gateway.Records() }
 
-// Follow hands over what it serves from now on, until the context ends.
+// Follow calls send with every request from now on, until the context ends.
 func (v *Door) Follow(ctx context.Context, send func([]gateway.Record) error) error {
 	return v.gateway.Follow(ctx, send)
 }
 
-// Metrics are its figures as OpenMetrics.
+// Metrics serves the gateway's metrics as OpenMetrics.
 func (v *Door) Metrics() http.Handler { return v.gateway.Metrics() }
 
-// Yields tells whether it gives its listeners to a Switchyard that starts.
+// Yields reports whether Yield may be called: only a guard yields.
 func (v *Door) Yields() bool { return v.options.IsGuard }
 
-// Yield hands the listeners over, and has this process end.
+// Yield hands the listeners to a new Switchyard, and ends this process.
 func (v *Door) Yield(conn net.Conn) {
 	if err := handOver(conn, v.Listeners); err != nil {
 		v.options.Log.Warn("handing the gateway over", "error", err)

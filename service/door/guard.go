@@ -12,50 +12,50 @@ import (
 	"github.com/switchyard-app/switchyard/service/wake"
 )
 
-// Guard keeps a second process ready that takes the gateway over when this one is
-// killed: it holds the same listening sockets, so that no request meets a closed
-// port. It runs while Claude Code is pointed to the gateway.
+// Guard keeps a second process that takes over the gateway if this one is killed. It holds
+// the same listening sockets, so that no request meets a closed port. It runs while Claude
+// Code is pointed to the gateway.
 type Guard struct {
 	door *Door
 	wake chan struct{}
-	Done chan struct{}
+	Done chan struct{} // closed when no guard will be started any more
 
 	mu       sync.Mutex
-	inUse    bool      // Claude Code is pointed to the gateway
-	staying  bool      // it goes on when this process ends
-	expected time.Time // until then it may be in a moment
-	up       chan struct{}
+	inUse    bool          // Claude Code is pointed to the gateway
+	staying  bool          // the guard goes on when this process ends
+	expected time.Time     // until then Claude Code may be pointed to it at any moment
+	up       chan struct{} // closed while the process runs
 }
 
 const (
-	guardPause  = time.Second     // before another one is started
-	guardRetry  = time.Minute     // at most, when they keep ending
-	guardExpect = 2 * time.Minute // from a switch that begins
-	guardStart  = time.Second     // at most, that a switch waits for it
+	guardPause  = time.Second     // before another guard is started
+	guardRetry  = time.Minute     // at most, if guards keep ending
+	guardExpect = 2 * time.Minute // after a switch began
+	guardStart  = time.Second     // how long a switch waits for the guard at most
 )
 
-// What a supervisor that ends in order tells its guard: to end too, or to serve the
-// sessions that nothing can lead past the gateway (switchyard run) to their end.
+// What a supervisor writes to its guard when it quits: to end as well, or to serve the
+// remaining sessions of switchyard run, which cannot be pointed elsewhere.
 const (
 	Farewell = "bye"
 	StayOn   = "stay"
 )
 
-// A guard learns by its environment how many listeners it was given, and how
-// many before it have taken a killed one's place without a fresh start.
+// The variables that tell a guard how many listeners it inherited, and how many guards in
+// a row have taken over without a new start.
 const (
 	GuardVariable = "SWITCHYARD_GUARD"
 	TurnVariable  = "SWITCHYARD_GUARD_TURN"
 )
 
-// GuardTurns is how many may follow each other: what kills one may kill the next.
+// GuardTurns is how many guards may take over in a row: what kills one may kill the next.
 const GuardTurns = 5
 
 func newGuard(v *Door) *Guard {
 	return &Guard{door: v, wake: make(chan struct{}, 1), Done: make(chan struct{}), up: make(chan struct{})}
 }
 
-// Want says whether Claude Code is pointed to the gateway.
+// SetInUse says whether Claude Code is pointed to the gateway.
 func (g *Guard) SetInUse(inUse bool) {
 	g.mu.Lock()
 	g.inUse = inUse
@@ -63,14 +63,14 @@ func (g *Guard) SetInUse(inUse bool) {
 	wake.Notify(g.wake)
 }
 
-// Stay makes the guard go on when this process ends.
+// Stay makes the guard continue when this process ends.
 func (g *Guard) Stay() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.staying = true
 }
 
-// soon starts the guard without waiting for it.
+// startSoon starts the guard. up is closed when it runs.
 func (g *Guard) startSoon() (up <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -79,7 +79,8 @@ func (g *Guard) startSoon() (up <-chan struct{}) {
 	return g.up
 }
 
-// expect starts the guard before a switch writes the gateway's address anywhere.
+// expect starts the guard and waits for it, before a switch writes the gateway's address
+// anywhere.
 func (g *Guard) expect(ctx context.Context) {
 	up := g.startSoon()
 	select {
@@ -90,7 +91,7 @@ func (g *Guard) expect(ctx context.Context) {
 	}
 }
 
-// isUp tells expect that the guard's process runs, or no longer does.
+// setUp notes that the guard's process runs, or has ended.
 func (g *Guard) setUp(running bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -101,13 +102,13 @@ func (g *Guard) setUp(running bool) {
 	}
 }
 
-// run starts, restarts and ends the process.
+// run starts the process when it is needed, restarts it, and ends it.
 func (g *Guard) run(ctx context.Context) {
 	defer close(g.Done)
 	pause := guardPause
-	var ended <-chan struct{} // nil while none runs
+	var ended <-chan struct{} // of the process; nil: none is running
 	var dismiss func(word string)
-	var retry <-chan time.Time // nil when none is awaited
+	var retry <-chan time.Time // receives when to start it again; nil: not waiting
 	for {
 		wanted, lapse := g.wanted()
 		switch {
@@ -148,7 +149,7 @@ func (g *Guard) run(ctx context.Context) {
 	}
 }
 
-// wanted tells whether one is needed now; lapse, when not nil, is when to ask again.
+// wanted reports whether a guard is needed now. lapse receives when to ask again.
 func (g *Guard) wanted() (wanted bool, lapse <-chan time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -164,7 +165,7 @@ func (g *Guard) stays() bool {
 	return g.staying
 }
 
-// start starts one process; dismiss tells it what to do now that this one ends.
+// start starts a process. dismiss sends it Farewell or StayOn.
 func (g *Guard) start() (ended <-chan struct{}, dismiss func(word string), err error) {
 	cmd := exec.Command(g.door.options.Program, "guard")
 	cmd.Args[0] = "switchyard" // for the process list

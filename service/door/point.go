@@ -7,9 +7,9 @@ import (
 	"github.com/switchyard-app/switchyard/service/machine"
 )
 
-// Lead points every target that is local or offline to this gateway, unless a
-// person wants it otherwise: after a start, a killed supervisor, another port, a
-// new token.
+// PointHere points every target on the local or offline route to this gateway, unless the
+// user switched it past the gateway. It is needed after a start, and when the port or the
+// token has changed.
 func (v *Door) PointHere(ctx context.Context) {
 	if v.options.Resting {
 		return
@@ -24,9 +24,9 @@ func (v *Door) PointHere(ctx context.Context) {
 	})
 }
 
-// Leave points the targets past this gateway before it ends. A runner that only
-// the gateway can reach leaves the cloud, but not for the offline route, which
-// must not reach it, and not where it is forbidden.
+// PointPast points the targets past this gateway before it ends: to the runner itself, or if
+// only the gateway reaches that, to the cloud. A target on the offline route, or where the
+// cloud is forbidden, stays as it is.
 func (v *Door) PointPast(ctx context.Context) {
 	v.options.Machine.Repoint(ctx, v.options.Log, func(t claude.Target, now claude.Status) (claude.Destination, bool) {
 		if now.Way != claude.Gateway || now.BaseURL != v.url {

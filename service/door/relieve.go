@@ -11,8 +11,8 @@ import (
 	"github.com/switchyard-app/switchyard/service/machine"
 )
 
-// relieve ends the guard that keeps the gateway up for a killed Switchyard, if
-// there is one, and takes its listeners over.
+// relieve takes over the listeners of a guard, if one is serving the gateway, and ends
+// it.
 func relieve(ctx context.Context, m *machine.Machine) (listeners []net.Listener, relieved bool) {
 	conn, err := control.Dial(ctx, m)
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inherit hands the gateway's listeners to a program that is started. It runs in
-// a session of its own: what ends a terminal's programs does not end it.
+// inherit makes cmd inherit the gateway's listeners. It will run in its own session, so
+// that closing a terminal does not end it.
 func inherit(cmd *exec.Cmd, listeners []net.Listener) (release func(), err error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.ExtraFiles, err = sockets(listeners)
@@ -46,9 +46,9 @@ func closeAll(all []*os.File) {
 	}
 }
 
-// Inherited are the listeners that a guard was started with.
+// Inherited returns the n listeners that this process inherited.
 func Inherited(n int) []net.Listener {
-	const first = 3 // behind stdin, stdout and stderr
+	const first = 3 // after stdin, stdout and stderr
 	var fds []int
 	for fd := first; fd < first+n; fd++ {
 		fds = append(fds, fd)
@@ -70,7 +70,7 @@ func listenersOf(fds []int) (all []net.Listener) {
 // maxListeners is one for each loopback address.
 const maxListeners = 2
 
-// handOver sends the listeners over a local socket: their port is never closed.
+// handOver sends the listeners over a local socket, so that their port never closes.
 func handOver(conn net.Conn, listeners []net.Listener) error {
 	all, err := sockets(listeners)
 	if err != nil {
@@ -85,7 +85,7 @@ func handOver(conn net.Conn, listeners []net.Listener) error {
 	return err
 }
 
-// takeOver receives what handOver sends; none when the other side has none to give.
+// takeOver receives what handOver sends. ok is false if the other side is not a guard.
 func takeOver(conn net.Conn) (listeners []net.Listener, ok bool) {
 	rights := make([]byte, syscall.CmsgSpace(4*maxListeners))
 	first := make([]byte, 1)

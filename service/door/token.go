@@ -13,11 +13,11 @@ import (
 
 const tokenPrefix = "switchyard-"
 
-// tokenFile is the gateway's bearer token: random, one for each installation, readable
-// by its user only.
+// tokenFile holds the gateway's bearer token: random, one for each user, readable only by
+// this user.
 func tokenFile(p config.Paths) string { return filepath.Join(p.State, "token") }
 
-// loadToken reads the token, and makes one the first time.
+// loadToken reads the token. The first time, it makes one.
 func loadToken(p config.Paths) (string, error) {
 	data, err := os.ReadFile(tokenFile(p))
 	if token := strings.TrimSpace(string(data)); err == nil && strings.HasPrefix(token, tokenPrefix) {
@@ -29,7 +29,7 @@ func loadToken(p config.Paths) (string, error) {
 	return newToken(p)
 }
 
-// newToken replaces the token.
+// newToken makes a token and stores it.
 func newToken(p config.Paths) (string, error) {
 	token := tokenPrefix + rand.Text()
 	return token, config.WriteAtomic(tokenFile(p), []byte(token+"\n"))

@@ -15,16 +15,16 @@ import (
 	"github.com/switchyard-app/switchyard/service/state"
 )
 
-// detail is what only the runner knows of a model.
+// detail is what only the runner knows about a model.
 type detail struct {
 	context, slots int
 	asked          time.Time
 }
 
-// detailAge is how long a model's detail holds: somebody may configure it anew.
+// detailAge is how long a detail is used: the model may be configured again.
 const detailAge = 30 * time.Second
 
-// Seen takes over where the runner is.
+// SetRunner says where the runner is.
 func (v *Door) SetRunner(f localrunner.Instance) {
 	v.mu.Lock()
 	v.found = f
@@ -32,6 +32,7 @@ func (v *Door) SetRunner(f localrunner.Instance) {
 	v.once.Do(func() { close(v.known) })
 }
 
+// Runner is the runner as last seen. It waits until the runner has been looked for.
 func (v *Door) Runner(ctx context.Context) localrunner.Instance {
 	select {
 	case <-v.known:
@@ -47,7 +48,7 @@ func (v *Door) upstream(ctx context.Context) gateway.Upstream {
 	return gateway.Upstream{URL: seen.URL, Socket: seen.Socket}
 }
 
-// model says which model a request means: every name of the cloud's is the chosen one.
+// model says which model a request means. Every name of Anthropic's means the chosen one.
 func (v *Door) model(ctx context.Context, name string) gateway.Model {
 	now := v.options.State()
 	if claude.CloudName(name) {
@@ -59,11 +60,11 @@ func (v *Door) model(ctx context.Context, name string) gateway.Model {
 	defer client.Close()
 	tag := state.Resolve(now.Models, name)
 	if tag == "" {
-		// Pulled a moment ago, or not looked yet.
+		// Just pulled, or the models were not read yet.
 		ctx, cancel := context.WithTimeout(ctx, localrunner.Quick)
 		defer cancel()
 		models, err := client.Models(ctx)
-		if err != nil { // the runner is down, and may be started
+		if err != nil { // the runner is down; the request may start it
 			return now.LimitContext(gateway.Model{Tag: runner.Full(name)})
 		}
 		if _, tag, err = runner.Pick(models, name); err != nil {
@@ -74,7 +75,7 @@ func (v *Door) model(ctx context.Context, name string) gateway.Model {
 	return now.LimitContext(gateway.Model{Tag: tag, Context: d.context, Slots: d.slots})
 }
 
-// detail asks for a model's context and slots, now and then.
+// detail is a model's context and slots, at most detailAge old.
 func (v *Door) detail(ctx context.Context, client *runner.Client, tag string) detail {
 	v.mu.Lock()
 	d, ok := v.details[tag]
@@ -86,7 +87,7 @@ func (v *Door) detail(ctx context.Context, client *runner.Client, tag string) de
 	defer cancel()
 	m, err := client.Model(ctx, tag)
 	if err != nil {
-		return d // what was known before; the next request asks again
+		return d // the previous one; the next request asks again
 	}
 	d = detail{context: m.Context, slots: m.Slots, asked: time.Now()}
 	v.mu.Lock()
@@ -95,7 +96,7 @@ func (v *Door) detail(ctx context.Context, client *runner.Client, tag string) de
 	return d
 }
 
-// revive brings the runner up for a request, where that is allowed.
+// revive starts the runner for a request, if that is allowed.
 func (v *Door) revive(ctx context.Context) error {
 	err := v.options.Start(ctx)
 	var ours *fault.Error
@@ -105,7 +106,7 @@ func (v *Door) revive(ctx context.Context) error {
 	return err
 }
 
-// served hears how a request ended.
+// served is called after every request; an empty reason means that it succeeded.
 func (v *Door) served(tag string, why gateway.Reason) {
 	v.options.Ended(tag, why)
 	if why != "" {
@@ -127,17 +128,18 @@ func (v *Door) served(tag string, why gateway.Reason) {
 	}
 }
 
-// noteUse is how often a model's use is noted.
+// noteUse is how often the use of a model is noted.
 const noteUse = 10 * time.Minute
 
-// ForSession answers it. A session that begins right after Switchyard did waits for
+// ForSession is what a new session of switchyard run needs to know; an empty name means the
+// chosen model. A session that begins right after Switchyard did waits for
 // the first look at the runner; before that, nobody knows how it is.
 func (v *Door) ForSession(ctx context.Context, name string) control.SessionAnswer {
 	ctx, cancel := context.WithTimeout(ctx, control.SessionTime)
 	defer cancel()
 	v.Runner(ctx)
 	now := v.options.State()
-	v.Guard.startSoon() // the address is about to be given to a session
+	v.Guard.startSoon() // a session is about to use the address
 	a := control.SessionAnswer{Address: v.address(), Route: now.Route, Runner: now.Runner, Users: v.gateway.Snapshot().Sessions}
 	if name == "" {
 		name = cmp.Or(now.Model, now.Chosen)

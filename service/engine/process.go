@@ -65,7 +65,7 @@ func (p *processEngine) missing() *Error {
 	// Elsewhere the runner downloads llama.cpp itself.
 	case runtime.GOOS == "linux" && p.llama() == "":
 		return &Error{Code: NoLlamaServer, Why: "Model Runner needs llama.cpp's llama-server, which is not on the PATH",
-			Remedy: "install llama.cpp (Debian and Ubuntu: sudo apt install llama.cpp; Homebrew: brew install llama.cpp; else https://github.com/ggml-org/llama.cpp/releases), or name it: llama_server in config.toml"}
+			Remedy: "install llama.cpp (Debian and Ubuntu: sudo apt install llama.cpp; Homebrew: brew install llama.cpp; else https://github.com/ggml-org/llama.cpp/releases), or set llama_server in config.toml"}
 	}
 	return nil
 }

@@ -12,13 +12,13 @@ import (
 	"github.com/switchyard-app/switchyard/service/runner"
 )
 
-// effort is what is being done with the runner.
+// effort is a start, stop or restart of the runner in progress, or a probe of an engine.
 type effort struct {
-	do         localrunner.Verb // nothing: an engine is being tried
-	doing      string
-	model      string
+	do         localrunner.Verb // Nothing: a probe
+	doing      string           // for the menu
+	model      string           // that is probed
 	cancel     context.CancelFunc
-	superseded bool // somebody wants something else
+	superseded bool // by another command
 }
 
 // outcome is how an effort ended.
@@ -27,10 +27,10 @@ type outcome struct {
 	err error
 }
 
-// cureAgain is how long a model's engine is not cured a second time.
+// cureAgain is how long after a cure a model's engine is not cured again.
 const cureAgain = 10 * time.Minute
 
-// begin starts an effort.
+// begin starts an effort; its end arrives at onEffortDone.
 func (k *Keeper) begin(ctx context.Context, v localrunner.Verb) {
 	one, end := context.WithTimeout(ctx, localrunner.EffortTime)
 	o := &effort{do: v, doing: v.Doing(), cancel: end}
@@ -48,7 +48,7 @@ func (k *Keeper) begin(ctx context.Context, v localrunner.Verb) {
 	}()
 }
 
-// ended takes an effort's end over.
+// onEffortDone answers the requests that waited for an effort.
 func (k *Keeper) onEffortDone(ctx context.Context, o outcome) {
 	k.effort = nil
 	if ctx.Err() != nil {
@@ -68,7 +68,7 @@ func (k *Keeper) onEffortDone(ctx context.Context, o outcome) {
 			a.done <- o.err
 			continue
 		case a.do == o.do:
-			a.do, a.settled = localrunner.Nothing, true // told after the next look, when the State shows it
+			a.do, a.settled = localrunner.Nothing, true // answered after the next look, when the State shows it
 		}
 		rest = append(rest, a)
 	}
@@ -95,7 +95,7 @@ func (k *Keeper) onEffortDone(ctx context.Context, o outcome) {
 	k.look(ctx)
 }
 
-// needsPerson tells whether trying again cannot help.
+// needsPerson reports whether only a person can remove the reason of a failed start.
 func needsPerson(err error) bool {
 	var e *engine.Error
 	if !errors.As(err, &e) {
@@ -108,7 +108,7 @@ func needsPerson(err error) bool {
 	return false
 }
 
-// suspect tries a model whose engine failed a request.
+// checkEngine probes a model whose engine failed a request.
 func (k *Keeper) checkEngine(ctx context.Context, r ending) {
 	model := r.model
 	if r.why == "" {
@@ -122,8 +122,8 @@ func (k *Keeper) checkEngine(ctx context.Context, r ending) {
 	k.probe(ctx, model, true)
 }
 
-// try has the model answer the smallest message. With cure, an engine that fails is
-// unloaded and loaded, then its runner restarted.
+// probe sends the model the smallest message. With cure, an engine that crashes is
+// reloaded, and if that does not help, the runner is restarted.
 func (k *Keeper) probe(ctx context.Context, model string, cure bool) {
 	if at, ok := k.curedAt[model]; ok && time.Since(at) < cureAgain {
 		cure = false
@@ -138,12 +138,12 @@ func (k *Keeper) probe(ctx context.Context, model string, cure bool) {
 	}()
 }
 
-// cureError says that unloading and loading did not help.
+// cureError is a crash that reloading the model did not cure.
 type cureError struct{ error }
 
 func (e cureError) Unwrap() error { return e.error }
 
-// tryTime bounds one try, a load included.
+// probeTime limits one probe, including the load of the model.
 const probeTime = 6 * time.Minute
 
 func probeModel(ctx context.Context, f localrunner.Instance, model string, cure bool) error {
@@ -166,7 +166,7 @@ func probeModel(ctx context.Context, f localrunner.Instance, model string, cure 
 	return cureError{err}
 }
 
-// tried takes over how a model did.
+// onProbeDone restarts the runner, or reports the model as broken, if its engine crashed.
 func (k *Keeper) onProbeDone(ctx context.Context, o outcome) {
 	var uncured cureError
 	switch {
@@ -174,7 +174,7 @@ func (k *Keeper) onProbeDone(ctx context.Context, o outcome) {
 	case o.err == nil:
 		k.reason, k.remedy = "", ""
 	case errors.As(o.err, &uncured) && k.last.Seen.Controlled && k.policy.allowed:
-		k.options.Log.Warn("a dead engine: restarting Model Runner", "model", o.model, "error", o.err)
+		k.options.Log.Warn("the engine does not recover: restarting Model Runner", "model", o.model, "error", o.err)
 		k.curedAt[o.model] = time.Now()
 		k.begin(ctx, localrunner.Restart)
 	case runner.Crashed(o.err) || runner.OutOfMemory(o.err):

@@ -10,7 +10,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/localrunner"
 )
 
-// giveUp says once why the runner is not started again.
+// giveUp sets the reason why the runner is not started again, with what its log says.
 func (k *Keeper) giveUp(ctx context.Context, reason string) {
 	k.reason = reason
 	if reason == "" {
@@ -28,17 +28,17 @@ func (k *Keeper) giveUp(ctx context.Context, reason string) {
 			k.reason += ". Its log says: " + strings.Join(lines, " / ")
 		}
 	}
-	k.options.Log.Error("Model Runner is given up", "crashes", len(k.policy.crashes))
+	k.options.Log.Error("Model Runner keeps ending; not starting it again", "crashes", len(k.policy.crashes))
 }
 
 var (
 	errorLine = regexp.MustCompile(`(?i)\b(error|fatal|panic|failed|cannot|unable|out of memory|no such|denied|already in use|terminated|killed|segmentation|signal)\b`)
-	// spoken marks lines that may hold what was said to a model.
+	// promptLine matches lines that may hold parts of a prompt.
 	promptLine = regexp.MustCompile(`(?i)"?(content|messages|prompt|text|system)"?\s*[:=]`)
 )
 
-// telling are the last lines of a log that say what went wrong, shortened, and
-// without any that could hold words of a prompt.
+// errorLines are the last lines of a log that say what went wrong, shortened, and
+// without any that may hold parts of a prompt.
 func errorLines(log string) (lines []string) {
 	const few, long = 2, 160
 	all := strings.Split(log, "\n")

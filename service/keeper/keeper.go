@@ -1,4 +1,5 @@
-// Package keeper keeps Model Runner as it is wanted: it looks, decides (policy.go, pure), starts and restarts, and reports.
+// Package keeper keeps Model Runner running while it is needed: it looks, decides
+// (policy.go, without side effects), starts, restarts, and reports.
 package keeper
 
 import (
@@ -17,51 +18,50 @@ import (
 	"github.com/switchyard-app/switchyard/service/wake"
 )
 
-// Options are what a keeper works on, and whom it tells. The functions are
-// called by its loop, and must not wait for it.
+// Options are what a keeper works with. The functions are called by its loop, and must
+// not wait for it.
 type Options struct {
 	Machine *machine.Machine
 	Log     *slog.Logger
 
-	Busy           func() bool                             // an answer is on its way through the gateway
-	OnLook         func(context.Context, localrunner.Look) // hears of every look
-	Report         func(context.Context, Report)           // hears how the runner is
+	Busy           func() bool                             // the gateway is answering a request
+	OnLook         func(context.Context, localrunner.Look) // called after every look
+	Report         func(context.Context, Report)           // called with the runner's state after every event
 	Sync           func(context.Context)                   // returns when the State shows all that was reported
-	AddressChanged func()                                  // the targets were led to another address
+	AddressChanged func()                                  // called after settings were pointed to the runner's new address
 }
 
-// Keeper watches the runner and keeps it as it is wanted. Its one goroutine
-// decides; looks and efforts, which take long, are done beside it, one of each at
-// a time.
+// Keeper watches the runner and keeps it running while it is needed. One goroutine, Run,
+// decides; looks and efforts, which take long, run in others, one of each at a time.
 type Keeper struct {
 	options Options
-	mayAct  bool // it may start and stop, and does not only look
+	mayAct  bool // it may start and stop the runner, not only look
 
 	requests     chan request
-	lookNow      chan struct{} // for a look, at most one waiting
+	lookNow      chan struct{} // asks for a look, at most one waiting
 	needs        chan state.Needs
 	endings      chan ending
-	wantsSuccess atomic.Bool // a request that is served well is news
+	wantsSuccess atomic.Bool // a successful request matters: it shows that the runner has recovered
 	events       chan struct{}
 	looked       chan localrunner.Look
 	done         chan outcome
 
-	// What follows belongs to the loop.
+	// Only the loop uses what follows.
 	policy       policy
 	last         localrunner.Look
-	looks        int  // counts them
-	hasLooked    bool // last is a look
+	looks        int  // how many
+	hasLooked    bool // last is set
 	looking      bool
-	lookAgain    bool // something happened since the look began
+	lookAgain    bool // something happened since the current look began
 	effort       *effort
 	waiting      []request
 	wanted       state.Needs
-	probeNext    bool   // it was started: the model is tried as soon as it answers
-	needsPerson  bool   // the last start failed for a reason that only a person can remove
-	reason       string // why it was given up, or an engine that could not be cured
+	probeNext    bool   // after a start: probe the model as soon as the runner answers
+	needsPerson  bool   // see the function of this name
+	reason       string // why the runner was given up, or which engine could not be cured
 	remedy       string
-	version      string // of the run that is up
-	address      string // where a container answered last
+	version      string // of the current run; empty: unknown
+	address      string // where a container last answered
 	curedAt      map[string]time.Time
 	pause        time.Duration // until the next look
 	engine       engine.Engine
@@ -69,32 +69,34 @@ type Keeper struct {
 	watching     sync.WaitGroup
 }
 
-// ask is a wish for the runner.
+// request asks for the runner to be started, stopped or restarted.
 type request struct {
-	do      localrunner.Verb // nothing: that it answers
-	person  bool             // not merely a request
-	settled bool             // it was done
+	do      localrunner.Verb // Nothing: until it answers
+	person  bool             // a person asked, not a request through the gateway
+	settled bool             // done; answered when the State shows it
 	ctx     context.Context
 	done    chan error
 }
 
-// ending is how a request ended.
+// ending is how a request through the gateway ended.
 type ending struct {
 	model string
-	why   gateway.Reason // empty: well
+	why   gateway.Reason // empty: successfully
 }
 
 const (
-	// settleEvents is how long the events of one end are gathered.
+	// settleEvents is how long events are collected before a look: one end gives several.
 	settleEvents = 100 * time.Millisecond
 	// firstWatch and lastWatch are how often a runner is asked for its models while
 	// Claude Code depends on it: less often the longer nothing happens.
 	firstWatch = 30 * time.Second
 	lastWatch  = 2 * time.Minute
-	// downWatch and StartWatch are the first pauses while it is down, and while it starts.
+	// downWatch is the first pause while the runner is down; localrunner.StartWatch while it
+	// starts.
 	downWatch = time.Second
 )
 
+// New makes a keeper that only looks, unless AllowActing is called before Run.
 func New(options Options) *Keeper {
 	return &Keeper{
 		options: options, requests: make(chan request), lookNow: make(chan struct{}, 1), needs: make(chan state.Needs, 1), endings: make(chan ending, 1),
@@ -103,26 +105,26 @@ func New(options Options) *Keeper {
 	}
 }
 
-// Act says, before it runs, whether the keeper may start and stop.
+// AllowActing says whether the keeper may start and stop the runner. Call it before Run.
 func (k *Keeper) AllowActing(acts bool) {
 	k.mayAct, k.policy.allowed, k.policy.stopped = acts, acts && k.options.Machine.MayStart(), k.options.Machine.StoppedByPerson()
 }
 
-// Look asks for a look, without waiting for it.
+// Look asks for a look at the runner, and returns at once.
 func (k *Keeper) Look() { wake.Notify(k.lookNow) }
 
-// Want tells what Claude Code needs from now on.
+// SetNeeds says what Claude Code needs of the runner from now on.
 func (k *Keeper) SetNeeds(w state.Needs) {
 	for {
 		select {
 		case k.needs <- w:
 			return
-		case <-k.needs: // an older wish that was not taken yet
+		case <-k.needs: // replaces one that was not received yet
 		}
 	}
 }
 
-// Served hears how a request ended.
+// RequestEnded says how a request through the gateway ended. It does not block.
 func (k *Keeper) RequestEnded(model string, why gateway.Reason) {
 	switch {
 	case why == gateway.RunnerDown || why == gateway.EngineFailed || why == gateway.Broken:
@@ -132,11 +134,13 @@ func (k *Keeper) RequestEnded(model string, why gateway.Reason) {
 	}
 	select {
 	case k.endings <- ending{model, why}:
-	default: // one is being looked into
+	default: // one is being handled
 	}
 }
 
-// Do asks for something and waits until it is done.
+// Do starts, stops or restarts the runner, or with Nothing makes sure that it answers. It
+// returns when that is done and the State shows it. person says that a person asked; what
+// requests ask for is subject to the configuration and to an earlier stop.
 func (k *Keeper) Do(ctx context.Context, v localrunner.Verb, person bool) error {
 	a := request{do: v, person: person, ctx: ctx, done: make(chan error, 1)}
 	select {
@@ -152,6 +156,7 @@ func (k *Keeper) Do(ctx context.Context, v localrunner.Verb, person bool) error 
 	}
 }
 
+// Run keeps the runner until the context ends.
 func (k *Keeper) Run(ctx context.Context) {
 	defer k.close()
 	timer := time.NewTimer(time.Hour)
@@ -203,7 +208,7 @@ func (k *Keeper) Run(ctx context.Context) {
 	}
 }
 
-// asked takes a wish.
+// onRequest refuses a request, or queues it.
 func (k *Keeper) onRequest(ctx context.Context, a request) {
 	refuse := func(kind fault.Kind, why, remedy string) {
 		a.done <- &fault.Error{Kind: kind, What: "starting Model Runner", Why: why, Remedy: remedy}
@@ -211,16 +216,16 @@ func (k *Keeper) onRequest(ctx context.Context, a request) {
 	const byHand = "start it: switchyard runner start"
 	switch {
 	case !k.mayAct:
-		refuse(fault.Refused, "this Switchyard only looks", byHand)
+		refuse(fault.Refused, "this Switchyard does not control the runner", byHand)
 		return
 	case a.do == localrunner.Nothing && a.person:
-		k.policy.reset() // a switch: whoever wants the route wants the runner
+		k.policy.reset() // a switch to local needs the runner, even if it was stopped
 		k.options.Machine.RememberStop(false)
 	case a.do == localrunner.Nothing && k.policy.stopped:
 		refuse(fault.Refused, "you stopped it", byHand)
 		return
 	case a.do == localrunner.Nothing && !k.policy.allowed:
-		refuse(fault.Refused, "it does not run, and start_runner in config.toml forbids to start it", byHand)
+		refuse(fault.Refused, "it is not running, and start_runner in config.toml forbids starting it", byHand)
 		return
 	case a.do == localrunner.Nothing && k.policy.gaveUp:
 		refuse(fault.Failed, k.reason, k.remedy)
@@ -245,7 +250,8 @@ func (k *Keeper) onRequest(ctx context.Context, a request) {
 	k.look(ctx)
 }
 
-// decide begins what is to be done and returns when to look again.
+// decide starts the next effort, if one is due, and returns how long to wait for the next
+// look.
 func (k *Keeper) decide(ctx context.Context) time.Duration {
 	const never = 24 * time.Hour
 	if !k.hasLooked {
@@ -278,12 +284,12 @@ func (k *Keeper) decide(ctx context.Context) time.Duration {
 		}
 	}
 	if k.effort != nil && k.effort.do != localrunner.Nothing || !k.wanted.Route && len(k.waiting) == 0 {
-		return never // the effort looks itself; and in the cloud nothing depends on the runner: it is left alone
+		return never // an effort looks by itself, and in the cloud nothing depends on the runner
 	}
 	return k.pause
 }
 
-// close ends what the keeper started; its own runner too.
+// close ends what the keeper started, including a runner that is its own process.
 func (k *Keeper) close() {
 	if k.effort != nil {
 		k.effort.cancel()
@@ -293,7 +299,7 @@ func (k *Keeper) close() {
 		<-k.looked
 	}
 	for _, a := range k.waiting {
-		a.done <- &fault.Error{Kind: fault.Failed, What: "starting Model Runner", Why: "Switchyard is ending", Remedy: "start it again: switchyard"}
+		a.done <- &fault.Error{Kind: fault.Failed, What: "starting Model Runner", Why: "Switchyard is quitting", Remedy: "start it again: switchyard"}
 	}
 	k.stopWatching()
 	k.watching.Wait()

@@ -13,42 +13,42 @@ const (
 	// crashWindow and crashLimit are what counts as a crash loop.
 	crashWindow = 10 * time.Minute
 	crashLimit  = 5
-	// firstPause is before the first start after an end: what follows it, a stop or
-	// a removal, says whether somebody wanted it.
+	// firstPause is before the first start after an end: by then a stop or removal shows
+	// whether the end was intended.
 	firstPause = 500 * time.Millisecond
 	lastPause  = time.Minute
 	// startGrace is how long a runner may take from its start to its first answer.
 	startGrace = time.Minute
-	// deafGrace is how long nothing may answer where something did.
+	// silentGrace is how long a runner that answered before may be silent.
 	silentGrace = 5 * time.Second
-	// slowGrace is the same for a runner that accepts and does not answer: its
+	// slowGrace is the same for a runner that accepts connections but does not answer: the
 	// machine may be very busy.
 	slowGrace = time.Minute
 )
 
-// policy decides what is to be done for a runner. It knows no time but what it is told.
+// policy decides what to do with the runner. All times are passed in.
 type policy struct {
 	needed    bool // Claude Code depends on the runner
 	stopped   bool // a person stopped it
 	allowed   bool // Switchyard may start it by itself
-	requested bool // a request asked for it
+	requested bool // a request needs it now
 
-	run          string      // the run that was seen last
-	endedUnasked bool        // it ended and nobody is known to have wanted that
+	run          string      // of the last look; empty: none
+	endedUnasked bool        // it ended, and as far as is known not on purpose
 	crashes      []time.Time // in the last window
-	notBefore    time.Time   // no new start before
+	notBefore    time.Time   // the next start or restart
 	gaveUp       bool
-	silentSince  time.Time // since when it runs and does not answer
+	silentSince  time.Time // since when it has been running without answering
 	jitter       func() float64
 }
 
 func newPolicy() policy { return policy{jitter: rand.Float64} }
 
-// see notes what a look shows, before anything is decided. ours says that
-// Switchyard itself is just starting or stopping the runner.
+// observe notes what a look shows. Call it before decide. ours says that Switchyard itself
+// is starting or stopping the runner.
 func (c *policy) observe(now time.Time, l localrunner.Look, ours bool) {
 	if l.Seen.State == engine.Unknown && l.Seen.Problem != nil {
-		return // the engine cannot be asked: nothing is known of the run
+		return // the engine cannot be asked, so the run is unknown
 	}
 	switch before, run := c.run, l.Seen.Run; {
 	case ours || l.Seen.Meant:
@@ -67,11 +67,11 @@ func (c *policy) observe(now time.Time, l localrunner.Look, ours bool) {
 		c.silentSince = now
 	}
 	if l.MayAnswer() && l.Status.Err == nil {
-		c.gaveUp, c.requested = false, false // it may have been brought up by somebody
+		c.gaveUp, c.requested = false, false // it may have been started by someone else
 	}
 }
 
-// crash counts an end that nobody wanted, or a start that failed.
+// crash counts an unintended end or a failed start.
 func (c *policy) crash(now time.Time) {
 	c.endedUnasked = false
 	c.crashes = slices.DeleteFunc(c.crashes, func(t time.Time) bool { return now.Sub(t) > crashWindow })
@@ -80,17 +80,17 @@ func (c *policy) crash(now time.Time) {
 	}
 }
 
-// delay sets when the next start may be: later after every crash, and never for
-// all Switchyards at the same moment.
+// delay sets the earliest time of the next start: later after every crash, and with some
+// jitter, so that not all Switchyards of a Docker start it at once.
 func (c *policy) delay(now time.Time) {
 	pause := min(firstPause<<min(c.restarts(now), 10), lastPause)
 	c.notBefore = now.Add(time.Duration(float64(pause) * (0.8 + 0.4*c.jitter())))
 }
 
-// expect says that the next run is not the one of before, and that this is no crash.
+// expectEnd says that the current run is about to end on purpose.
 func (c *policy) expectEnd() { c.run, c.endedUnasked = "", false }
 
-// restarts counts the ends of the last ten minutes.
+// restarts counts the crashes of the last ten minutes.
 func (c *policy) restarts(now time.Time) (n int) {
 	for _, t := range c.crashes {
 		if now.Sub(t) <= crashWindow {
@@ -100,19 +100,20 @@ func (c *policy) restarts(now time.Time) (n int) {
 	return n
 }
 
-// forgive begins anew: a person asked for the runner.
+// reset forgets the crashes and the stop: a person asked for the runner.
 func (c *policy) reset() {
 	c.crashes, c.notBefore, c.gaveUp, c.stopped, c.endedUnasked = nil, time.Time{}, false, false, false
 }
 
-// decide says what to do now; when there is something to do later, at is its time.
+// decide says what to do now. If that is nothing, at is when to ask again; zero: after the
+// next event.
 func (c *policy) decide(now time.Time, l localrunner.Look) (do localrunner.Verb, at time.Time) {
 	if !l.Seen.Controlled {
 		return localrunner.Nothing, time.Time{}
 	}
 	if c.gaveUp {
 		if l.Seen.State == engine.Ending && c.needed {
-			return localrunner.Stop, time.Time{} // else Docker goes on trying
+			return localrunner.Stop, time.Time{} // or Docker would keep restarting it
 		}
 		return localrunner.Nothing, time.Time{}
 	}
@@ -141,7 +142,7 @@ func (c *policy) decide(now time.Time, l localrunner.Look) (do localrunner.Verb,
 		case l.Status.Slow():
 			patience = slowGrace
 		default:
-			return localrunner.Nothing, time.Time{} // a stranger on its port: a restart cures nothing
+			return localrunner.Nothing, time.Time{} // another program on its port: a restart does not help
 		}
 		if due := c.silentSince.Add(patience); now.Before(due) {
 			return localrunner.Nothing, due
@@ -154,7 +155,7 @@ func (c *policy) decide(now time.Time, l localrunner.Look) (do localrunner.Verb,
 	return localrunner.Nothing, time.Time{}
 }
 
-// pending tells whether the stopped runner is about to be started again.
+// startPending reports whether the stopped runner is about to be started again.
 func (c *policy) startPending(l localrunner.Look) bool {
 	return l.Seen.Controlled && l.Seen.State == engine.Stopped && !l.Seen.Meant && l.Seen.Problem == nil &&
 		c.needed && c.allowed && !c.stopped && !c.gaveUp

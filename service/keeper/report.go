@@ -11,15 +11,15 @@ import (
 	"github.com/switchyard-app/switchyard/service/state"
 )
 
-// Report is how the runner is.
+// Report is the runner and its models.
 type Report struct {
 	Runner state.Runner
-	Look   int // counts the looks: two reports with the same one have the same models
+	Look   int // the number of the look: reports of the same look have the same models
 	Models []runner.Model
 	Loaded []runner.Loaded
 }
 
-// reply answers those who wait, when the State shows what they wait for.
+// reply answers the requests that are fulfilled, once the State shows it.
 func (k *Keeper) reply(ctx context.Context) {
 	if !k.hasLooked || k.looking || len(k.waiting) == 0 {
 		return
@@ -46,7 +46,7 @@ func (k *Keeper) reply(ctx context.Context) {
 	k.waiting = rest
 }
 
-// tell puts the runner into the State.
+// report reports the runner, with what the keeper is doing about it.
 func (k *Keeper) report(ctx context.Context) {
 	if !k.hasLooked {
 		return
@@ -68,7 +68,7 @@ func (k *Keeper) report(ctx context.Context) {
 	case k.reason != "" && (r.State == state.Running || k.policy.gaveUp || r.State == state.Stopped && !r.ByPerson && !k.last.Seen.Meant):
 		r.State, r.Reason, r.Remedy = state.RunnerFailed, k.reason, k.remedy
 	case r.State == state.RunnerFailed && k.last.Seen.State == engine.Running && now.Sub(k.last.Seen.Since) < startGrace && k.last.Status.Silent():
-		r.State, r.Doing, r.Reason, r.Remedy = state.Starting, "starting…", "", "" // it was started by somebody
+		r.State, r.Doing, r.Reason, r.Remedy = state.Starting, "starting…", "", "" // someone else started it
 	}
 	k.wantsSuccess.Store(k.reason != "")
 	k.options.Report(ctx, Report{r, k.looks, k.last.Status.Models, k.last.Status.Loaded})

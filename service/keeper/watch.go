@@ -10,7 +10,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/wake"
 )
 
-// look begins a look, or has the one that is under way repeated.
+// look starts a look, or has the current one repeated.
 func (k *Keeper) look(ctx context.Context) {
 	if k.looking {
 		k.lookAgain = true
@@ -18,8 +18,8 @@ func (k *Keeper) look(ctx context.Context) {
 	}
 	k.looking = true
 	e, version := k.engine, k.version
-	// Only what was not found is looked for again: an engine that hesitates must not
-	// make another one of it.
+	// The engine is searched for again only if it is gone: one that is slow to answer must
+	// not be replaced by another.
 	if k.hasLooked && k.effort == nil && (k.last.Seen.State == engine.Absent || k.last.Seen.State == engine.Unknown && k.last.Seen.Problem == nil) {
 		e = nil
 	}
@@ -27,7 +27,7 @@ func (k *Keeper) look(ctx context.Context) {
 	go func() { k.looked <- localrunner.LookWith(ctx, k.options.Machine, e, old, k.mayAct, version) }()
 }
 
-// took takes a look over.
+// onLook stores a look, and reacts to what changed.
 func (k *Keeper) onLook(ctx context.Context, l localrunner.Look) {
 	k.looking = false
 	if ctx.Err() != nil {
@@ -64,7 +64,7 @@ func (k *Keeper) onLook(ctx context.Context, l localrunner.Look) {
 	}
 }
 
-// moved has the targets follow a container that answers at another address than before.
+// followAddress points Claude Code to a container that moved to another address.
 func (k *Keeper) followAddress(ctx context.Context, l localrunner.Look) {
 	if l.Engine.Kind() != engine.Container || !l.MayAnswer() || l.Status.Err != nil {
 		return
@@ -77,14 +77,14 @@ func (k *Keeper) followAddress(ctx context.Context, l localrunner.Look) {
 	k.address = address
 }
 
-// backOff sets when to look again while Claude Code depends on the runner.
+// backOff sets the pause until the next look, while Claude Code depends on the runner.
 func (k *Keeper) backOff(l localrunner.Look, changed bool) {
 	first, last := firstWatch, lastWatch
 	switch {
-	case l.Seen.State == engine.Stopped || l.Seen.State == engine.Absent: // its engine tells when that changes
+	case l.Seen.State == engine.Stopped || l.Seen.State == engine.Absent: // its engine reports when that changes
 	case l.MayAnswer() && l.Status.Err == nil:
 		if l.Engine.Kind() != engine.Container && l.Engine.Kind() != engine.Process || !l.Seen.Controlled {
-			last = firstWatch // no event tells of its end
+			last = firstWatch // no event reports its end
 		}
 	case k.effort != nil || l.Seen.State == engine.Running && !l.Seen.Since.IsZero() && time.Since(l.Seen.Since) < startGrace:
 		first, last = localrunner.StartWatch, time.Second
@@ -98,7 +98,7 @@ func (k *Keeper) backOff(l localrunner.Look, changed bool) {
 	}
 }
 
-// rewatch follows the events of another engine.
+// rewatch replaces the engine, and watches its events.
 func (k *Keeper) rewatch(ctx context.Context, e engine.Engine) {
 	k.stopWatching()
 	if own, ok := k.engine.(interface{ Close() }); ok {

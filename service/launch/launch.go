@@ -109,7 +109,7 @@ func (r Session) Start() (code int, err error) {
 		return code, nil
 	}
 	r.Leave()
-	failed := &fault.Error{Kind: fault.Failed, What: whatRun, Why: r.Program + ": " + err.Error(), Remedy: "try it alone: " + r.Program + " --version", Err: err}
+	failed := &fault.Error{Kind: fault.Failed, What: whatRun, Why: r.Program + ": " + err.Error(), Remedy: "try it on its own: " + r.Program + " --version", Err: err}
 	if errors.Is(err, os.ErrPermission) {
 		failed.Remedy = "make it executable"
 	}
@@ -123,7 +123,7 @@ func program(m *machine.Machine) (string, error) {
 	case program == "":
 		return "", &fault.Error{Kind: fault.Refused, What: whatRun, Why: "Claude Code (claude) was not found", Remedy: "install Claude Code: npm install -g @anthropic-ai/claude-code"}
 	case m.EnvNumber(runVariable) >= deepest:
-		return "", &fault.Error{Kind: fault.Refused, What: whatRun, Why: program + " seems to start switchyard run itself, again and again", Remedy: "give the script another name, or put Claude Code's own program before it on the PATH"}
+		return "", &fault.Error{Kind: fault.Refused, What: whatRun, Why: program + " keeps starting switchyard run", Remedy: "give the script another name, or put Claude Code's own program before it on the PATH"}
 	}
 	return program, nil
 }

@@ -99,7 +99,7 @@ func enter(ctx context.Context, m *machine.Machine, dir, file string, own *sessi
 	if _, err := lock.TryLockContext(ctx, 5*time.Millisecond); ctx.Err() != nil {
 		return nil, errInterrupted(err)
 	} else if err != nil {
-		return nil, &fault.Error{Kind: fault.Failed, What: whatRun, Why: "its place cannot be taken: " + err.Error(), Remedy: "check " + dir, Err: err}
+		return nil, &fault.Error{Kind: fault.Failed, What: whatRun, Why: "cannot take its place in the queue: " + err.Error(), Remedy: "check " + dir, Err: err}
 	}
 	defer func() { _ = lock.Close() }()
 	last := 0
@@ -153,7 +153,7 @@ func firstEnd(ctx context.Context, ahead []sessions.Slot) error {
 const lookAgain = time.Minute
 
 func errInterrupted(err error) *fault.Error {
-	return &fault.Error{Kind: fault.Failed, What: whatRun, Why: "the waiting was interrupted", Remedy: "start it again", Err: err}
+	return &fault.Error{Kind: fault.Failed, What: whatRun, Why: "interrupted while waiting", Remedy: "start it again", Err: err}
 }
 
 func waiting(places []sessions.Slot) (n int) {

@@ -1,4 +1,5 @@
-// Package lean is the lean profile: the agent file with a short prompt and few tools, for small local models.
+// Package lean is the lean profile: an agent with a short prompt and few tools, for small
+// local models.
 package lean
 
 import (
@@ -16,7 +17,8 @@ import (
 	"github.com/switchyard-app/switchyard/service/machine"
 )
 
-// Agent is the agent file: the user's own version of it, or ours.
+// Agent is the profile's agent file: prompts/lean.md beside config.toml, or the built-in
+// one.
 func Agent(m *machine.Machine) (*claude.Agent, error) {
 	own := filepath.Join(filepath.Dir(m.Paths.Config), "prompts", "lean.md")
 	text, err := os.ReadFile(own)
@@ -29,12 +31,12 @@ func Agent(m *machine.Machine) (*claude.Agent, error) {
 	agent := &claude.Agent{Name: machine.LeanAgent, Text: text}
 	if front, _ := splitAgent(text); front["name"] != machine.LeanAgent {
 		return nil, &fault.Error{Kind: fault.Refused, Why: own + ": it does not begin with front matter that has the line name: " + machine.LeanAgent,
-			Remedy: "correct it, or remove it to have Switchyard's own"}
+			Remedy: "correct it, or remove it to use Switchyard's own"}
 	}
 	return agent, nil
 }
 
-// splitAgent takes an agent file apart: the front matter's lines, and the prompt.
+// splitAgent splits an agent file into its front matter and its prompt.
 func splitAgent(text []byte) (front map[string]string, prompt string) {
 	front = map[string]string{}
 	lines := strings.Split(string(bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))), "\n")
@@ -52,7 +54,8 @@ func splitAgent(text []byte) (front map[string]string, prompt string) {
 	return front, ""
 }
 
-// Inline is the agent for a command line (claude --agents), where nothing is installed.
+// Inline is the agent as claude --agents takes it, for a session without an installed agent
+// file.
 func Inline(a *claude.Agent) map[string]any {
 	front, prompt := splitAgent(a.Text)
 	tools := strings.FieldsFunc(front["tools"], func(r rune) bool { return r == ',' || r == ' ' })

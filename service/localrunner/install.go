@@ -28,9 +28,9 @@ func Install(ctx context.Context, m *machine.Machine, how engine.Install, progre
 	switch {
 	case ok:
 	case before.Seen.Named != "":
-		return &fault.Error{Kind: fault.Refused, What: what, Why: "the Model Runner here is the one at " + before.Seen.URL + ", which " + before.Seen.Named + " names", Remedy: "unset that to have one in Docker"}
+		return &fault.Error{Kind: fault.Refused, What: what, Why: before.Seen.Named + " says that Model Runner is at " + before.Seen.URL, Remedy: "unset it to install one in Docker"}
 	case m.Config.Engine != "":
-		return &fault.Error{Kind: fault.Refused, What: what, Why: `"engine" in config.toml says that Switchyard runs Model Runner itself, which needs no installation`, Remedy: `set it to "container" to have one in Docker`}
+		return &fault.Error{Kind: fault.Refused, What: what, Why: `"engine" in config.toml says that Switchyard runs Model Runner itself, which needs no installation`, Remedy: `set it to "container" to install one in Docker`}
 	default: // not installed yet: install it in Docker
 		asked := *m
 		asked.Config.Engine = string(engine.Container)

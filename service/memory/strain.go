@@ -77,13 +77,13 @@ func (s *Monitor) Warning(v state.VRAM, models []state.Model) (w state.Warning, 
 	}
 	free, total := gpu.Free(v.Devices), gpu.Total(v.Devices)
 	if s.text == "" {
-		s.text = words.T("the GPU's memory is short: %s of %s are free", words.Size(max(free, 1)), words.Size(total)) + holders(total-free, models)
+		s.text = words.T("the GPU is running out of memory: %s of %s is free", words.Size(max(free, 1)), words.Size(total)) + holders(total-free, models)
 	}
 	code := "vram_low"
 	if s.level == Red {
 		code = "vram_out"
 	}
-	return state.Warning{Code: code, Text: s.text, Remedy: words.T("unload a model (switchyard unload), take a smaller context (switchyard context MODEL 32K), or end other programs that use the GPU")}, true
+	return state.Warning{Code: code, Text: s.text, Remedy: words.T("unload a model (switchyard unload), use a smaller context (switchyard context MODEL 32K), or close other programs that use the GPU")}, true
 }
 
 // holders says which models and other programs use the memory.

@@ -45,7 +45,7 @@ func TestTheWarningOfAnEpisodeStaysTheSame(t *testing.T) {
 	models := []state.Model{{Tag: "docker.io/ai/qwen3-coder:latest", Loaded: true, Need: 18 << 30}, {Tag: "docker.io/ai/other:latest", Need: 5 << 30}}
 	s := Monitor{level: Amber}
 	first, ok := s.Warning(v(1<<30), models)
-	if want := "the GPU's memory is short: 1.0 GiB of 24.0 GiB are free; ai/qwen3-coder holds about 18.0 GiB, other programs hold about 5.0 GiB"; !ok || first.Text != want || first.Code != "vram_low" {
+	if want := "the GPU is running out of memory: 1.0 GiB of 24.0 GiB is free; ai/qwen3-coder holds about 18.0 GiB, other programs hold about 5.0 GiB"; !ok || first.Text != want || first.Code != "vram_low" {
 		t.Errorf("%+v", first)
 	}
 	if second, _ := s.Warning(v(900<<20), models); second != first {

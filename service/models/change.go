@@ -14,7 +14,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
-// Unload takes a model out of memory, or all of them when name is empty. It returns how many that were.
+// Unload removes a model from memory, or all if name is empty. n is how many were unloaded.
 func Unload(ctx context.Context, m *machine.Machine, name string) (n int, err error) {
 	const what = "unloading"
 	if name == "" {
@@ -27,7 +27,7 @@ func Unload(ctx context.Context, m *machine.Machine, name string) (n int, err er
 		if err != nil {
 			return 0, fault.Wrap(what, err)
 		}
-		for _, l := range loaded { // one by one: "all" would drop their configuration
+		for _, l := range loaded { // one by one, because unloading all at once drops their configuration
 			one, err := client.Unload(ctx, l.Model)
 			if err != nil {
 				return n, fault.Wrap(what, err)
@@ -47,8 +47,8 @@ func Unload(ctx context.Context, m *machine.Machine, name string) (n int, err er
 	return n, nil
 }
 
-// Remove takes a model's tag away, and returns what that freed, in bytes. The model
-// that Claude Code is pointed to is refused unless forced.
+// Remove removes a model's tag from the store. freed is how many bytes of disk that made
+// free. With force, this may be the model that Claude Code uses.
 func Remove(ctx context.Context, m *machine.Machine, name string, force bool) (tag string, freed int64, err error) {
 	what := "removing " + name
 	client, model, tag, err := pick(ctx, m, what, name)
@@ -80,8 +80,8 @@ func remove(ctx context.Context, client *runner.Client, tag string) (freed int64
 	return freed, nil
 }
 
-// QuantiseCache has a model's cache stored as f16, q8_0 or q4_0. The model is taken
-// out of memory first; the next request loads it anew.
+// QuantiseCache sets the type in which a model's cache is stored: f16, q8_0 or q4_0. The
+// model is unloaded; the next request loads it with the new type.
 func QuantiseCache(ctx context.Context, m *machine.Machine, name, kind string) error {
 	what := "changing the cache of " + name
 	client, _, tag, err := pick(ctx, m, what, name)
@@ -100,7 +100,7 @@ func QuantiseCache(ctx context.Context, m *machine.Machine, name, kind string) e
 
 var contextTag = regexp.MustCompile(`^(.*?)-?\d+k$`)
 
-// resized is the tag of a model with another context: local/x:64k.
+// resized is the tag for a copy of a model with another context: local/x:64k.
 func resized(tag string, tokens int) string {
 	name, version, _ := strings.Cut(tag[strings.LastIndexByte(tag, '/')+1:], ":")
 	if m := contextTag.FindStringSubmatch(version); m != nil && strings.Contains(tag, "/local/") {
@@ -116,9 +116,9 @@ func resized(tag string, tokens int) string {
 	return "docker.io/local/" + name + ":" + version + "-" + size
 }
 
-// Resize makes a model of the same weights that is loaded with another context, in
-// tokens, and returns its tag. Where Claude Code is pointed to the old one, it is
-// for the caller to switch.
+// Resize makes a model with the same weights but a context of that many tokens, and
+// returns its tag. current reports whether Claude Code uses the old model; then the
+// caller should switch.
 func Resize(ctx context.Context, m *machine.Machine, name string, tokens int) (tag string, current bool, err error) {
 	what := "changing the context of " + name
 	client, model, from, err := pick(ctx, m, what, name)
@@ -131,16 +131,16 @@ func Resize(ctx context.Context, m *machine.Machine, name string, tokens int) (t
 		return from, current, nil
 	}
 	if trained := model.Trained; trained > 0 && tokens > trained {
-		return "", current, &fault.Error{Kind: fault.Refused, What: what, Why: fmt.Sprintf("it was made for at most %s tokens", words.Tokens(trained)), Remedy: "ask for less"}
+		return "", current, &fault.Error{Kind: fault.Refused, What: what, Why: fmt.Sprintf("the model supports at most %s tokens", words.Tokens(trained)), Remedy: "ask for less"}
 	}
 	if tokens < runner.MinContext {
-		return "", current, &fault.Error{Kind: fault.Refused, What: what, Why: fmt.Sprintf("Claude Code cannot work in less than %s tokens", words.Tokens(runner.MinContext)), Remedy: "ask for more"}
+		return "", current, &fault.Error{Kind: fault.Refused, What: what, Why: fmt.Sprintf("Claude Code needs at least %s tokens", words.Tokens(runner.MinContext)), Remedy: "ask for more"}
 	}
 	tag = resized(from, tokens)
 	err = client.Repackage(ctx, from, tag, tokens)
 	var failed *runner.Error
 	if errors.As(err, &failed) && failed.Status == http.StatusNotFound {
-		return "", current, &fault.Error{Kind: fault.Refused, What: what, Why: "this Model Runner is older than 1.0.15 and cannot", Remedy: "get a newer one: switchyard runner install --pull", Err: err}
+		return "", current, &fault.Error{Kind: fault.Refused, What: what, Why: "this needs Model Runner 1.0.15 or newer", Remedy: "update it: switchyard runner install --pull", Err: err}
 	}
 	if err != nil {
 		return "", current, fault.Wrap(what, err)
@@ -150,12 +150,12 @@ func Resize(ctx context.Context, m *machine.Machine, name string, tokens int) (t
 		return "", current, fault.Wrap(what, err)
 	}
 	if made.Context != tokens {
-		return tag, current, &fault.Error{Kind: fault.Failed, What: what, Why: fmt.Sprintf("the runner will load %s with %d tokens all the same", runner.Short(tag), made.Context), Remedy: "see its log: switchyard runner logs"}
+		return tag, current, &fault.Error{Kind: fault.Failed, What: what, Why: fmt.Sprintf("the runner would still load %s with %d tokens", runner.Short(tag), made.Context), Remedy: "see its log: switchyard runner logs"}
 	}
 	return tag, current, nil
 }
 
-// Preload takes a model into memory and returns when it is there.
+// Preload loads a model into memory, and returns when it is loaded.
 func Preload(ctx context.Context, m *machine.Machine, name string) (tag string, err error) {
 	what := "loading " + name
 	client, _, tag, err := pick(ctx, m, what, name)

@@ -12,7 +12,8 @@ import (
 	"github.com/switchyard-app/switchyard/service/state"
 )
 
-// Fit judges a model of the runner's; a context of 0 is its own.
+// Fit says whether a model of the runner fits the GPU. What is zero in s is taken from the
+// model.
 func Fit(ctx context.Context, m *machine.Machine, name string, s gpu.Setting) (memory.Fit, error) {
 	client, model, tag, err := pick(ctx, m, "fitting "+name, name)
 	if err != nil {
@@ -39,7 +40,8 @@ func Fit(ctx context.Context, m *machine.Machine, name string, s gpu.Setting) (m
 	return fit, nil
 }
 
-// FitFile judges a model by Model Runner's object of it.
+// FitFile is Fit for a model that the runner need not have: file holds Model Runner's JSON
+// object of it.
 func FitFile(ctx context.Context, m *machine.Machine, file string, s gpu.Setting) (memory.Fit, error) {
 	data, err := os.ReadFile(file)
 	var model runner.Model
@@ -47,7 +49,7 @@ func FitFile(ctx context.Context, m *machine.Machine, file string, s gpu.Setting
 		model, err = runner.ParseModel(data)
 	}
 	if err != nil {
-		return memory.Fit{}, &fault.Error{Kind: fault.Refused, What: "reading " + file, Why: err.Error(), Remedy: "give Model Runner's object of the model: GET /models/NAME, or docker model inspect NAME", Err: err}
+		return memory.Fit{}, &fault.Error{Kind: fault.Refused, What: "reading " + file, Why: err.Error(), Remedy: "use Model Runner's JSON object of the model: GET /models/NAME, or docker model inspect NAME", Err: err}
 	}
 	if s.Context == 0 {
 		s.Context = model.Context
@@ -55,8 +57,9 @@ func FitFile(ctx context.Context, m *machine.Machine, file string, s gpu.Setting
 	return memory.Judge(memory.Shape(model), s, gpu.Free(memory.Read(ctx, m).Devices), max(model.Trained, model.Context, s.Context)), nil
 }
 
-// Fits judges the models of the runner by what is free, and what unloading those
-// that are loaded would free.
+// Fits fills in Need and Fit of models. Memory counts as available if it is free, or if
+// unloading the loaded models would free it. all are the same models as the runner
+// describes them.
 func Fits(m *machine.Machine, models []state.Model, all []runner.Model, vram state.VRAM) []state.Model {
 	free, total := gpu.Free(vram.Devices), gpu.Total(vram.Devices)
 	shapes := map[string]runner.Model{}
@@ -80,7 +83,7 @@ func Fits(m *machine.Machine, models []state.Model, all []runner.Model, vram sta
 		model := &models[i]
 		model.Need, model.Fit = needs[i].Total, gpu.Judge(needs[i].Total, available)
 		if model.Loaded && model.Fit != gpu.Unknown {
-			model.Fit = gpu.Fits // it is there
+			model.Fit = gpu.Fits // it is loaded, so it fits
 		}
 	}
 	return models

@@ -16,20 +16,20 @@ import (
 	"github.com/switchyard-app/switchyard/service/runner"
 )
 
-// Learned is what Switchyard found out about a model by using it. It is kept by the
-// model's id, in the state folder.
+// Learned is what Switchyard found out about a model by using it. It is stored under the
+// model's id in models.json, in the state folder.
 type Learned struct {
-	Tools *bool     `json:"tools,omitempty"` // it calls tools; nil: nobody tried
-	Used  time.Time `json:"used,omitzero"`   // when it was asked last
-	Seen  time.Time `json:"seen,omitzero"`   // when it was first there
+	Tools *bool     `json:"tools,omitempty"` // it calls tools; nil: not tried yet
+	Used  time.Time `json:"used,omitzero"`   // last request or switch
+	Seen  time.Time `json:"seen,omitzero"`   // when it was first seen
 
-	// Took is what a load really took of the GPUs' memory, in bytes, by the context
-	// in tokens.
+	// Took is how much of the GPUs' memory a load was measured to take, in bytes, by
+	// the context in tokens.
 	Took map[int]int64 `json:"took,omitempty"`
 }
 
-// learnWait bounds the wait for another process that learns. What cannot be noted is
-// noted the next time.
+// learnWait limits the wait for another process that holds the lock. What cannot be
+// noted now will be noted the next time.
 const learnWait = 2 * time.Second
 
 func learnedFile(m *machine.Machine) string { return filepath.Join(m.Paths.State, "models.json") }
@@ -37,16 +37,17 @@ func learnedFile(m *machine.Machine) string { return filepath.Join(m.Paths.State
 func learned(m *machine.Machine) map[string]Learned {
 	known := map[string]Learned{}
 	if data, err := os.ReadFile(learnedFile(m)); err == nil {
-		_ = json.Unmarshal(data, &known) // a broken file is learned anew
+		_ = json.Unmarshal(data, &known) // a broken file counts as empty
 	}
 	return known
 }
 
-// Learn changes what is known of a model.
+// Learn changes what is stored about the model with an id. Failures are ignored: it will
+// be learned again.
 func Learn(m *machine.Machine, id string, change func(*Learned)) { learnAll(m, []string{id}, change) }
 
-// learnAll changes what is known of several models. The lock is of the file, not of
-// this process: flock excludes two descriptors of one process as well.
+// learnAll is Learn for several models. The lock works between processes and within one:
+// flock excludes two descriptors of the same process too.
 func learnAll(m *machine.Machine, ids []string, change func(*Learned)) {
 	if len(ids) == 0 {
 		return
@@ -54,7 +55,7 @@ func learnAll(m *machine.Machine, ids []string, change func(*Learned)) {
 	if os.MkdirAll(m.Paths.State, 0o700) != nil {
 		return
 	}
-	lock := flock.New(learnedFile(m)+".lock", flock.SetPermissions(0o600)) // the tray and commands learn at the same time
+	lock := flock.New(learnedFile(m)+".lock", flock.SetPermissions(0o600)) // the tray and commands may learn at the same time
 	ctx, cancel := context.WithTimeout(context.Background(), learnWait)
 	defer cancel()
 	if ok, err := lock.TryLockContext(ctx, time.Millisecond); err != nil || !ok {
@@ -74,7 +75,7 @@ func learnAll(m *machine.Machine, ids []string, change func(*Learned)) {
 	_ = config.WriteAtomic(learnedFile(m), data) // else it is learned again
 }
 
-// NoteSeen notes models that were not there before.
+// NoteSeen notes when models are seen for the first time.
 func NoteSeen(m *machine.Machine, models []runner.Model) {
 	known := learned(m)
 	var fresh []string
@@ -86,7 +87,7 @@ func NoteSeen(m *machine.Machine, models []runner.Model) {
 	learnAll(m, fresh, func(l *Learned) { l.Seen = time.Now() })
 }
 
-// LearnFrom takes over what the proofs of a model showed.
+// LearnFrom stores what the proofs showed about a model.
 func LearnFrom(m *machine.Machine, model runner.Model, proofs []runner.Proof) {
 	for _, p := range proofs {
 		if p.Name == "tool_call" && p.Err == nil && model.ID != "" {
@@ -95,7 +96,7 @@ func LearnFrom(m *machine.Machine, model runner.Model, proofs []runner.Proof) {
 	}
 }
 
-// need is the estimate, or what a load before really took.
+// needOf is what a load of the model was measured to take, or else the estimate.
 func needOf(m *machine.Machine, model runner.Model, s gpu.Setting) gpu.Need {
 	return measured(learned(m), model, s)
 }

@@ -1,4 +1,5 @@
-// Package models lists, loads, changes and removes the models of the runner, and remembers what was learned of them.
+// Package models lists, loads, changes and removes the runner's models, and remembers
+// what Switchyard learned about them.
 package models
 
 import (
@@ -18,7 +19,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/state"
 )
 
-// List lists the models with all that is known of them.
+// List lists the models with everything known about them. It starts the runner if needed.
 func List(ctx context.Context, m *machine.Machine) ([]state.Model, error) {
 	const what = "listing the models"
 	client, err := reach(ctx, m, what)
@@ -35,6 +36,8 @@ func List(ctx context.Context, m *machine.Machine) ([]state.Model, error) {
 	return Fits(m, Describe(m, localrunner.Tagged(all), loaded), all, memory.Read(ctx, m)), nil
 }
 
+// Look looks at the runner without starting it. It returns the runner and its models, as a
+// State shows them, and the models as the runner describes them.
 func Look(ctx context.Context, m *machine.Machine) (state.Runner, []state.Model, []runner.Model) {
 	f, err := localrunner.Find(ctx, m)
 	if err != nil {
@@ -50,13 +53,13 @@ func Look(ctx context.Context, m *machine.Machine) (state.Runner, []state.Model,
 	return r, Describe(m, localrunner.Tagged(a.Models), a.Loaded), a.Models
 }
 
-// LookAtRunner fills the State's part about the runner.
+// LookAtRunner is Look without the third result.
 func LookAtRunner(ctx context.Context, m *machine.Machine) (state.Runner, []state.Model) {
 	r, models, _ := Look(ctx, m)
 	return r, models
 }
 
-// Describe adds what is loaded and what was learned.
+// Describe fills in which models are loaded, and what was learned about them.
 func Describe(m *machine.Machine, models []state.Model, loaded []runner.Loaded) []state.Model {
 	known := learned(m)
 	for i := range models {
@@ -71,8 +74,8 @@ func Describe(m *machine.Machine, models []state.Model, loaded []runner.Loaded) 
 	return models
 }
 
-// Unused are the models that nobody has used for so long, counted from when
-// Switchyard first saw them; never the one in use, the chosen one or a loaded one.
+// Unused are the models not used for longer than older, or since Switchyard first saw
+// them; with 0, all. A model that is in use, chosen or loaded is never among them.
 func Unused(ctx context.Context, m *machine.Machine, older time.Duration) ([]state.Model, error) {
 	all, err := List(ctx, m)
 	if err != nil {
@@ -88,8 +91,9 @@ func Unused(ctx context.Context, m *machine.Machine, older time.Duration) ([]sta
 	}), nil
 }
 
-// Outdated are the models whose tag is another model in its registry by now. Those
-// that were made here have no registry, and one that cannot be asked is left out.
+// Outdated are the models whose tag now names another model in its registry; with a name,
+// only that model is checked. Models made on this machine have no registry. A registry
+// that does not answer is skipped.
 func Outdated(ctx context.Context, m *machine.Machine, name string) (outdated []state.Model, err error) {
 	const what = "looking for newer models"
 	if err := m.MayPull("newer models"); err != nil {
@@ -122,7 +126,7 @@ func Outdated(ctx context.Context, m *machine.Machine, name string) (outdated []
 	return outdated, nil
 }
 
-// inUse looks which models Claude Code is pointed to.
+// inUse returns a function that reports whether Claude Code is pointed to a model.
 func inUse(m *machine.Machine) func(tag, id string) bool {
 	targets := m.Targets()
 	if switched, err := m.Ledger.Switched(); err == nil {
@@ -137,7 +141,7 @@ func inUse(m *machine.Machine) func(tag, id string) bool {
 	return func(tag, id string) bool { return used[tag] || used[id] }
 }
 
-// reach finds the runner, brings it up and opens a client of it.
+// reach starts the runner if needed, and opens a client for it.
 func reach(ctx context.Context, m *machine.Machine, what string) (*runner.Client, error) {
 	f, err := localrunner.Find(ctx, m)
 	if err != nil {
@@ -149,7 +153,7 @@ func reach(ctx context.Context, m *machine.Machine, what string) (*runner.Client
 	return runner.NewClient(f.Endpoint()), nil
 }
 
-// pick opens a client and finds a model that a person names.
+// pick opens a client and finds a model by the name that the user gave.
 func pick(ctx context.Context, m *machine.Machine, what, name string) (client *runner.Client, model runner.Model, tag string, err error) {
 	if client, err = reach(ctx, m, what); err != nil {
 		return nil, model, "", err

@@ -14,18 +14,18 @@ import (
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
-// Load is a model that is about to be loaded, and what there is for it.
+// Load is a model about to be loaded, and the memory available for it.
 type Load struct {
 	model     runner.Model
 	tag       string
 	need      gpu.Need
-	Free      int64 // −1: unknown
-	available int64 // with what is loaded and idle unloaded; −1: unknown
+	Free      int64 // bytes; -1: unknown
+	available int64 // if idle models are unloaded; -1: unknown
 	largest   int   // context that fits, in tokens; 0: none, or unknown
 }
 
-// BeforeLoad looks what a load of a model will need. Without GPUs that tell, or for
-// a model that is loaded already, nothing is known.
+// BeforeLoad estimates what loading a model will need. Without a GPU that can be read, or
+// if the model is loaded already, all is unknown.
 func BeforeLoad(ctx context.Context, m *machine.Machine, client *runner.Client, name string) Load {
 	l := Load{Free: -1, available: -1}
 	v := memory.Read(ctx, m)
@@ -63,8 +63,8 @@ func BeforeLoad(ctx context.Context, m *machine.Machine, client *runner.Client, 
 	return l
 }
 
-// Warning says that a load may fail.
-func (l Load) Warning() (state.Warning, bool) {
+// Warning warns of a load that may fail; ok is false if it should not.
+func (l Load) Warning() (w state.Warning, ok bool) {
 	verdict := gpu.Judge(l.need.Total, l.available)
 	if verdict != gpu.TooBig && verdict != gpu.Tight {
 		return state.Warning{}, false
@@ -77,7 +77,7 @@ func (l Load) Warning() (state.Warning, bool) {
 	return state.Warning{Code: code, Text: text, Remedy: l.remedy()}, true
 }
 
-// remedy is what can be done about it.
+// remedy is what to do if the model does not fit.
 func (l Load) remedy() string {
 	if l.largest >= runner.MinContext {
 		return words.T("a smaller context fits: switchyard context %s %s", runner.Short(l.tag), words.Tokens(l.largest))
@@ -89,25 +89,25 @@ func (l Load) remedy() string {
 	return "choose a smaller model: switchyard models"
 }
 
-// Explain adds to an error of a load what was known before it.
+// Explain adds the estimate to an error if the load ran out of memory.
 func (l Load) Explain(err error) error {
 	if !runner.OutOfMemory(err) || l.tag == "" {
 		return err
 	}
 	e := fault.Wrap("", err).(*fault.Error)
-	e.Why += fmt.Sprintf(" (about %s with a context of %s; %s can be had)", words.Size(l.need.Total), words.Tokens(l.model.Context), words.Size(max(l.available, 1)))
+	e.Why += fmt.Sprintf(" (about %s with a context of %s; %s is available)", words.Size(l.need.Total), words.Tokens(l.model.Context), words.Size(max(l.available, 1)))
 	e.Remedy = l.remedy()
 	return e
 }
 
-// LearnTook remembers what a load took, when it is likely that it was this load.
+// LearnNeed remembers how much memory a load took, if that is a plausible amount.
 func LearnNeed(ctx context.Context, m *machine.Machine, before Load) {
 	if before.Free < 0 || before.tag == "" || before.model.Cache != "" {
 		return
 	}
 	took := before.Free - gpu.Free(memory.Read(ctx, m).Devices)
 	estimate := before.need.Total
-	if took < estimate/3 || took > 2*estimate { // somebody else's, or on the CPU
+	if took < estimate/3 || took > 2*estimate { // another program's memory, or the model is on the CPU
 		return
 	}
 	Learn(m, before.model.ID, func(l *Learned) {

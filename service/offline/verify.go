@@ -64,7 +64,7 @@ func Verify(ctx context.Context, m *machine.Machine, r VerifyRequest) (Verificat
 	v := Verification{Route: claude.Cloud}
 	if err := fence.Available(); err != nil {
 		return v, &fault.Error{Kind: fault.Refused, What: whatVerify, Why: err.Error(),
-			Remedy: "watch it with the system's own means; the offline route's settings and the gateway are the same here, only the proof is missing", Err: err}
+			Remedy: "use the system's own tools to watch it; the offline route itself works the same here", Err: err}
 	}
 	status, err := m.Ledger.Inspect(m.Targets()[0])
 	if err != nil {
@@ -120,7 +120,7 @@ func Verify(ctx context.Context, m *machine.Machine, r VerifyRequest) (Verificat
 // ownCommand is what Verify runs when no command is named: Claude Code with one short prompt.
 func ownCommand(m *machine.Machine, route claude.Route) ([]string, error) {
 	if route != claude.Offline {
-		return nil, &fault.Error{Kind: fault.Refused, What: whatVerify, Why: "the route is " + string(route) + ", where Claude Code may look outwards", Remedy: "switch first: switchyard offline; or name a command: switchyard offline --verify -- claude"}
+		return nil, &fault.Error{Kind: fault.Refused, What: whatVerify, Why: "the route is " + string(route) + ", where Claude Code may use the network", Remedy: "switch first: switchyard offline; or name a command: switchyard offline --verify -- claude"}
 	}
 	program := localclaude.Program(m)
 	if program == "" {
@@ -244,7 +244,7 @@ func (v Verification) Text() string {
 	case len(v.Attempts) > 0:
 		b.WriteString("All of it was refused: nothing got out.\n")
 	case v.ExitCode != 0:
-		fmt.Fprintf(&b, "Nothing tried to get out, but %s itself ended with %d.\n", v.Program, v.ExitCode)
+		fmt.Fprintf(&b, "Nothing tried to get out, but %s itself exited with code %d.\n", v.Program, v.ExitCode)
 	}
 	if v.Said != "" {
 		fmt.Fprintf(&b, "It said: %s\n", firstLine(v.Said))

@@ -11,8 +11,8 @@ import (
 	"github.com/switchyard-app/switchyard/service/state"
 )
 
-// Pull pulls a model: the Switchyard that runs does it, so that it is resumed and
-// shown; without one it is done here. each hears of every step.
+// Pull pulls a model for a command. The running Switchyard does it, so that the pull is
+// shown and resumed; without one it is done here. each is called with every step.
 func Pull(ctx context.Context, m *machine.Machine, ref string, each func(state.Pull)) (state.Pull, error) {
 	what := "pulling " + ref
 	if running, err := control.Find(ctx, m); err == nil {

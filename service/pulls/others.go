@@ -19,21 +19,22 @@ import (
 )
 
 const (
-	// attendPause is between two looks at a pull of others.
+	// foreignPoll is the pause between two looks at a pull of others.
 	foreignPoll = time.Second
-	// attendLimit is how long it may stand still before it counts as ended.
+	// foreignStall is how long it may make no progress before it counts as ended.
 	foreignStall = time.Minute
-	// attendNoise is what the disk's use changes by when no model comes.
+	// diskNoise is how much the disk usage may change without a pull.
 	diskNoise = 1 << 20
-	// attendSame is how long a model that is there already may take to be another one.
+	// foreignSameStall is foreignStall for a tag that exists already: it is often up to date.
 	foreignSameStall = 5 * time.Second
 )
 
-// begun finds the line that announces a pull in the runner's log (docker/model-runner
+// pullLine matches the line in the runner's log that announces a pull (docker/model-runner
 // v1.2.6, pkg/distribution/distribution/client.go). Nothing announces its end.
 var pullLine = regexp.MustCompile(`msg="starting model pull".* reference="?([^"\s]+)`)
 
-// Follow reads the log of a run, for the pulls of others. It is told of every look.
+// Follow reads the log of the current run, to find the pulls of others. Call it after every
+// look.
 func (p *Puller) Follow(ctx context.Context, l localrunner.Look) {
 	run := l.Seen.Run
 	if run == "" {
@@ -59,7 +60,7 @@ func (p *Puller) Follow(ctx context.Context, l localrunner.Look) {
 	})
 }
 
-// read follows the log until it ends.
+// readLog reads the log until it ends; if there is none to read, it polls the store.
 func (p *Puller) readLog(ctx, following context.Context, f localrunner.Instance, known map[string]string) {
 	lines := &lineWriter{each: func(line string) {
 		if m := pullLine.FindStringSubmatch(line); m != nil {
@@ -75,18 +76,18 @@ func (p *Puller) readLog(ctx, following context.Context, f localrunner.Instance,
 		err = client.Logs(following, lines)
 	}
 	if err != nil && following.Err() == nil {
-		p.options.Log.Info("the runner does not tell its log: its disk is looked at now and then", "error", err)
+		p.options.Log.Info("no log of the runner: looking for new models now and then", "error", err)
 		p.pollStore(ctx, following, f, known)
 		return
 	}
 	p.post(ctx, func() {
 		if following.Err() == nil {
-			p.logRun = "" // the next look follows again
+			p.logRun = "" // the next look reads again
 		}
 	})
 }
 
-// lineWriter hands whole lines on.
+// lineWriter calls each with every whole line.
 type lineWriter struct {
 	each func(string)
 	rest []byte
@@ -109,11 +110,11 @@ func (w *lineWriter) Write(data []byte) (int, error) {
 	return len(data), nil
 }
 
-// foreign notices a pull that somebody else began.
+// onForeignPull adds a pull found in the log, unless it is one of ours.
 func (p *Puller) onForeignPull(ctx context.Context, ref string, f localrunner.Instance) {
 	for _, one := range p.pulls {
 		if !one.State.Over() && runner.Full(one.Ref) == runner.Full(ref) {
-			return // our own, or known
+			return // ours, or known
 		}
 	}
 	p.pulls = slices.DeleteFunc(p.pulls, func(one *job) bool { return one.State.Over() && runner.Full(one.Ref) == runner.Full(ref) })
@@ -123,7 +124,8 @@ func (p *Puller) onForeignPull(ctx context.Context, ref string, f localrunner.In
 	p.wg.Go(func() { p.followForeign(ctx, one, f) })
 }
 
-// attend looks at a pull of others until its model is there, or nothing moves.
+// followForeign watches a pull of others until its model is there, or it makes no more
+// progress.
 func (p *Puller) followForeign(ctx context.Context, one *job, f localrunner.Instance) {
 	client := runner.NewClient(f.Endpoint())
 	defer client.Close()
@@ -141,7 +143,7 @@ func (p *Puller) followForeign(ctx context.Context, one *job, f localrunner.Inst
 		})
 		p.options.ModelsChanged()
 	}
-	vanish := func() { // nothing came of it, and nobody asked us
+	vanish := func() { // it failed, and was not ours to report
 		p.pulls = slices.DeleteFunc(p.pulls, func(other *job) bool { return other == one })
 	}
 	for {
@@ -179,8 +181,8 @@ func (p *Puller) followForeign(ctx context.Context, one *job, f localrunner.Inst
 	}
 }
 
-// poll notices models that came while the disk's use grew. Asking for that leaves no
-// trace in the runner's log.
+// pollStore finds models that appear while the disk usage grows. Asking for the disk usage
+// leaves no line in the runner's log.
 func (p *Puller) pollStore(ctx, following context.Context, f localrunner.Instance, known map[string]string) {
 	client := runner.NewClient(f.Endpoint())
 	defer client.Close()
@@ -206,7 +208,7 @@ func (p *Puller) pollStore(ctx, following context.Context, f localrunner.Instanc
 		fresh := newTags(known, models)
 		known = idsByTag(models)
 		if grown < diskNoise || len(fresh) == 0 {
-			continue // another tag, or another context
+			continue // only another tag, or another context
 		}
 		p.post(ctx, func() {
 			for _, one := range fresh {
@@ -219,7 +221,7 @@ func (p *Puller) pollStore(ctx, following context.Context, f localrunner.Instanc
 	}
 }
 
-// slowPoll is how often the disk's use is asked for where no log tells of pulls.
+// storePoll is how often pollStore asks.
 const storePoll = time.Minute
 
 // watchStore tells when the index of a store on this machine changes: Docker
@@ -232,7 +234,7 @@ func (p *Puller) watchStore(ctx context.Context, f localrunner.Instance) <-chan 
 	return wake.OnFile(ctx, &p.wg, filepath.Join(dir, "models.json"), fsnotify.Create|fsnotify.Write)
 }
 
-// arrived are the tags whose model was not there before under any tag.
+// newTags are pulls for the tags of models that had no tag before.
 func newTags(known map[string]string, models []runner.Model) (fresh []state.Pull) {
 	old := map[string]bool{}
 	for _, id := range known {
@@ -249,7 +251,7 @@ func newTags(known map[string]string, models []runner.Model) (fresh []state.Pull
 	return fresh
 }
 
-// ids are the models by their tags.
+// idsByTag maps tags to model ids.
 func idsByTag(models []runner.Model) map[string]string {
 	out := map[string]string{}
 	for _, m := range models {

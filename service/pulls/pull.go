@@ -13,17 +13,18 @@ import (
 )
 
 const (
-	// pullTell is how often progress is told.
+	// progressEvery is how often progress is reported.
 	progressEvery = 250 * time.Millisecond
-	// pullPatience is how long a pull may stand still before it counts as failed.
+	// stallLimit is how long a pull may make no progress before it counts as failed.
 	stallLimit = time.Hour
-	// pullEnd is how long before another pull's end one may have ended to be lost by it.
+	// lossWindow: Model Runner may lose a model whose pull ended less than this before
+	// another pull did.
 	lossWindow = 10 * time.Second
-	// pullLosses is how often a model that Model Runner lost is pulled again.
+	// maxLosses is how often a lost model is pulled again.
 	maxLosses = 5
 )
 
-// pull does one pull, over lost connections.
+// run does one pull. ctx is the puller's; pull ends when the pull is cancelled.
 func (p *Puller) run(ctx, pull context.Context, one *job) {
 	err := p.options.Start(pull, !one.resumed)
 	if err == nil {
@@ -32,7 +33,7 @@ func (p *Puller) run(ctx, pull context.Context, one *job) {
 	var m runner.Model
 	if err == nil {
 		client := p.client(ctx)
-		m, _ = client.Model(ctx, runner.Full(one.Ref)) // without it the notice says less
+		m, _ = client.Model(ctx, runner.Full(one.Ref)) // without it the notification says less
 		client.Close()
 	}
 	p.options.ModelsChanged()
@@ -61,10 +62,11 @@ func (p *Puller) run(ctx, pull context.Context, one *job) {
 	}
 }
 
-// endedBy are the pulls that the end of one may have lost, itself among them.
+// maybeLost are the pulls whose models may have been lost when the last one ended, itself
+// included.
 func (p *Puller) maybeLost(last *job) (ended []*job) {
 	since := time.Now().Add(-lossWindow)
-	if last.losses > 0 { // the list from before it may have been put back
+	if last.losses > 0 { // Model Runner may have restored its list from before the pull
 		since = last.begun
 	}
 	for _, one := range p.pulls {
@@ -75,8 +77,8 @@ func (p *Puller) maybeLost(last *job) (ended []*job) {
 	return ended
 }
 
-// again has those pulled again that Model Runner has lost after their end. Their
-// weights are there still.
+// retryLost pulls models again that Model Runner has lost. That is quick: their weights
+// are still there.
 func (p *Puller) retryLost(ctx context.Context, ended []*job) {
 	client := p.client(ctx)
 	defer client.Close()
@@ -94,7 +96,7 @@ func (p *Puller) retryLost(ctx context.Context, ended []*job) {
 	}
 }
 
-// tries pulls again and again while that may help.
+// pullWithRetries pulls, and tries again as long as that may help.
 func (p *Puller) pullWithRetries(ctx, pull context.Context, one *job) error {
 	moved, told, best := time.Now(), time.Time{}, one.Done
 	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
@@ -114,7 +116,7 @@ func (p *Puller) pullWithRetries(ctx, pull context.Context, one *job) error {
 		}
 		client.Close()
 		var failed *runner.PullError
-		if errors.As(err, &failed) && failed.Missing && best > 0 { // a registry that gave a part of it has it
+		if errors.As(err, &failed) && failed.Missing && best > 0 { // the registry has the model: it already sent a part of it
 			failed.Again, failed.Why = true, "its registry cannot be reached"
 		}
 		if err == nil || failed == nil || !failed.Again || failed.Lost && one.losses == maxLosses || time.Since(moved) > stallLimit || pull.Err() != nil {
@@ -126,7 +128,7 @@ func (p *Puller) pullWithRetries(ctx, pull context.Context, one *job) error {
 		p.post(ctx, func() {
 			if !one.State.Over() {
 				one.State, one.Rate, one.Left = state.Waiting, 0, 0
-				one.Why, one.Remedy = failed.Why, "it goes on by itself"
+				one.Why, one.Remedy = failed.Why, "it resumes by itself"
 			}
 		})
 		select {
@@ -149,7 +151,7 @@ func reasonOf(err error) (reason, remedy string) {
 	return fault.Explain(fault.Wrap("pulling", err))
 }
 
-// noteArrival notes what has come.
+// setResult notes what was pulled.
 func setResult(p *state.Pull, m runner.Model, v state.VRAM) {
 	p.Size, p.Context = m.Size, m.Context
 	p.Fit = gpu.Judge(gpu.Needs(memory.Shape(m), gpu.Setting{Context: m.Context}).Total, gpu.Free(v.Devices))

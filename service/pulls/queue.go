@@ -1,4 +1,5 @@
-// Package pulls pulls models, over lost connections and restarts, and notices when others do.
+// Package pulls pulls models. It survives lost connections and restarts of Switchyard, and
+// notices pulls that Switchyard did not start.
 package pulls
 
 import (
@@ -19,49 +20,52 @@ import (
 )
 
 const (
-	// pullsAtOnce is how many the runner serves; a third one would hang.
+	// pullsAtOnce is how many pulls the runner handles at a time; a third would hang.
 	pullsAtOnce = 2
-	// pullKept is how long an ended pull is shown.
+	// keepEnded is how long an ended pull is shown.
 	keepEnded = 10 * time.Minute
 )
 
-// Options are what a puller works with, and whom it tells.
+// Options are what a puller works with.
 type Options struct {
 	Machine *machine.Machine
 	Log     *slog.Logger
 
-	Runner        func(context.Context) localrunner.Instance   // waits until it is known
-	Start         func(ctx context.Context, person bool) error // returns when the runner answers
+	Runner        func(context.Context) localrunner.Instance   // waits until the runner was looked for
+	Start         func(ctx context.Context, person bool) error // starts the runner if needed, and returns when it answers
 	VRAM          func() state.VRAM
-	Report        func(context.Context, []state.Pull) // hears of every change
-	ModelsChanged func()                              // the runner's models have changed
+	Report        func(context.Context, []state.Pull) // called with all pulls after every change
+	ModelsChanged func()                              // called when the runner's models have changed
 }
 
-// Puller pulls models, and notices when others do. Its one goroutine owns the list.
+// Puller pulls models, and notices the pulls of others. One goroutine, Run, owns the list
+// of pulls.
 type Puller struct {
 	options Options
-	actions chan func() // in the loop
-	count   int
+	actions chan func() // to be done by Run
+	count   int         // of all pulls so far
 	pulls   []*job
-	stopLog context.CancelFunc // of the log that is followed
-	logRun  string             // whose log that is
+	stopLog context.CancelFunc // ends the reading of the log; nil: none is read
+	logRun  string             // the run whose log is read
 	wg      sync.WaitGroup
 }
 
-// pulling is a pull with what belongs to it.
+// job is a pull with what belongs to it.
 type job struct {
 	state.Pull
-	cancel   context.CancelFunc // nil: not begun
+	cancel   context.CancelFunc // nil: not started
 	ended    time.Time
 	rate     rate
-	resumed  bool // of an earlier Switchyard
+	resumed  bool // started before Switchyard was restarted
 	begun    time.Time
-	losses   int // how often Model Runner has lost it
-	watchers []chan state.Pull
+	losses   int               // how often Model Runner lost the model
+	watchers []chan state.Pull // each holds the newest state
 }
 
+// New makes a puller; Run starts it.
 func New(options Options) *Puller { return &Puller{options: options, actions: make(chan func())} }
 
+// Run resumes the unfinished pulls of the last run, and pulls until the context ends.
 func (p *Puller) Run(ctx context.Context) {
 	defer p.wg.Wait()
 	for _, ref := range p.load() {
@@ -85,7 +89,8 @@ func (p *Puller) Run(ctx context.Context) {
 	}
 }
 
-// Pull begins a pull, or joins the one that runs.
+// Pull starts a pull, or joins one in progress. The channel holds the newest state of the
+// pull, until that is over.
 func (p *Puller) Pull(ctx context.Context, ref string) <-chan state.Pull {
 	heard := make(chan state.Pull, 1)
 	p.post(ctx, func() {
@@ -95,6 +100,7 @@ func (p *Puller) Pull(ctx context.Context, ref string) <-chan state.Pull {
 	return heard
 }
 
+// Cancel cancels a pull of ours; others cannot be cancelled.
 func (p *Puller) Cancel(ctx context.Context, ref string) {
 	p.post(ctx, func() {
 		for _, one := range p.pulls {
@@ -111,7 +117,7 @@ func (p *Puller) Cancel(ctx context.Context, ref string) {
 	})
 }
 
-// EndAll ends our pulls when the route becomes offline.
+// EndAll cancels all our pulls, because the route has become offline.
 func (p *Puller) EndAll(ctx context.Context) {
 	p.post(ctx, func() {
 		for _, one := range p.pulls {
@@ -127,7 +133,7 @@ func (p *Puller) EndAll(ctx context.Context) {
 	})
 }
 
-// post has something done in the loop.
+// post has f run by the goroutine that owns the pulls.
 func (p *Puller) post(ctx context.Context, f func()) {
 	select {
 	case p.actions <- f:
@@ -135,7 +141,7 @@ func (p *Puller) post(ctx context.Context, f func()) {
 	}
 }
 
-// enqueue adds a pull, or finds the one of the same model that is not over.
+// enqueue adds a pull, or returns the one in progress of the same model.
 func (p *Puller) enqueue(ref string) *job {
 	for _, one := range p.pulls {
 		if !one.State.Over() && !one.Others && runner.Full(one.Ref) == runner.Full(ref) {
@@ -150,7 +156,7 @@ func (p *Puller) enqueue(ref string) *job {
 	return one
 }
 
-// begin starts what may run.
+// startQueued starts queued pulls, up to pullsAtOnce.
 func (p *Puller) startQueued(ctx context.Context) {
 	running := 0
 	for _, one := range p.pulls {
@@ -173,14 +179,14 @@ func (p *Puller) startQueued(ctx context.Context) {
 	}
 }
 
-// tell puts the pulls into the State.
+// report sends the pulls to the State and to those who wait for them.
 func (p *Puller) report(ctx context.Context) {
 	list := make([]state.Pull, len(p.pulls))
 	for i, one := range p.pulls {
 		list[i] = one.Pull
 		for _, c := range one.watchers {
 			select {
-			case <-c: // the one before was not taken
+			case <-c: // replaces one that was not received yet
 			default:
 			}
 			c <- one.Pull
@@ -192,7 +198,7 @@ func (p *Puller) report(ctx context.Context) {
 	p.options.Report(ctx, list)
 }
 
-// file holds the pulls that are not over, for the next start.
+// file lists the unfinished pulls, for the next start.
 func (p *Puller) file() string { return filepath.Join(p.options.Machine.Paths.State, "pulls.json") }
 
 func (p *Puller) load() (refs []string) {

@@ -7,7 +7,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/state"
 )
 
-// progress takes a step over.
+// setProgress notes how far a pull is.
 func (one *job) setProgress(now runner.Progress) {
 	if one.State.Over() {
 		return
@@ -24,14 +24,14 @@ func (one *job) setProgress(now runner.Progress) {
 	}
 }
 
-// rate is the speed of the last seconds.
+// rate is the download speed, averaged over the last seconds.
 type rate struct {
 	last time.Time
 	done int64
 	perS float64
 }
 
-// at takes a reading.
+// update notes how many bytes are done, and returns the bytes per second.
 func (r *rate) update(now time.Time, done int64) float64 {
 	const memory = 3 // seconds
 	if r.last.IsZero() || done < r.done {

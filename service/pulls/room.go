@@ -15,7 +15,7 @@ import (
 // reserve is what a pull must leave free on the disk.
 const reserve = 1 << 30
 
-// room refuses a model that the disk has no room for; done bytes of it are there.
+// room refuses a model for which the disk has no room; done bytes of it are there already.
 func (p *Puller) room(ctx context.Context, client *runner.Client, ref string, done int64) error {
 	return room(ctx, client, ref, done, p.options.Runner(ctx).Seen.Store)
 }
@@ -25,18 +25,18 @@ func room(ctx context.Context, client *runner.Client, ref string, done int64, st
 	defer cancel()
 	m, err := client.Remote(short, ref)
 	if err != nil || m.Size == 0 {
-		return nil // the pull itself says what is wrong
+		return nil // the pull itself reports what is wrong
 	}
 	free, ok := freeAt(store)
 	if need := m.Size - done + reserve; ok && int64(free) < need {
-		return &runner.PullError{Ref: ref, Why: fmt.Sprintf("it needs %s, and %s are free", words.Size(m.Size), words.Size(int64(free))),
-			Remedy: "make room (switchyard models prune), and pull it again"}
+		return &runner.PullError{Ref: ref, Why: fmt.Sprintf("it needs %s, but only %s is free", words.Size(m.Size), words.Size(int64(free))),
+			Remedy: "free some space (switchyard models prune), then pull it again"}
 	}
 	return nil
 }
 
-// freeAt is how many bytes are free where a folder is, or the nearest one above it
-// that can be asked.
+// freeAt is how many bytes are free on the disk of a folder. If the folder does not exist,
+// the nearest one above it counts.
 func freeAt(dir string) (free uint64, ok bool) {
 	for dir != "" {
 		if usage, err := disk.Usage(dir); err == nil && usage.Total > 0 {

@@ -170,7 +170,7 @@ func pullError(ref string, status int, said string) *PullError {
 	case strings.Contains(said, "adding tags") && strings.Contains(said, "model not found"):
 		e = lost(ref)
 	case says(noSpace):
-		e.Why, e.Remedy = "the disk is full", "make room (switchyard models prune), and pull it again: it continues where it stopped"
+		e.Why, e.Remedy = "the disk is full", "free some space (switchyard models prune), then pull it again: it continues where it stopped"
 	case status == http.StatusTooManyRequests || says(tooMany):
 		e.Why, e.Remedy = "its registry's pull limit is reached", "wait some hours, or log in: docker login"
 	case status == http.StatusForbidden || says(forbidden):

@@ -9,9 +9,10 @@ import (
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
-// behind says that a session did not follow its target's last switch, why, and what to do.
+// behind sets Behind, with a reason and a remedy, if the session did not follow the last
+// switch of its target.
 func behind(s *state.Session, f Fact, target claude.Status) {
-	old := !f.Started().IsZero() && f.Started().Before(target.Since) // than the switch
+	old := !f.Started().IsZero() && f.Started().Before(target.Since) // older than the switch
 	here := target.Route != claude.Cloud
 	say := func(reason, remedy string) { s.Behind, s.Reason, s.Remedy = true, reason, remedy }
 	switch {
@@ -21,13 +22,13 @@ func behind(s *state.Session, f Fact, target claude.Status) {
 	case here && s.Route == claude.Cloud && f.word.Provider != "":
 		say(words.T("%s sends it to another vendor", f.word.Provider), words.T("end it, and start it without that variable"))
 	case here && s.Route == claude.Cloud && f.pin != "":
-		say(words.T("%s decides for it", f.pin), words.T("switch its project alone: switchyard local --project %s", f.CWD))
+		say(words.T("%s takes precedence", f.pin), words.T("switch only its project: switchyard local --project %s", f.CWD))
 	case here && s.Route == claude.Cloud:
-		say(words.T("it does not read the settings that were switched"), words.T("end it, and start it anew"))
+		say(words.T("it does not read the settings that were switched"), words.T("end it and start it again"))
 	case !here && s.Route != claude.Cloud && s.Route != state.Unknown && f.pin != "" && old:
-		say(words.T("%s keeps it on the local model", f.pin), words.T("end it, and start it anew"))
+		say(words.T("%s keeps it on the local model", f.pin), words.T("end it and start it again"))
 	case !here && s.Route == claude.Local && f.pin == "" && old:
-		say(words.T("it goes on asking the local model"), words.T("if it is trying again (for up to 3 minutes): press Esc in it, and send the prompt once more"))
+		say(words.T("it still uses the local model"), words.T("if it is still retrying (for up to 3 minutes): press Esc there, then send the prompt again"))
 	case s.Route == state.Unknown && s.Remedy != "" && here:
 		s.Behind = true
 	case target.Route == claude.Offline && s.Route == claude.Local && f.pin == "":
@@ -37,6 +38,6 @@ func behind(s *state.Session, f Fact, target claude.Status) {
 	case here && s.Route != claude.Cloud && f.word.ModelBy != "" && !claude.CloudName(f.word.Model) && runner.Full(f.word.Model) != target.Model:
 		say(words.T("%s makes it ask for %s", f.word.ModelBy, f.word.Model), words.T("choose /model opus in it, which means the chosen model"))
 	case !here && s.Route == claude.Cloud && f.word.ModelBy != "" && strings.Contains(f.word.Model, "/") && old:
-		say(words.T("%s makes it ask the cloud for %s", f.word.ModelBy, f.word.Model), words.T("choose another one with /model in it"))
+		say(words.T("%s makes it ask the cloud for %s", f.word.ModelBy, f.word.Model), words.T("choose another model with /model there"))
 	}
 }

@@ -13,25 +13,25 @@ import (
 )
 
 const (
-	longWait  = 30 * time.Second // in the queue, before one is told
-	ActiveFor = 10 * time.Minute // since its last request, a session counts as one that uses its model
+	longWait  = 30 * time.Second // in the queue, before there is a warning
+	ActiveFor = 10 * time.Minute // how long after its last request a session counts as using its model
 )
 
-// condition is something that a person is warned of while it lasts.
+// condition is something to warn of while it lasts.
 type condition struct {
-	episode string // names it; the warning's text may change
+	episode string // its name; the text of the warning may change
 	warning state.Warning
 	reached bool      // the warning begins
-	held    bool      // a warning that has begun goes on
-	again   time.Time // when it may be reached by time alone; zero: by events only
+	held    bool      // a warning that has begun continues
+	again   time.Time // when to check again without an event; zero: never
 }
 
-// Episodes remembers which warnings have begun: each begins once, and ends only
-// when its condition has been left with some room.
+// Episodes remembers which warnings have begun, so that a warning does not come and go: it
+// begins when its condition is reached, and lasts while the condition is held.
 type Episodes map[string]bool
 
-// See takes the conditions of this moment. It returns the warnings that are in
-// force, and when to look again.
+// Update takes the current conditions. It returns the current warnings, and when to check
+// again without an event; zero: never.
 func (e Episodes) Update(conditions []condition) (warnings []state.Warning, again time.Time) {
 	now := map[string]bool{}
 	for _, c := range conditions {
@@ -50,7 +50,7 @@ func (e Episodes) Update(conditions []condition) (warnings []state.Warning, agai
 	return warnings, again
 }
 
-// Conditions are what the sessions' warnings depend on.
+// Conditions are all conditions about sessions, reached or not.
 func Conditions(s state.State, now time.Time) []condition {
 	all := []condition{forbidden(s), left(s)}
 	for _, load := range s.Gateway.Loads {
@@ -62,7 +62,7 @@ func Conditions(s state.State, now time.Time) []condition {
 	return append(all, twoModels(s, now))
 }
 
-// left are the sessions that did not follow a switch.
+// left warns of sessions that did not follow a switch.
 func left(s state.State) condition {
 	var names []string
 	var first state.Session
@@ -84,12 +84,12 @@ func left(s state.State) condition {
 		w.Text = words.T("the session in %s did not follow: %s", names[0], first.Reason)
 	case len(names) > 1:
 		w.Text = words.T("%d sessions did not follow: %s", len(names), words.Some(names))
-		w.Remedy = words.T("switchyard sessions says of each why, and what to do")
+		w.Remedy = words.T("run switchyard sessions to see why, and what to do")
 	}
 	return condition{episode: "behind", warning: w, reached: len(names) > 0}
 }
 
-// forbidden are sessions in the cloud where that is not allowed.
+// forbidden warns of sessions that use the cloud where that is forbidden.
 func forbidden(s state.State) condition {
 	var names []string
 	var first state.Session
@@ -104,14 +104,15 @@ func forbidden(s state.State) condition {
 	w := state.Warning{Code: "cloud_forbidden", Remedy: first.Remedy}
 	switch {
 	case len(names) == 1:
-		w.Text = words.T("the session in %s is in the cloud, which is forbidden there", names[0])
+		w.Text = words.T("the session in %s uses the cloud, which is forbidden there", names[0])
 	case len(names) > 1:
-		w.Text = words.T("%d sessions are in the cloud, which is forbidden there: %s", len(names), words.Some(names))
+		w.Text = words.T("%d sessions use the cloud, which is forbidden there: %s", len(names), words.Some(names))
 	}
 	return condition{episode: "forbidden", warning: w, reached: len(names) > 0}
 }
 
-// recent are the running sessions that have asked lately, with what the gateway knows of them.
+// recent are the running sessions that have sent a request lately. ends is when the next of
+// them no longer counts.
 func recent(s state.State, now time.Time) (all []gateway.Session, ends time.Time) {
 	for _, g := range s.Gateway.Sessions {
 		if g.Requests == 0 || !slices.ContainsFunc(s.Sessions, func(live state.Session) bool { return live.SessionID == g.ID }) {
@@ -132,7 +133,7 @@ func recent(s state.State, now time.Time) (all []gateway.Session, ends time.Time
 	return all, ends
 }
 
-// crowd is more sessions on a model than it serves at a time.
+// crowd warns of more sessions on a model than it handles at a time.
 func crowd(s state.State, load gateway.Load, now time.Time) condition {
 	users, ends := recent(s, now)
 	n := 0
@@ -144,7 +145,7 @@ func crowd(s state.State, load gateway.Load, now time.Time) condition {
 	name := runner.Short(load.Model)
 	remedy := words.T("end some, or raise parallel in the configuration")
 	if load.Model == s.Model && s.Context > 0 && s.Context/runner.MinContext <= load.Slots {
-		remedy = words.T("end some, or take a larger context: switchyard context %s %s", name, words.Tokens(n*runner.MinContext))
+		remedy = words.T("end some, or use a larger context: switchyard context %s %s", name, words.Tokens(n*runner.MinContext))
 	}
 	return condition{
 		episode: "crowded " + load.Model,
@@ -156,11 +157,11 @@ func crowd(s state.State, load gateway.Load, now time.Time) condition {
 	}
 }
 
-// wait is a request that waits long for its turn.
+// wait warns of a request that has been queueing for long.
 func wait(load gateway.Load, now time.Time) condition {
 	c := condition{
 		episode: "queue " + load.Model,
-		warning: state.Warning{Code: "queue_long", Remedy: words.T("end a session, or take a smaller model for the small jobs"),
+		warning: state.Warning{Code: "queue_long", Remedy: words.T("end a session, or use a smaller model for small tasks"),
 			Text: words.T("%s for %s, the first for more than %d s", words.Count(load.Waiting, "request waits", "requests wait"), runner.Short(load.Model), int(longWait.Seconds()))},
 		held: load.Waiting > 0,
 	}
@@ -174,18 +175,18 @@ func wait(load gateway.Load, now time.Time) condition {
 	return c
 }
 
-// full is a session whose context is nearly full. The gateway knows when that ends.
+// full warns of a session whose context is nearly full. The gateway decides when that ends.
 func full(s state.State, one state.Session) condition {
 	i := slices.IndexFunc(s.Gateway.Sessions, func(g gateway.Session) bool { return g.ID == one.SessionID && g.NearlyFull })
 	if i < 0 || one.SessionID == "" {
 		return condition{episode: "full " + one.SessionID}
 	}
 	g := s.Gateway.Sessions[i]
-	return condition{episode: "full " + one.SessionID, reached: true, warning: state.Warning{Code: "context_full", Remedy: words.T("/compact in it, or begin a new one"),
+	return condition{episode: "full " + one.SessionID, reached: true, warning: state.Warning{Code: "context_full", Remedy: words.T("type /compact there, or start a new session"),
 		Text: words.T("the session in %s uses %.0f %% of its %s tokens", one.Name(), g.ContextUsedPct, words.Tokens(g.Context))}}
 }
 
-// twoModels are sessions that need different models, which are not in memory together.
+// twoModels warns of sessions with different models that are not in memory together.
 func twoModels(s state.State, now time.Time) condition {
 	users, ends := recent(s, now)
 	var names []string
@@ -200,7 +201,7 @@ func twoModels(s state.State, now time.Time) condition {
 	return condition{
 		episode: "two models",
 		warning: state.Warning{Code: "two_models", Remedy: words.T("give them the same model (/model opus in a session means the chosen one), or choose smaller ones"),
-			Text: words.T("sessions need %s, which are not in memory together: each change loads one anew", strings.Join(names, words.T(" and ")))},
+			Text: words.T("sessions need %s, which are not in memory together: every change reloads one", strings.Join(names, words.T(" and ")))},
 		reached: len(names) > 1 && !together,
 		held:    len(names) > 1,
 		again:   ends,

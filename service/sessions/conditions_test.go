@@ -64,7 +64,7 @@ func TestSessionWarnings(t *testing.T) {
 		{"left behind", with(current(2), func(s *state.State) {
 			s.Sessions = []state.Session{{CWD: "/w/api", Behind: true, Reason: "because", Remedy: "do"}, {CWD: "/w/b", Behind: true, Reason: "so"}}
 		}), "sessions_behind", "2 sessions did not follow: api, b", 0},
-		{"forbidden", with(current(2), func(s *state.State) { s.Sessions = []state.Session{{CWD: "/w/api", Forbidden: true, Remedy: "do"}} }), "cloud_forbidden", "the session in api is in the cloud, which is forbidden there", 0},
+		{"forbidden", with(current(2), func(s *state.State) { s.Sessions = []state.Session{{CWD: "/w/api", Forbidden: true, Remedy: "do"}} }), "cloud_forbidden", "the session in api uses the cloud, which is forbidden there", 0},
 		{"left behind offline", with(current(2), func(s *state.State) {
 			s.Route, s.Sessions = claude.Offline, []state.Session{{CWD: "/w/api", Behind: true, Reason: "because", Remedy: "do"}}
 		}), "offline_leak", "the session in api did not follow: because", 0},

@@ -9,26 +9,26 @@ import (
 	"github.com/switchyard-app/switchyard/service/machine"
 )
 
-// Fact is what is known of a session besides what the gateway sees.
+// Fact is what a session's record, process and settings say.
 type Fact struct {
 	claude.Session
-	word    claude.Word
-	decided time.Time // when a file that decides its route was written last
-	pin     string    // the layer that decides its route in the target's place; empty: none does
-	ours    bool      // switchyard run started it
-	Stale   bool
-	lock    string // who forbids the cloud to it; empty: nobody
-	target  int    // of files.status: whose settings it reads; -1: nobody's
+	word    claude.Word // what its settings say
+	decided time.Time   // when the file that decides its route was last written
+	pin     string      // what decides its route instead of the target; empty: nothing does
+	ours    bool        // started by switchyard run
+	Stale   bool        // its process was killed; only the record is left
+	lock    string      // where the cloud is forbidden to it; empty: nowhere
+	target  int         // index of the target whose settings it reads; -1: none
 }
 
-// Facts is what is known of all sessions.
+// Facts are the facts about all sessions.
 type Facts struct {
 	Sessions []Fact
-	Slots    []Slot // of what switchyard run started
+	Slots    []Slot // of the sessions of switchyard run
 }
 
-// Look reads the records of every target's folder, and what each session's
-// layers say.
+// Look reads the records of sessions in the folder of every target, and the settings that
+// apply to each session. roster and cache make repeated looks cheaper.
 func Look(m *machine.Machine, status []machine.Inspected, roster *claude.Roster, cache *claude.Files) (f Facts) {
 	f.Slots = Slots(m)
 	managed := m.Scope("").ManagedDir
@@ -66,7 +66,7 @@ func Look(m *machine.Machine, status []machine.Inspected, roster *claude.Roster,
 	return f
 }
 
-// Runs counts what switchyard run started whose requests go to the gateway.
+// Runs counts the sessions of switchyard run that use the gateway.
 func (f Facts) Runs() (n int) {
 	for _, p := range f.Slots {
 		if p.Gateway {
@@ -76,7 +76,8 @@ func (f Facts) Runs() (n int) {
 	return n
 }
 
-// targetOf is the target whose switches a session follows: its project's before the user's.
+// targetOf is the index of the target that a session follows: its project's if that was
+// switched, else the user's; -1: none.
 func targetOf(status []machine.Inspected, configDir string, s claude.Session) int {
 	found := -1
 	for i, t := range status {
@@ -90,8 +91,8 @@ func targetOf(status []machine.Inspected, configDir string, s claude.Session) in
 	return found
 }
 
-// pin names the layer that decides where a session's requests go, when that is
-// none that a switch of its target writes.
+// pin names what decides where a session's requests go, if a switch of its target does
+// not: a file and line, a variable, "--settings" or "switchyard run".
 func pin(m *machine.Machine, status []machine.Inspected, s Fact) string {
 	at := s.word.Place
 	switch {

@@ -1,4 +1,5 @@
-// Package sessions tells of every running Claude Code where its requests go, and what a person should know of them all.
+// Package sessions finds out where the requests of every running Claude Code go, and what
+// to warn of.
 package sessions
 
 import (
@@ -17,22 +18,23 @@ import (
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
-// World is what sessions are judged against.
+// Evidence is what sessions are judged by, besides the facts about each.
 type Evidence struct {
-	Targets []machine.Inspected
+	Targets []machine.Inspected // the same that Look was given
 	Gateway state.Gateway
 	Runner  string // the runner's own address
 	Now     time.Time
 }
 
 const (
-	// follows is how long a session may take to follow a switch before it is said to be behind.
+	// follows is how long a session may take to follow a switch before it counts as behind.
 	follows = 3 * time.Second
-	// answers is how soon a busy session's request must have been seen at the gateway.
+	// answers is how long after a session becomes busy the gateway must have seen a request.
 	answers = 10 * time.Second
 )
 
-// Judge judges all sessions; again is when one of the judgements may change.
+// Judge says where the next request of each session goes. stale are the sessions whose
+// process was killed. again is when a result may change without an event; zero: never.
 func (w Evidence) Judge(facts []Fact) (live, stale []state.Session, again time.Time) {
 	live = []state.Session{}
 	for _, f := range facts {
@@ -52,9 +54,8 @@ func (w Evidence) Judge(facts []Fact) (live, stale []state.Session, again time.T
 	return live, stale, again
 }
 
-// judgeOne says where a session's next request goes: what the gateway saw, else what
-// its layers and arguments say. again, when not zero, is when the judgement may
-// change by itself.
+// judgeOne trusts what the gateway saw, or else what the session's settings and arguments
+// say.
 func (w Evidence) judgeOne(f Fact) (s state.Session, again time.Time) {
 	s = state.Session{PID: f.PID, SessionID: f.SessionID, CWD: f.CWD, Kind: kind(f.Session), Version: f.Version, Started: f.Started(), Status: f.Status,
 		Route: state.Unknown, PinnedBy: f.pin, Stale: f.Stale}
@@ -95,7 +96,7 @@ func (w Evidence) judgeOne(f Fact) (s state.Session, again time.Time) {
 		s.PinnedBy = f.word.ModelBy
 	}
 	if s.Route == claude.Cloud && f.lock != "" {
-		s.Forbidden, s.Reason, s.Remedy = true, words.T("%s forbids the cloud, but this session uses it", f.lock), words.T("end it, and start it anew when the route is local: switchyard local")
+		s.Forbidden, s.Reason, s.Remedy = true, words.T("%s forbids the cloud, but this session uses it", f.lock), words.T("end it, and start it again when the route is local: switchyard local")
 		return s, again
 	}
 	if limit := target.Since.Add(follows); w.Now.Before(limit) {
@@ -127,7 +128,7 @@ func (w Evidence) silent(s *state.Session, f Fact, use gateway.Session, changed 
 func (w Evidence) says(word claude.Word) (route claude.Route, reason string) {
 	switch {
 	case !word.Known:
-		return state.Unknown, words.T("the system does not tell how it was started")
+		return state.Unknown, words.T("the system does not say how it was started")
 	case word.Provider != "":
 		return claude.Cloud, ""
 	case w.local(word.BaseURL):
@@ -138,7 +139,7 @@ func (w Evidence) says(word claude.Word) (route claude.Route, reason string) {
 	return state.Unknown, words.T("its requests go to %s, which is not Switchyard's", machine.PlainURL(word.BaseURL))
 }
 
-// local tells whether an address is the gateway, the runner, or what a switch wrote.
+// local reports whether a base URL is the gateway, the runner, or was set by a switch.
 func (w Evidence) local(base string) bool {
 	if base == "" {
 		return false
@@ -151,7 +152,8 @@ func (w Evidence) local(base string) bool {
 	})
 }
 
-// Elsewhere tells whether an address is on no private machine.
+// Elsewhere reports whether a base URL leaves this machine and its private network. An
+// empty one does: it means Anthropic.
 func Elsewhere(base string) bool {
 	if base == "" {
 		return true
@@ -164,7 +166,7 @@ func Elsewhere(base string) bool {
 	return u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback() && !ip.IsPrivate() && !ip.IsLinkLocalUnicast())
 }
 
-// model is the model that a session's requests get.
+// model is the model that answers a session's requests.
 func (w Evidence) model(f Fact, s state.Session, use gateway.Session, target claude.Status) string {
 	switch {
 	case use.Model != "" && s.Route != claude.Cloud:
@@ -177,7 +179,7 @@ func (w Evidence) model(f Fact, s state.Session, use gateway.Session, target cla
 	return target.Model
 }
 
-// kind is what sort of Claude Code a session is.
+// kind is the Kind of a state.Session.
 func kind(s claude.Session) string {
 	switch s.Entrypoint {
 	case "", "cli":

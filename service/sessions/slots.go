@@ -14,34 +14,37 @@ import (
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
-// Slot is a session that "switchyard run" started, or one that waits to be: a file
-// <runtime>/run/<pid>.json for as long as the process lives. The process becomes
-// Claude Code itself, so a crash frees the place too.
+// Slot is a session of switchyard run, running or waiting for its turn: a file
+// <runtime>/run/<pid>.json that counts as long as the process lives. The process becomes
+// Claude Code itself, so a crash frees the slot too.
 type Slot struct {
 	PID     int       `json:"pid"`
 	Start   string    `json:"start"`   // of the process
 	Started int64     `json:"started"` // in milliseconds since 1970
 	Model   string    `json:"model"`
 	Folder  string    `json:"folder"`
-	Number  int       `json:"number"`  // in the order of their coming
+	Number  int       `json:"number"`  // in the order of arrival
 	Waiting bool      `json:"waiting"` // for its turn
-	Gateway bool      `json:"gateway"` // its requests go there, and cannot be led elsewhere
+	Gateway bool      `json:"gateway"` // it uses the gateway, and cannot be pointed elsewhere
 	Since   time.Time `json:"since"`
 }
 
+// OverlaySuffix ends the name of a session's settings file, <pid>.settings.json, beside its
+// slot.
 const OverlaySuffix = ".settings.json"
 
+// Session identifies the process.
 func (p Slot) Session() claude.Session {
 	return claude.Session{PID: p.PID, ProcStart: p.Start, StartedAt: p.Started}
 }
 
-// Who names whoever has a place.
+// Who describes the session, for a message.
 func (p Slot) Who(now time.Time) string {
 	return fmt.Sprintf("the session in %s (process %d, since %s)", filepath.Base(p.Folder), p.PID, words.Since(p.Since, now))
 }
 
-// Slots lists those whose process lives, by their numbers, and removes what others
-// left behind.
+// Slots lists the slots of living processes by number, and removes the files of dead
+// ones.
 func Slots(m *machine.Machine) (all []Slot) {
 	for _, runtime := range m.Paths.RuntimeDirs() {
 		dir := filepath.Join(runtime, "run")

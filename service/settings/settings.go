@@ -1,4 +1,5 @@
-// Package settings reads what Claude Code's settings and the ledger say, and tells when they change.
+// Package settings reads Claude Code's settings and the ledger, and watches them for
+// changes.
 package settings
 
 import (
@@ -16,18 +17,18 @@ import (
 // Files is what the settings files and the ledger say.
 type Files struct {
 	Targets  []state.Target
-	Status   []machine.Inspected
+	Status   []machine.Inspected // of the same targets
 	Lean     bool
 	Quiet    bool // no notifications
 	Warnings []state.Warning
-	BaseURL  string
-	Context  int
-	Chosen   string
-	Waiting  []claude.Session
+	BaseURL  string           // of the first target, or of the environment; empty: Anthropic
+	Context  int              // of the first target, in tokens
+	Chosen   string           // see machine.Chosen
+	Waiting  []claude.Session // those that must end before a file is fully restored
 }
 
-// Read reads every target, and first ends what was left open. Its sessions
-// are looked at apart.
+// Read reads every target. First it completes switches that were interrupted, and restores
+// files for which no session has to end any more.
 func Read(ctx context.Context, m *machine.Machine) Files {
 	f := Files{Chosen: m.Chosen(), Lean: m.Lean(), Quiet: m.Quiet()}
 	warn := func(code, text, remedy string) {
@@ -46,7 +47,7 @@ func Read(ctx context.Context, m *machine.Machine) Files {
 	for i, t := range machine.Unique(append(main, switched...)) {
 		status, err := m.Ledger.Inspect(t)
 		if err != nil {
-			continue // named above
+			continue // Tidy or Switched has reported it
 		}
 		if i == 0 {
 			f.BaseURL, f.Context = status.BaseURL, status.Context
@@ -71,6 +72,7 @@ func Read(ctx context.Context, m *machine.Machine) Files {
 	return f
 }
 
+// flagFor is how "switchyard cloud" names a target.
 func flagFor(t claude.Target) string {
 	if t.Project != "" {
 		return "--project " + t.Project
@@ -78,14 +80,14 @@ func flagFor(t claude.Target) string {
 	return "--target " + t.Dir
 }
 
-// warnings puts what is odd about one target into words.
+// warnings are the warnings about one target.
 func warnings(t claude.Target, s claude.Status) []state.Warning {
 	var out []state.Warning
 	if s.Broken != nil {
 		out = append(out, state.Warning{Code: "settings_broken", Text: words.T("%s: %s, so Claude Code ignores the file", s.Broken.Where(), s.Broken.Why), Remedy: s.Broken.Remedy})
 	}
 	if len(s.Drift) > 0 {
-		out = append(out, state.Warning{Code: "drift", Text: words.T("%s: somebody changed %s after the switch", t.File, words.Some(s.Drift)),
+		out = append(out, state.Warning{Code: "drift", Text: words.T("%s: changed after the switch: %s", t.File, words.Some(s.Drift)),
 			Remedy: words.T("switch again to set it, or leave it: going back to cloud keeps the change")})
 	}
 	if s.Pinned != nil {

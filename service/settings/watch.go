@@ -12,8 +12,8 @@ import (
 	"github.com/switchyard-app/switchyard/service/wake"
 )
 
-// Watcher tells when a file that matters may have changed. It watches folders,
-// because everybody replaces files by renaming.
+// Watcher notices when settings, the ledger or sessions may have changed. It watches
+// folders, because files are replaced by renaming.
 type Watcher struct {
 	machine  *machine.Machine
 	notify   *fsnotify.Watcher
@@ -23,6 +23,7 @@ type Watcher struct {
 	done     chan struct{}
 }
 
+// Watch starts a Watcher, which Close ends.
 func Watch(m *machine.Machine) (*Watcher, error) {
 	notify, err := fsnotify.NewWatcher()
 	if err != nil {
@@ -35,14 +36,14 @@ func Watch(m *machine.Machine) (*Watcher, error) {
 	return w, nil
 }
 
-// Events has a value when something may have changed.
+// Events receives when anything else than sessions may have changed.
 func (w *Watcher) Events() <-chan struct{} { return w.events }
 
-// Sessions has a value when only records of sessions may have changed.
+// Sessions receives when records of sessions may have changed.
 func (w *Watcher) Sessions() <-chan struct{} { return w.sessions }
 
-// Update watches what is there now: folders appear and links move. also are folders
-// that matter while they are there.
+// Update watches the folders that matter now, and those in also that exist. Call it after
+// every look, since folders appear and links move.
 func (w *Watcher) Update(also []string) {
 	wanted := map[string]bool{}
 	if dir, err := w.machine.Paths.Runs(); err == nil {
@@ -74,14 +75,14 @@ func (w *Watcher) Update(also []string) {
 		}
 	}
 	for dir := range wanted {
-		// Adding again costs next to nothing and follows a folder that was replaced.
+		// Adding a folder again is cheap, and follows one that was replaced.
 		if err := w.notify.Add(dir); err == nil {
 			w.watched[dir] = true
 		}
 	}
 }
 
-// Close ends the watching.
+// Close stops watching.
 func (w *Watcher) Close() {
 	_ = w.notify.Close()
 	<-w.done
@@ -106,13 +107,13 @@ func (w *Watcher) forward() {
 			if !ok {
 				return
 			}
-			// Events may have been dropped: look.
+			// Events may have been lost, so report one.
 		}
 		wake.Notify(to)
 	}
 }
 
-// existing is the folder itself or the nearest one above it that is there.
+// existing is the folder, or the nearest one above it that exists.
 func existing(dir string) string {
 	for {
 		if _, err := os.Stat(dir); err == nil || dir == filepath.Dir(dir) {

@@ -18,7 +18,7 @@ func (s State) Derive(warnings []Warning) State {
 		s.Route, s.Model = s.Targets[0].Route, s.Targets[0].Model
 	}
 	if s.GatewayInUse() && s.Gateway.URL == "" {
-		s.Warnings = append(s.Warnings, Warning{"gateway_down", words.T("Claude Code is pointed to Switchyard's gateway, which does not run"),
+		s.Warnings = append(s.Warnings, Warning{"gateway_down", words.T("Claude Code is pointed to Switchyard's gateway, which is not running"),
 			words.T("start Switchyard (switchyard), or go without it: switchyard local --direct")})
 	}
 	if s.Route != claude.Cloud || s.Runs > 0 {
@@ -82,7 +82,7 @@ func (s State) Fallback() string {
 	if s.Chosen != "" {
 		return runner.Short(s.Chosen)
 	}
-	return words.T("a model of this machine")
+	return words.T("a local model")
 }
 
 // List is a copy that JSON writes as [], never as null.

@@ -50,7 +50,7 @@ func (p Pull) Text() string {
 	case p.State == Queued:
 		parts = append(parts, words.T("queued"))
 	case p.State == Waiting:
-		parts = append(parts, words.T("waits: %s", p.Why))
+		parts = append(parts, words.T("waiting: %s", p.Why))
 	case p.Total > 0:
 		parts = append(parts, fmt.Sprintf("%d %%", 100*p.Done/p.Total))
 	case p.Done > 0:

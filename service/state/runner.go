@@ -52,7 +52,7 @@ func (r Runner) Warning() (w Warning, ok bool) {
 	case r.State == Stopped && !r.Controlled && r.URL != "":
 		return Warning{"runner_down", words.T("Claude Code is pointed to Model Runner, which does not answer at %s", r.URL), remedy}, true
 	case r.State == Stopped || r.State == Absent:
-		return Warning{"runner_down", words.T("Claude Code is pointed to Model Runner, which does not run") + because, remedy}, true
+		return Warning{"runner_down", words.T("Claude Code is pointed to Model Runner, which is not running") + because, remedy}, true
 	case r.State == RunnerFailed:
 		return Warning{"runner_failed", words.T("Model Runner does not work") + because, remedy}, true
 	}

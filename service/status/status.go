@@ -1,4 +1,5 @@
-// Package status makes a State of what was read: once for a command, and again and again for the supervisor.
+// Package status puts a State together: once for a command, or repeatedly for the
+// supervisor.
 package status
 
 import (
@@ -22,35 +23,36 @@ import (
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
-// Look reads everything once.
+// Look reads everything, and asks the running Switchyard, if there is one.
 func Look(ctx context.Context, m *machine.Machine) state.State {
 	var s state.State
 	var both sync.WaitGroup
 	var shapes []runner.Model
 	both.Go(func() { s.Runner, s.Models, shapes = models.Look(ctx, m) })
 	both.Go(func() { s.VRAM = memory.Read(ctx, m) })
-	var told state.Runner
+	var reported state.Runner
 	if running, err := control.Find(ctx, m); err == nil {
 		s.Gateway, _ = running.Gateway(ctx)
-		told, _ = running.Runner(ctx)
+		reported, _ = running.Runner(ctx)
 		s.Pulls, _ = running.Pulls(ctx)
 	}
 	f := settings.Read(ctx, m)
 	facts := sessions.Look(m, f.Status, &claude.Roster{}, &claude.Files{})
 	both.Wait()
 	s.Models = models.Fits(m, s.Models, shapes, s.VRAM)
-	// What is being done with it, and why it was given up, only the supervisor knows;
-	// when it agrees, it knows more.
-	if told.State == state.Starting || told.State == state.RunnerFailed || told.State == s.Runner.State && told.Engine == s.Runner.Engine {
-		told.Exposed, told.OpenOrigins = s.Runner.Exposed, s.Runner.OpenOrigins
-		s.Runner = told
+	// Only the supervisor knows what is being done with the runner, or why it was given
+	// up. If both agree, it knows more.
+	if reported.State == state.Starting || reported.State == state.RunnerFailed || reported.State == s.Runner.State && reported.Engine == s.Runner.Engine {
+		reported.Exposed, reported.OpenOrigins = s.Runner.Exposed, s.Runner.OpenOrigins
+		s.Runner = reported
 	}
 	s, _ = Complete(m, s, f, facts, sessions.Episodes{}, time.Now())
 	return s
 }
 
-// Merge puts what the files say into a State that knows the runner. again, when
-// not zero, is when time alone may change it.
+// Complete adds to a State what the files and sessions say, and all that follows from it.
+// s has the runner, models and gateway already. again is when the result may change
+// without an event; zero: never.
 func Complete(m *machine.Machine, s state.State, f settings.Files, facts sessions.Facts, begun sessions.Episodes, now time.Time) (_ state.State, again time.Time) {
 	s.Targets, s.Chosen, s.Lean, s.Runs, s.Locked = state.List(f.Targets), f.Chosen, f.Lean, facts.Runs(), m.Config.Cloud == config.Never
 	s.Version, s.Quiet = m.Version, f.Quiet
@@ -66,7 +68,7 @@ func Complete(m *machine.Machine, s state.State, f settings.Files, facts session
 	if !due.IsZero() && (again.IsZero() || due.Before(again)) {
 		again = due
 	}
-	// Somebody pointed Claude Code to the runner without Switchyard.
+	// Claude Code was pointed to the runner, but not by Switchyard.
 	if s.Route == claude.Cloud && s.Runner.URL != "" && strings.TrimSuffix(s.BaseURL, "/anthropic") == s.Runner.URL {
 		s.Route = claude.Local
 		if len(s.Targets) > 0 {
@@ -79,8 +81,8 @@ func Complete(m *machine.Machine, s state.State, f settings.Files, facts session
 	return s, again
 }
 
-// Sessions lists the running Claude Codes, and with all the records that killed
-// ones left behind.
+// Sessions lists the running sessions of Claude Code; with all, also the records of killed
+// ones.
 func Sessions(ctx context.Context, m *machine.Machine, all bool) []state.Session {
 	f := settings.Read(ctx, m)
 	facts := sessions.Look(m, f.Status, &claude.Roster{}, &claude.Files{})

@@ -107,7 +107,7 @@ func unproven(ctx context.Context, m *machine.Machine, client *runner.Client, to
 	models, err := client.Models(ctx)
 	if err != nil {
 		if to.Model = name; name == "" {
-			return to, nil, &fault.Error{Kind: fault.Refused, Why: "no model was named, and Model Runner at " + client.Endpoint().String() + " cannot be asked which it has",
+			return to, nil, &fault.Error{Kind: fault.Refused, Why: "no model was named, and Model Runner at " + client.Endpoint().String() + " does not say which it has",
 				Remedy: "name the model, or start Model Runner", Err: err}
 		}
 		to.Context = wish

@@ -36,5 +36,5 @@ func Quit(ctx context.Context, m *machine.Machine) (ran bool, err error) {
 		case <-time.After(20 * time.Millisecond): // nothing tells of another process' end
 		}
 	}
-	return true, &fault.Error{Kind: fault.Failed, What: "ending Switchyard", Why: "the Switchyard that runs does not end: " + err.Error(), Remedy: "quit it in its menu, then try again", Err: err}
+	return true, &fault.Error{Kind: fault.Failed, What: "ending Switchyard", Why: "the running Switchyard does not quit: " + err.Error(), Remedy: "quit it in its menu, then try again", Err: err}
 }

@@ -39,7 +39,7 @@ func Everything(ctx context.Context, m *machine.Machine, r Request) (done Remove
 	done = Removed{Restored: []string{}, Kept: []string{}, Removed: []string{}}
 	targets, err := m.Ledger.Switched()
 	if err != nil {
-		return done, &fault.Error{Kind: fault.Refused, What: what, Why: "the ledger cannot be read: " + err.Error(), Remedy: "see " + m.Paths.Ledger() + "; the copies named before-… in it are the settings of before", Err: err}
+		return done, &fault.Error{Kind: fault.Refused, What: what, Why: "the ledger cannot be read: " + err.Error(), Remedy: "see " + m.Paths.Ledger() + "; your original settings are the before-… files in it", Err: err}
 	}
 	for _, t := range targets {
 		if err := m.Ledger.Look(t); err != nil {
@@ -47,7 +47,7 @@ func Everything(ctx context.Context, m *machine.Machine, r Request) (done Remove
 		}
 	}
 	if names := dependents(m, targets); len(names) > 0 && !r.Force {
-		return done, &fault.Error{Kind: fault.Refused, What: what, Why: fmt.Sprintf("%s still use the gateway: %s", words.Count(len(names), "running session", "running sessions"), words.Some(names)), Remedy: "end them first, or --force"}
+		return done, &fault.Error{Kind: fault.Refused, What: what, Why: fmt.Sprintf("%s still use the gateway: %s", words.Count(len(names), "running session", "running sessions"), words.Some(names)), Remedy: "end them first, or use --force"}
 	}
 	if done.Stopped, err = Quit(ctx, m); err != nil {
 		return done, fault.Wrap(what, err)
