@@ -26,14 +26,14 @@ func TestAnotherContextIsReallyLoaded(t *testing.T) {
 	if os.Getenv("LAB_LLAMA_SERVER") != "" {
 		t.Skip("the double shows its arguments")
 	}
-	m := yard(t, map[string]gguf.Model{"ai/tiny": {Context: 131072}})
+	m := scratch(t, map[string]gguf.Model{"ai/tiny": {Context: 131072}})
 	s := serve(t, m)
 	s.local()
 	tag, current, err := models.Resize(t.Context(), other(m, t), "tiny", 65536)
 	if err != nil || !current || tag != "docker.io/local/tiny:64k" {
 		t.Fatalf("%s %t %v", tag, current, err)
 	}
-	if err := s.Resize(t.Context(), "docker.io/ai/tiny:latest", 65536); err != nil { // what the menu does; the tag is there already
+	if err := s.Resize(t.Context(), "docker.io/ai/tiny:latest", 65536); err != nil { // as the menu does; the tag exists already
 		t.Fatal(err)
 	}
 	state := s.until("the new model", func(s state.State) bool { return s.Model == tag && s.Context == 65536 && len(s.Models) == 2 })
@@ -52,7 +52,7 @@ func TestAnotherContextIsReallyLoaded(t *testing.T) {
 	for _, tt := range []struct {
 		tokens int
 		want   string
-	}{{262144, "made for at most 128K"}, {4096, "cannot work in less than 32K"}} {
+	}{{262144, "supports at most 128K"}, {4096, "needs at least 32K"}} {
 		if _, _, err := models.Resize(t.Context(), other(m, t), "tiny", tt.tokens); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%d: %v", tt.tokens, err)
 		}
@@ -81,7 +81,7 @@ func engineArguments(t *testing.T, flag string) string {
 
 // A quantised cache leaves the rest of a model's configuration as it is.
 func TestAQuantisedCache(t *testing.T) {
-	m := yard(t, map[string]gguf.Model{"ai/tiny": {Context: 131072}})
+	m := scratch(t, map[string]gguf.Model{"ai/tiny": {Context: 131072}})
 	const tag = "docker.io/ai/tiny:latest"
 	address := m.Getenv("MODEL_RUNNER_HOST") + "/engines/_configure"
 	resp, err := http.Post(address, "application/json", strings.NewReader(`{"model":"`+tag+`","context-size":65536,"keep_alive":"17m","runtime-flags":["--parallel","2","--cache-type-k=q4_0","-ctv","q4_0"]}`))
@@ -121,7 +121,7 @@ func TestAQuantisedCache(t *testing.T) {
 }
 
 func TestLoadUnloadAndRemove(t *testing.T) {
-	m := yard(t, map[string]gguf.Model{"ai/tiny": {Size: 30 << 20}, "ai/other": {Size: 20 << 20, Context: 65536}})
+	m := scratch(t, map[string]gguf.Model{"ai/tiny": {Size: 30 << 20}, "ai/other": {Size: 20 << 20, Context: 65536}})
 	if _, err := models.Preload(t.Context(), m, "tiny"); err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func TestLoadUnloadAndRemove(t *testing.T) {
 }
 
 func TestUnusedModels(t *testing.T) {
-	m := yard(t, map[string]gguf.Model{"ai/tiny": {}, "ai/old": {Context: 65536}, "ai/new": {Context: 40960}})
+	m := scratch(t, map[string]gguf.Model{"ai/tiny": {}, "ai/old": {Context: 65536}, "ai/new": {Context: 40960}})
 	mustSwitch(t, m, switching.Request{Route: claude.Local, Model: "tiny"})
 	names := func(age time.Duration) string {
 		t.Helper()
@@ -191,12 +191,12 @@ func TestUnusedModels(t *testing.T) {
 	}
 }
 
-// A model that does not fit beside the loaded one gets its place.
+// A model that does not fit beside the loaded one replaces it.
 func TestTheLoadedModelMakesRoom(t *testing.T) {
 	if os.Getenv("LAB_LLAMA_SERVER") != "" {
 		t.Skip("a real engine does not run out of memory on order")
 	}
-	m := yard(t, map[string]gguf.Model{"ai/first": {}, "ai/second": {Behaviour: "alone"}})
+	m := scratch(t, map[string]gguf.Model{"ai/first": {}, "ai/second": {Behaviour: "alone"}})
 	mustSwitch(t, m, switching.Request{Route: claude.Local, Model: "first"})
 	mustSwitch(t, m, switching.Request{Route: claude.Local, Model: "second"})
 	all, err := models.List(t.Context(), m)

@@ -92,7 +92,7 @@ func env(t *testing.T, m *machine.Machine) map[string]string {
 	return settings.Env
 }
 
-// metrics reads the running Switchyard's figures, as a scraper does.
+// metrics reads the running Switchyard's metrics, as a scraper does.
 func metrics(t *testing.T, m *machine.Machine) string {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -156,7 +156,7 @@ func other(m *machine.Machine, t *testing.T) *machine.Machine {
 }
 
 func TestAStrictModelWorksThroughTheGateway(t *testing.T) {
-	m := yard(t, map[string]gguf.Model{"ai/strict": {Strict: true, Context: 65536}})
+	m := scratch(t, map[string]gguf.Model{"ai/strict": {Strict: true, Context: 65536}})
 	_, err := switching.Switch(t.Context(), m, switching.Request{Route: claude.Local}, localrunner.Progress{})
 	var refused *fault.Error
 	if !errors.As(err, &refused) || !strings.Contains(refused.Remedy, "start Switchyard") {
@@ -204,12 +204,12 @@ func TestAStrictModelWorksThroughTheGateway(t *testing.T) {
 	}
 }
 
-// What the real Model Runner says of a full GPU, a crash and an overflow, as Claude Code gets it.
+// What Claude Code gets if the real Model Runner meets a full GPU, a crash or an overflow.
 func TestTheRealRunnersErrors(t *testing.T) {
 	if os.Getenv("LAB_LLAMA_SERVER") != "" {
 		t.Skip("a real engine does not fail on order")
 	}
-	m := yard(t, map[string]gguf.Model{"ai/oom": {Behaviour: "oom"}, "ai/tiny": {}, "ai/small": {Context: 2048}})
+	m := scratch(t, map[string]gguf.Model{"ai/oom": {Behaviour: "oom"}, "ai/tiny": {}, "ai/small": {Context: 2048}})
 	s := serve(t, m)
 	mustSwitch(t, other(m, t), switching.Request{Route: claude.Local, Model: "ai/tiny"})
 	s.until("the switch", func(s state.State) bool { return s.GatewayInUse() })
@@ -251,7 +251,7 @@ func TestTheRealRunnersErrors(t *testing.T) {
 
 func TestQuittingLeavesAWorkingAddress(t *testing.T) {
 	const original = "{ \"theme\": \"dark\" }"
-	m := yard(t, map[string]gguf.Model{"ai/tiny": {}})
+	m := scratch(t, map[string]gguf.Model{"ai/tiny": {}})
 	file := filepath.Join(m.Home, ".claude", "settings.json")
 	if err := os.WriteFile(file, []byte(original), 0o600); err != nil {
 		t.Fatal(err)
@@ -274,7 +274,7 @@ func TestQuittingLeavesAWorkingAddress(t *testing.T) {
 		_ = resp.Body.Close()
 		t.Error("the gateway's port still answers")
 	}
-	// The next start leads Claude Code through the gateway again, wherever it is by now.
+	// The next start points Claude Code to the gateway again, whatever its port is then.
 	taken, err := net.Listen("tcp", strings.TrimPrefix(gatewayURL, "http://"))
 	if err != nil {
 		t.Fatal(err)
@@ -297,7 +297,7 @@ func TestQuittingLeavesAWorkingAddress(t *testing.T) {
 }
 
 func TestDirectStaysDirect(t *testing.T) {
-	m := yard(t, map[string]gguf.Model{"ai/tiny": {}})
+	m := scratch(t, map[string]gguf.Model{"ai/tiny": {}})
 	s := serve(t, m)
 	mustSwitch(t, other(m, t), switching.Request{Route: claude.Local, Direct: true})
 	s.until("the switch", func(s state.State) bool { return s.Route == claude.Local })
@@ -322,7 +322,7 @@ func TestDirectStaysDirect(t *testing.T) {
 }
 
 func TestTheTokenIsSecretAndCanBeRenewed(t *testing.T) {
-	m := yard(t, map[string]gguf.Model{"ai/tiny": {}})
+	m := scratch(t, map[string]gguf.Model{"ai/tiny": {}})
 	s := serve(t, m)
 	mustSwitch(t, other(m, t), switching.Request{Route: claude.Local})
 	s.until("the switch", func(s state.State) bool { return s.GatewayInUse() })
@@ -369,12 +369,12 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// Who closes a session does not keep the engine busy: the real runner hears of it.
+// A closed session does not keep the engine busy: its request to the real runner is cancelled.
 func TestAClosedSessionFreesTheRealRunner(t *testing.T) {
 	if os.Getenv("LAB_LLAMA_SERVER") != "" {
 		t.Skip("a real engine does not answer slowly on order")
 	}
-	m := yard(t, map[string]gguf.Model{"ai/tiny": {}})
+	m := scratch(t, map[string]gguf.Model{"ai/tiny": {}})
 	s := serve(t, m)
 	mustSwitch(t, other(m, t), switching.Request{Route: claude.Local})
 	s.until("the switch", func(s state.State) bool { return s.GatewayInUse() })
@@ -411,9 +411,9 @@ func TestAClosedSessionFreesTheRealRunner(t *testing.T) {
 	t.Logf("the runner was free after %s", time.Since(left).Round(time.Millisecond))
 }
 
-// A runner that listens on a socket only is reached through the gateway alone.
+// A runner that listens only on a socket is reached through the gateway.
 func TestARunnerOnASocket(t *testing.T) {
-	m := yard(t, map[string]gguf.Model{"ai/tiny": {}})
+	m := scratch(t, map[string]gguf.Model{"ai/tiny": {}})
 	runner, err := url.Parse(m.Getenv("MODEL_RUNNER_HOST"))
 	if err != nil {
 		t.Fatal(err)
@@ -447,7 +447,7 @@ func TestARunnerOnASocket(t *testing.T) {
 	}
 }
 
-// A Docker Engine, as far as the search and a start go; a double.
+// A double of a Docker Engine, as far as finding and starting the runner need it.
 type dockerDouble struct {
 	host    string
 	started atomic.Bool
@@ -493,7 +493,7 @@ func newDockerDouble(t *testing.T, port string) *dockerDouble {
 
 func TestARequestStartsAStoppedContainer(t *testing.T) {
 	for _, allowed := range []bool{true, false} {
-		m := yard(t, map[string]gguf.Model{"ai/tiny": {}})
+		m := scratch(t, map[string]gguf.Model{"ai/tiny": {}})
 		runner, err := url.Parse(m.Getenv("MODEL_RUNNER_HOST"))
 		if err != nil {
 			t.Fatal(err)
@@ -539,7 +539,7 @@ func TestARequestStartsAStoppedContainer(t *testing.T) {
 }
 
 func TestTheLogHoldsNoTokenAndNoWords(t *testing.T) {
-	m := yard(t, map[string]gguf.Model{"ai/tiny": {}})
+	m := scratch(t, map[string]gguf.Model{"ai/tiny": {}})
 	var log bytes.Buffer
 	s := &served{t: t, Supervisor: NewSupervisor(m, slog.New(slog.NewTextHandler(&log, nil))), machine: m, ended: make(chan error, 1)}
 	s.Supervisor.Serve(door.ServeOptions{})

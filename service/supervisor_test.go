@@ -22,8 +22,8 @@ import (
 	"github.com/switchyard-app/switchyard/service/switching"
 )
 
-// yard is a scratch machine with a real runner that has these models.
-func yard(t *testing.T, models map[string]gguf.Model) *machine.Machine {
+// scratch is a machine with a real runner that has these models.
+func scratch(t *testing.T, models map[string]gguf.Model) *machine.Machine {
 	t.Helper()
 	parts, err := lab.Build(t.Context())
 	if err != nil {
@@ -95,7 +95,7 @@ func follow(t *testing.T, states <-chan state.State) (until func(what string, ok
 }
 
 func TestStateFollowsTheFileAndTheRunner(t *testing.T) {
-	m := yard(t, map[string]gguf.Model{"ai/tiny": {}})
+	m := scratch(t, map[string]gguf.Model{"ai/tiny": {}})
 	file := filepath.Join(m.Home, ".claude", "settings.json")
 	_, until := supervise(t, m)
 	until("the runner", func(s state.State) bool { return s.Runner.State == state.Running && len(s.Models) == 1 })
@@ -121,7 +121,7 @@ func TestAnotherClickEndsTheProof(t *testing.T) {
 	if os.Getenv("LAB_LLAMA_SERVER") != "" {
 		t.Skip("a real engine does not load slowly on order")
 	}
-	m := yard(t, map[string]gguf.Model{"ai/slow": {Behaviour: "load=4m"}})
+	m := scratch(t, map[string]gguf.Model{"ai/slow": {Behaviour: "load=4m"}})
 	s, until := supervise(t, m)
 	first := make(chan error, 1)
 	go func() { first <- s.Switch(t.Context(), switching.Request{Route: claude.Local}) }()
@@ -152,7 +152,7 @@ func TestAFailureIsInTheState(t *testing.T) {
 	}
 }
 
-func TestTheConfigurationsModelCannotBeChosenAway(t *testing.T) {
+func TestTheConfiguredModelCannotBeChanged(t *testing.T) {
 	m := open(t, "http://127.0.0.1:9")
 	m.Config.Model = "ai/mine"
 	s, until := supervise(t, m)
@@ -165,8 +165,8 @@ func TestTheConfigurationsModelCannotBeChosenAway(t *testing.T) {
 	}
 }
 
-// A transaction that a killed process left behind is ended by the next look.
-func TestALookEndsWhatWasLeftOpen(t *testing.T) {
+// A switch that was interrupted by a kill is completed by the next look.
+func TestALookCompletesAnInterruptedSwitch(t *testing.T) {
 	m := open(t, "http://127.0.0.1:9")
 	if _, err := switching.Switch(t.Context(), m, switching.Request{Route: claude.Local, Model: "x", Force: true}, localrunner.Progress{}); err != nil {
 		t.Fatal(err)
@@ -187,7 +187,7 @@ func TestALookEndsWhatWasLeftOpen(t *testing.T) {
 	}
 }
 
-func TestAllTargetsAreLookedAtBeforeTheFirstIsTouched(t *testing.T) {
+func TestAllTargetsAreCheckedBeforeTheFirstIsChanged(t *testing.T) {
 	m := open(t, "http://127.0.0.1:9")
 	second := filepath.Join(m.Home, "second")
 	if err := errors.Join(os.Mkdir(second, 0o700), os.WriteFile(filepath.Join(second, "settings.json"), []byte("[]"), 0o600)); err != nil {
