@@ -12,8 +12,8 @@ import (
 	"github.com/switchyard-app/switchyard/service/config"
 )
 
-// Every key of the configuration stands in the one that the menu makes, and each line is
-// right once its # is taken away.
+// The file that the menu creates has every key of the configuration, and each line is valid
+// once its # is removed.
 func TestTheConfigurationThatTheMenuMakes(t *testing.T) {
 	key := regexp.MustCompile(`(?m)^# (\w+ = )`)
 	file := filepath.Join(t.TempDir(), "config.toml")

@@ -35,8 +35,8 @@ import (
 	"github.com/switchyard-app/switchyard/service/switching"
 )
 
-// dock is a scratch machine with a real Docker Engine, whose Model Runner the real
-// docker model command makes.
+// dock is a scratch machine with a real Docker Engine, whose Model Runner is made by the real
+// docker model command.
 type dock struct {
 	*testing.T
 	*lab.Docker
@@ -113,7 +113,7 @@ func (d *dock) must(err error) {
 	}
 }
 
-// told does something to the runner and measures until the State says so.
+// told does something to the runner, and measures how long it takes until the State shows it.
 func (d *dock) told(what string, act func() error, ok func(state.Runner) bool) {
 	d.Helper()
 	begin := time.Now()
@@ -126,7 +126,7 @@ func (d *dock) told(what string, act func() error, ok func(state.Runner) bool) {
 	}
 }
 
-// back measures until the runner answers again, and a prompt too.
+// back measures how long it takes until the runner answers again, and then a prompt.
 func (d *dock) back(what string) {
 	d.Helper()
 	begin := time.Now()
@@ -184,19 +184,19 @@ func TestOnARealDocker(t *testing.T) {
 			d.back("docker kill")
 		}
 	})
-	t.Run("a crash that Docker cures itself", func(t *testing.T) {
+	t.Run("a crash after which Docker restarts it", func(t *testing.T) {
 		d.T = t
 		before := d.s.State().Runner.Since
 		crash := func() error {
 			err := syscall.Kill(d.inspect().State.Pid, syscall.SIGKILL)
 			if errors.Is(err, syscall.ESRCH) {
-				return nil // killed a moment ago, which Docker does not know yet
+				return nil // just killed; Docker does not know yet
 			}
 			return err
 		}
 		d.told("kill -9 of the server", crash, func(r state.Runner) bool { return down(r) || r.Since.After(before) })
 		d.back("kill -9 of the server")
-		// It goes on, until there is no point.
+		// It keeps ending, until Switchyard gives up.
 		for range 5 {
 			if d.s.State().Runner.State == state.RunnerFailed {
 				break
@@ -226,12 +226,12 @@ func TestOnARealDocker(t *testing.T) {
 		d.must(d.s.ControlRunner(ctx, localrunner.Restart))
 		d.back("switchyard runner restart")
 	})
-	t.Run("stopped by somebody", func(t *testing.T) {
+	t.Run("stopped outside Switchyard", func(t *testing.T) {
 		d.T = t
 		d.told("docker stop", func() error { return d.api.ContainerStop(ctx, containerName, container.StopOptions{}) }, stopped)
 		d.back2("a prompt after docker stop")
 	})
-	t.Run("stopped by the person", func(t *testing.T) {
+	t.Run("stopped in Switchyard", func(t *testing.T) {
 		d.T = t
 		d.told("switchyard runner stop", func() error { return control.ControlRunner(ctx, otherProcess(t, d.machine), localrunner.Stop) }, func(r state.Runner) bool { return stopped(r) && r.ByPerson })
 		if status, body := prompt(t, d.machine, "opus"); status != 503 || !strings.Contains(body, "you stopped it") {
@@ -318,9 +318,9 @@ func TestOnARealDocker(t *testing.T) {
 			t.Errorf("it is still at %s", state.Runner.URL)
 		}
 	})
-	t.Run("a pull of somebody's", func(t *testing.T) {
+	t.Run("a pull by someone else", func(t *testing.T) {
 		d.T = t
-		// The registry is none: what is shown is that the container's log announces it.
+		// There is no such registry: this shows only that the container's log announces the pull.
 		go func() {
 			_, _ = http.Post(d.s.State().Runner.URL+"/models/create", "application/json", strings.NewReader(`{"from":"localhost:1/ai/theirs"}`))
 		}()

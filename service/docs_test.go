@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// Every code that a warning or a finding can have is explained.
+// docs/troubleshooting.md explains every code that a warning or a finding can have.
 func TestEveryCodeIsExplained(t *testing.T) {
 	docs, err := os.ReadFile("../docs/troubleshooting.md")
 	if err != nil {

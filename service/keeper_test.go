@@ -34,7 +34,7 @@ import (
 )
 
 // TestMain is also the double of a model-runner whose behaviour a test chooses: it
-// lists a model, and fails as it is told in the file that TEST_RUNNER names.
+// lists a model, and fails as the file says that TEST_RUNNER names.
 func TestMain(m *testing.M) {
 	if file := os.Getenv("TEST_RUNNER"); file != "" && os.Getenv("MODEL_RUNNER_SOCK") != "" {
 		runnerDouble(file)
@@ -95,7 +95,7 @@ func runnerDouble(file string) {
 	os.Exit(0)
 }
 
-// double is a machine whose own runner is the double above; behave tells it how to be.
+// double is a machine whose runner is the double above; behave sets its behaviour.
 func double(t *testing.T, behaviour string) (m *machine.Machine, behave func(string)) {
 	t.Helper()
 	m = machineAt(t, "")
@@ -192,7 +192,7 @@ func TestADeadEngineIsCured(t *testing.T) {
 			s.local()
 			first := s.State().Runner.Since
 			behave(tt.behaviour)
-			if err := s.ControlRunner(t.Context(), localrunner.Restart); err != nil { // takes the behaviour over
+			if err := s.ControlRunner(t.Context(), localrunner.Restart); err != nil { // so that it reads its behaviour
 				t.Fatal(err)
 			}
 			now := s.until("the run", func(s state.State) bool {
@@ -203,7 +203,7 @@ func TestADeadEngineIsCured(t *testing.T) {
 				t.Errorf("a restart that was asked for counts as %d ends", now.Runner.Restarts)
 			}
 			if tt.restarted {
-				behave("") // the next run is well
+				behave("") // the next run works
 			}
 			eventually(t, "an answer", func() bool { status, _ := prompt(t, m, "opus"); return status == 200 })
 			s.until("health", func(s state.State) bool {
@@ -227,7 +227,7 @@ func TestADeadEngineIsCured(t *testing.T) {
 	})
 }
 
-func TestACrashLoopIsToldOnce(t *testing.T) {
+func TestACrashLoopIsReportedOnce(t *testing.T) {
 	m, behave := double(t, "")
 	s := serve(t, m)
 	s.local()
@@ -257,7 +257,7 @@ func TestACrashLoopIsToldOnce(t *testing.T) {
 	if told.Load() != 1 {
 		t.Errorf("told %d times", told.Load())
 	}
-	// The menu is alive, and the person decides.
+	// The menu works, and the user decides.
 	if err := s.Switch(t.Context(), switching.Request{Route: claude.Cloud}); err != nil {
 		t.Error(err)
 	}
@@ -277,9 +277,9 @@ func hasWarning(all []state.Warning, w state.Warning) bool {
 	return false
 }
 
-// What answers at the address is not Model Runner, or hangs: right state, right
-// words, and the commands work.
-func TestStrangersAtTheAddress(t *testing.T) {
+// What answers at the address is not Model Runner, or hangs: the state and the messages are
+// right, and the commands work.
+func TestOtherProgramsAtTheAddress(t *testing.T) {
 	tests := []struct {
 		name   string
 		serve  func(net.Conn)
@@ -337,7 +337,7 @@ func TestStrangersAtTheAddress(t *testing.T) {
 	}
 }
 
-// A Docker that accepts and never answers holds nothing up.
+// A Docker that accepts connections but never answers blocks nothing.
 func TestADockerThatHangs(t *testing.T) {
 	silent, err := net.Listen("unix", filepath.Join(socketFolder(t), "s"))
 	if err != nil {
@@ -372,7 +372,7 @@ func page(text string) func(net.Conn) {
 	}
 }
 
-// The command line without a tray cannot run a process that lives on.
+// Without a tray, the command line cannot start a process that outlives it.
 func TestTheCommandLineCannotRunTheProcess(t *testing.T) {
 	m, _ := double(t, "")
 	var refused *fault.Error

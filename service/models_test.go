@@ -33,7 +33,7 @@ func TestAnotherContextIsReallyLoaded(t *testing.T) {
 	if err != nil || !current || tag != "docker.io/local/tiny:64k" {
 		t.Fatalf("%s %t %v", tag, current, err)
 	}
-	if err := s.Resize(t.Context(), "docker.io/ai/tiny:latest", 65536); err != nil { // what the menu does; the tag is there already
+	if err := s.Resize(t.Context(), "docker.io/ai/tiny:latest", 65536); err != nil { // as the menu does; the tag exists already
 		t.Fatal(err)
 	}
 	state := s.until("the new model", func(s state.State) bool { return s.Model == tag && s.Context == 65536 && len(s.Models) == 2 })
@@ -52,7 +52,7 @@ func TestAnotherContextIsReallyLoaded(t *testing.T) {
 	for _, tt := range []struct {
 		tokens int
 		want   string
-	}{{262144, "made for at most 128K"}, {4096, "cannot work in less than 32K"}} {
+	}{{262144, "supports at most 128K"}, {4096, "needs at least 32K"}} {
 		if _, _, err := models.Resize(t.Context(), otherProcess(t, m), "tiny", tt.tokens); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%d: %v", tt.tokens, err)
 		}
@@ -191,7 +191,7 @@ func TestUnusedModels(t *testing.T) {
 	}
 }
 
-// A model that does not fit beside the loaded one gets its place.
+// A model that does not fit beside the loaded one replaces it.
 func TestTheLoadedModelMakesRoom(t *testing.T) {
 	if os.Getenv("LAB_LLAMA_SERVER") != "" {
 		t.Skip("a real engine does not run out of memory on order")

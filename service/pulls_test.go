@@ -50,7 +50,7 @@ type line struct {
 func newLine(t *testing.T, registry string) *line {
 	t.Helper()
 	l := &line{}
-	// Model Runner takes an error that names such a port for a 404.
+	// Model Runner mistakes an error that names such a port for a 404.
 	var listener net.Listener
 	err := errors.New("no port")
 	for port := 40400; err != nil && port < 40500; port++ {
@@ -104,7 +104,7 @@ func (l *line) carry(to, from net.Conn) {
 	}
 }
 
-// cut closes all connections when it is time, and lets none through for a while.
+// cut closes all connections when it is time, and refuses new ones for a while.
 func (l *line) cut(total int64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -126,8 +126,8 @@ func (l *line) isDown() bool {
 	return time.Now().Before(l.until)
 }
 
-// pullingMachine is a machine with a runner, and a registry with models behind a line.
-func pullingMachine(t *testing.T, models map[string]gguf.Model) (*machine.Machine, *line) {
+// pullMachine is a machine with a runner, and a registry with models behind a line.
+func pullMachine(t *testing.T, models map[string]gguf.Model) (*machine.Machine, *line) {
 	t.Helper()
 	parts, err := lab.Build(t.Context())
 	if err != nil {
@@ -144,7 +144,7 @@ func pullingMachine(t *testing.T, models map[string]gguf.Model) (*machine.Machin
 const large = 200 << 20
 
 func TestAPullGoesOnAfterTheNetworkWasCut(t *testing.T) {
-	m, l := pullingMachine(t, map[string]gguf.Model{"ai/large": {Size: large}})
+	m, l := pullMachine(t, map[string]gguf.Model{"ai/large": {Size: large}})
 	s := serve(t, m)
 	l.cuts, l.down = []int64{50 << 20, 130 << 20}, 4*time.Second
 	ref := l.address + "/ai/large"
@@ -187,7 +187,7 @@ func TestAQueueOfPullsAndACancelledOne(t *testing.T) {
 	for i := range 5 {
 		models[fmt.Sprintf("ai/m%d", i)] = gguf.Model{Size: 20 << 20}
 	}
-	m, l := pullingMachine(t, models)
+	m, l := pullMachine(t, models)
 	l.speed.Store(20 << 10) // 20 MB/s
 	s := serve(t, m)
 	for i := range 5 {
@@ -205,7 +205,7 @@ func TestAQueueOfPullsAndACancelledOne(t *testing.T) {
 	now := s.until("two at a time", func(s state.State) bool {
 		return states(s) == "pulling pulling queued queued queued" && s.Pulls[0].Done > 0
 	})
-	// The one that is pulled and the last one are cancelled; a second wish for one joins it.
+	// The one that is pulled and the last one are cancelled; a second request for one joins it.
 	s.CancelPull(t.Context(), now.Pulls[0].Ref)
 	s.CancelPull(t.Context(), now.Pulls[4].Ref)
 	if _, err := s.Pull(t.Context(), now.Pulls[3].Ref); err != nil {
@@ -219,7 +219,7 @@ func TestAQueueOfPullsAndACancelledOne(t *testing.T) {
 	}
 }
 
-// An updated tag is told as updated, and its old model is another one.
+// An updated tag is reported as updated, and its old model is another one.
 func TestAnUpdatedTag(t *testing.T) {
 	parts, err := lab.Build(t.Context())
 	if err != nil {
@@ -269,7 +269,7 @@ func TestAnUpdatedTag(t *testing.T) {
 
 // Ctrl-C in the command that pulls ends the pull.
 func TestAnInterruptedCommandEndsThePull(t *testing.T) {
-	m, l := pullingMachine(t, map[string]gguf.Model{"ai/large": {Size: large}})
+	m, l := pullMachine(t, map[string]gguf.Model{"ai/large": {Size: large}})
 	l.speed.Store(20 << 10)
 	s := serve(t, m)
 	ctx, interrupt := context.WithCancel(t.Context())
@@ -285,7 +285,7 @@ func TestAnInterruptedCommandEndsThePull(t *testing.T) {
 }
 
 func TestAPullOutlivesSwitchyard(t *testing.T) {
-	m, l := pullingMachine(t, map[string]gguf.Model{"ai/large": {Size: large}})
+	m, l := pullMachine(t, map[string]gguf.Model{"ai/large": {Size: large}})
 	l.speed.Store(50 << 10)
 	s := serve(t, m)
 	if _, err := s.Pull(t.Context(), l.address+"/ai/large"); err != nil {
@@ -301,10 +301,10 @@ func TestAPullOutlivesSwitchyard(t *testing.T) {
 	}
 }
 
-// A pull that somebody else began is noticed, in the cloud too, and an idle runner
-// is not asked for it.
+// A pull that was not started by Switchyard is noticed, on the cloud route too, without asking
+// an idle runner.
 func TestPullsOfOthers(t *testing.T) {
-	m, l := pullingMachine(t, map[string]gguf.Model{"ai/theirs": {Size: 20 << 20}})
+	m, l := pullMachine(t, map[string]gguf.Model{"ai/theirs": {Size: 20 << 20}})
 	parts, err := lab.Build(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -328,7 +328,7 @@ func TestPullsOfOthers(t *testing.T) {
 	if p := now.Pulls[0]; !p.Others || p.Updated || p.Size == 0 || time.Since(ended) > 5*time.Second {
 		t.Errorf("%+v", p)
 	}
-	// What is no new model is not told: the same one again, another tag, another context.
+	// Only a new model is reported: not the same one again, another tag, another context.
 	docker("pull", ref)
 	docker("tag", ref, "local/mine")
 	s.Refresh()
@@ -339,7 +339,7 @@ func TestPullsOfOthers(t *testing.T) {
 	}
 }
 
-func TestPullsThatCannotBe(t *testing.T) {
+func TestImpossiblePulls(t *testing.T) {
 	var answer atomic.Pointer[http.HandlerFunc]
 	registry := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*answer.Load())(w, r) }))
 	t.Cleanup(registry.Close)
@@ -383,9 +383,9 @@ func TestPullsThatCannotBe(t *testing.T) {
 	}
 }
 
-// Where no log tells, the store's index does.
+// Without a log, the store's index shows pulls.
 func TestPullsOfOthersWithoutALog(t *testing.T) {
-	m, l := pullingMachine(t, map[string]gguf.Model{"ai/theirs": {Size: 20 << 20}})
+	m, l := pullMachine(t, map[string]gguf.Model{"ai/theirs": {Size: 20 << 20}})
 	target, err := url.Parse(m.Getenv("MODEL_RUNNER_HOST"))
 	if err != nil {
 		t.Fatal(err)
@@ -400,7 +400,7 @@ func TestPullsOfOthersWithoutALog(t *testing.T) {
 	}))
 	t.Cleanup(old.Close)
 	m.Environ = []string{"MODEL_RUNNER_HOST=" + old.URL}
-	// Its store is where a plain binary keeps it.
+	// Its store is where a Model Runner without Docker keeps it.
 	store := filepath.Join(m.Home, ".docker", "models")
 	if err := os.MkdirAll(store, 0o700); err != nil {
 		t.Fatal(err)
@@ -422,7 +422,7 @@ func TestPullsOfOthersWithoutALog(t *testing.T) {
 	}
 }
 
-// A model that the disk has no room for is refused before anything is loaded.
+// A model that the disk has no room for is refused before anything is downloaded.
 func TestADiskThatIsFull(t *testing.T) {
 	if !alone.Mounts(t) {
 		return
@@ -454,7 +454,7 @@ func TestADiskThatIsFull(t *testing.T) {
 	if !errors.As(err, &failed) || failed.Why != "it needs 200.0 MiB, but only 100.0 MiB is free" && !strings.HasPrefix(failed.Why, "it needs 200.0 MiB, but only 99.") {
 		t.Errorf("%v", err)
 	}
-	// Where nobody knows beforehand, the runner itself runs into it.
+	// If the size is not known beforehand, the runner finds out itself.
 	client := runner.NewClient(runner.Endpoint{URL: "http://localhost", Socket: filepath.Join(m.Paths.Runtime, "runner.sock")})
 	defer client.Close()
 	err = client.Pull(t.Context(), registry+"/ai/large", func(runner.Progress) {})
@@ -465,7 +465,7 @@ func TestADiskThatIsFull(t *testing.T) {
 }
 
 func TestNoPullsOffline(t *testing.T) {
-	m, l := pullingMachine(t, map[string]gguf.Model{"ai/large": {Size: large}, "ai/tiny": {}})
+	m, l := pullMachine(t, map[string]gguf.Model{"ai/large": {Size: large}, "ai/tiny": {}})
 	l.speed.Store(10 << 10)
 	s := serve(t, m)
 	if _, err := pulls.Pull(t.Context(), otherProcess(t, m), l.address+"/ai/tiny", func(state.Pull) {}); err != nil {

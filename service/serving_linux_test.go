@@ -14,7 +14,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/switching"
 )
 
-// secrets are the files of a machine on the local route that are its user's alone.
+// secrets are the files, on the local route, that only the user may read.
 func secrets(t *testing.T) (m *machine.Machine, files []string) {
 	t.Helper()
 	m = scratchMachine(t, map[string]gguf.Model{"ai/tiny": {}})
@@ -39,13 +39,13 @@ func TestOnlyItsUserHasTheSecrets(t *testing.T) {
 	}
 }
 
-// Another user of the machine, whom root becomes, learns no token and reaches no socket.
+// Another user of the machine gets neither the token nor the socket.
 func TestAnotherUserGetsNothing(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("only root can become another user; TestOnlyItsUserHasTheSecrets is for everybody")
+		t.Skip("only root can become another user; TestOnlyItsUserHasTheSecrets needs no root")
 	}
 	m, files := secrets(t)
-	// The folders shall not be what keeps them out.
+	// Without these, the folders alone would keep others out.
 	for _, dir := range []string{filepath.Dir(m.Home), m.Home, filepath.Join(m.Home, ".claude"), m.Paths.State, m.Paths.Runtime} {
 		if err := os.Chmod(dir, 0o755); err != nil {
 			t.Fatal(err)

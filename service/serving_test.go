@@ -33,7 +33,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/switching"
 )
 
-// metrics reads the running Switchyard's figures, as a scraper does.
+// metrics reads the running Switchyard's metrics, as a scraper does.
 func metrics(t *testing.T, m *machine.Machine) string {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -101,7 +101,7 @@ func TestAStrictModelWorksThroughTheGateway(t *testing.T) {
 	}
 }
 
-// What the real Model Runner says of a full GPU, a crash and an overflow, as Claude Code gets it.
+// What Claude Code gets if the real Model Runner meets a full GPU, a crash or an overflow.
 func TestTheRealRunnersErrors(t *testing.T) {
 	if os.Getenv("LAB_LLAMA_SERVER") != "" {
 		t.Skip("a real engine does not fail on order")
@@ -171,7 +171,7 @@ func TestQuittingLeavesAWorkingAddress(t *testing.T) {
 		_ = resp.Body.Close()
 		t.Error("the gateway's port still answers")
 	}
-	// The next start leads Claude Code through the gateway again, wherever it is by now.
+	// The next start points Claude Code to the gateway again, whatever its port is then.
 	taken, err := net.Listen("tcp", strings.TrimPrefix(gatewayURL, "http://"))
 	if err != nil {
 		t.Fatal(err)
@@ -253,7 +253,7 @@ func TestTheTokenIsSecretAndCanBeRenewed(t *testing.T) {
 	}
 }
 
-// Who closes a session does not keep the engine busy: the real runner hears of it.
+// A closed session does not keep the engine busy: its request to the real runner is cancelled.
 func TestAClosedSessionFreesTheRealRunner(t *testing.T) {
 	if os.Getenv("LAB_LLAMA_SERVER") != "" {
 		t.Skip("a real engine does not answer slowly on order")
@@ -295,7 +295,7 @@ func TestAClosedSessionFreesTheRealRunner(t *testing.T) {
 	t.Logf("the runner was free after %s", time.Since(left).Round(time.Millisecond))
 }
 
-// A runner that listens on a socket only is reached through the gateway alone.
+// A runner that listens only on a socket is reached through the gateway.
 func TestARunnerOnASocket(t *testing.T) {
 	m := scratchMachine(t, map[string]gguf.Model{"ai/tiny": {}})
 	runner, err := url.Parse(m.Getenv("MODEL_RUNNER_HOST"))
@@ -331,7 +331,7 @@ func TestARunnerOnASocket(t *testing.T) {
 	}
 }
 
-// A Docker Engine, as far as the search and a start go; a double.
+// A double of a Docker Engine, as far as finding and starting the runner need it.
 type dockerDouble struct {
 	host    string
 	started atomic.Bool

@@ -16,8 +16,8 @@ import (
 	"github.com/switchyard-app/switchyard/service/status"
 )
 
-// Every change of a session shows: its record, a project's settings, and a kill, of which no
-// file tells.
+// Every change of a session shows: of its record, of a project's settings, and that it was
+// killed, which changes no file.
 func TestTheSupervisorSeesSessions(t *testing.T) {
 	m := machineAt(t, "http://127.0.0.1:1")
 	_, until := supervise(t, m)

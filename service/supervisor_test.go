@@ -75,7 +75,7 @@ func TestAFailureIsInTheState(t *testing.T) {
 	}
 }
 
-func TestTheConfigurationsModelCannotBeChosenAway(t *testing.T) {
+func TestTheConfiguredModelCannotBeChanged(t *testing.T) {
 	m := machineAt(t, "http://127.0.0.1:9")
 	m.Config.Model = "ai/mine"
 	s, until := supervise(t, m)
@@ -88,8 +88,8 @@ func TestTheConfigurationsModelCannotBeChosenAway(t *testing.T) {
 	}
 }
 
-// A transaction that a killed process left behind is ended by the next look.
-func TestALookEndsWhatWasLeftOpen(t *testing.T) {
+// A switch that was interrupted by a kill is completed by the next look.
+func TestALookCompletesAnInterruptedSwitch(t *testing.T) {
 	m := machineAt(t, "http://127.0.0.1:9")
 	if _, err := switching.Switch(t.Context(), m, switching.Request{Route: claude.Local, Model: "x", Force: true}, localrunner.Progress{}); err != nil {
 		t.Fatal(err)
@@ -110,7 +110,7 @@ func TestALookEndsWhatWasLeftOpen(t *testing.T) {
 	}
 }
 
-func TestAllTargetsAreLookedAtBeforeTheFirstIsTouched(t *testing.T) {
+func TestAllTargetsAreCheckedBeforeTheFirstIsChanged(t *testing.T) {
 	m := machineAt(t, "http://127.0.0.1:9")
 	second := filepath.Join(m.Home, "second")
 	if err := errors.Join(os.Mkdir(second, 0o700), os.WriteFile(filepath.Join(second, "settings.json"), []byte("[]"), 0o600)); err != nil {

@@ -21,8 +21,8 @@ import (
 	"github.com/switchyard-app/switchyard/service/switching"
 )
 
-// devices makes a machine's GPU a double that tells what a file says.
-func devices(t *testing.T, m *machine.Machine) (tell func(freeMiB, totalMiB int64)) {
+// devices gives a machine a double of a GPU. setFree sets its memory.
+func devices(t *testing.T, m *machine.Machine) (setFree func(freeMiB, totalMiB int64)) {
 	t.Helper()
 	file := filepath.Join(m.Home, "devices.json")
 	m.Program = filepath.Join(m.Home, "probe")
@@ -46,25 +46,25 @@ func TestAModelThatMayNotFit(t *testing.T) {
 		t.Skip("a real engine does not fail on order")
 	}
 	m := scratchMachine(t, map[string]gguf.Model{"ai/first": {Size: 300 << 20, Context: 65536}, "ai/oom": {Size: 301 << 20, Context: 131072, Behaviour: "oom"}})
-	tell := devices(t, m)
+	setFree := devices(t, m)
 	load := func(model string) (warned []state.Warning, err error) {
 		_, err = switching.Switch(t.Context(), m, switching.Request{Route: claude.Local, Model: model}, localrunner.Progress{Warn: func(w state.Warning) { warned = append(warned, w) }})
 		return warned, err
 	}
-	tell(20<<10, 24<<10)
+	setFree(20<<10, 24<<10)
 	if warned, err := load("first"); err != nil || len(warned) > 0 {
 		t.Errorf("with room: %v %v", warned, err)
 	}
 	if _, err := models.Unload(t.Context(), m, ""); err != nil {
 		t.Fatal(err)
 	}
-	tell(600, 24<<10)
+	setFree(600, 24<<10)
 	warned, err := load("first")
 	if err != nil || len(warned) != 1 || warned[0].Code != "model_too_big" || !strings.HasPrefix(warned[0].Text, "ai/first does not fit the GPU: it needs about 884.6 MiB (context 64K); 600.0 MiB is available") {
 		t.Errorf("it warns, and loads all the same: %+v %v", warned, err)
 	}
-	// The loaded one would make room: that counts.
-	tell(1200, 24<<10)
+	// Memory counts as available if unloading the loaded model frees it.
+	setFree(1200, 24<<10)
 	warned, err = load("oom")
 	var failed *fault.Error
 	if !errors.As(err, &failed) || !strings.Contains(failed.Why, "is available)") || !strings.Contains(failed.Remedy, "switchyard context ai/oom ") && !strings.Contains(failed.Remedy, "choose a smaller model") {
@@ -76,18 +76,18 @@ func TestAModelThatMayNotFit(t *testing.T) {
 	}
 }
 
-func TestWhatALoadTookIsLearnt(t *testing.T) {
+func TestTheMemoryOfALoadIsLearned(t *testing.T) {
 	m := scratchMachine(t, map[string]gguf.Model{"ai/first": {Size: 300 << 20, Context: 65536}})
-	tell := devices(t, m)
+	setFree := devices(t, m)
 	estimate, err := models.Fit(t.Context(), m, "first", gpu.Setting{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	tell(20<<10, 24<<10)
+	setFree(20<<10, 24<<10)
 	took := estimate.Total>>20 + 200
 	if _, err := switching.Switch(t.Context(), m, switching.Request{Route: claude.Local}, localrunner.Progress{Begin: func(proof string) {
 		if proof == "system_message" { // it is loaded by then
-			tell(20<<10-took, 24<<10)
+			setFree(20<<10-took, 24<<10)
 		}
 	}}); err != nil {
 		t.Fatal(err)

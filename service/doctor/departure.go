@@ -21,21 +21,21 @@ import (
 )
 
 const (
-	flight     = 24 * time.Hour // how long a login shall hold
+	flight     = 24 * time.Hour // how long a login must be valid
 	batteryLow = 30             // per cent
 )
 
-// Departure asks what would go wrong without a network.
+// Departure says what to check before going offline.
 type Departure struct {
-	Folder  string // of the Claude Code that shall work there; empty: of none in particular
-	Model   string // empty: the chosen one. A fix that makes another model puts its tag here
-	Context int    // tokens that are wished for; 0: the model's own
-	Failed  error  // what Check said; nil: the proofs hold
+	Folder  string // in which Claude Code will work; empty: none in particular
+	Model   string // empty: the chosen one. A fix that repackages the model sets it
+	Context int    // required tokens; 0: the model's own
+	Failed  error  // what switching.Check returned; nil: the proofs passed
 }
 
-// Depart returns what would go wrong without a network, the worst first: what the
-// set-up lacks, what would want to get out, and of the proofs that do not hold those
-// that can be cured. Whether they hold is for Check to say.
+// CheckDeparture returns what would go wrong without a network, the worst first: problems of
+// the set-up, what needs the network, and the failed proof if it can be fixed. The proofs
+// themselves are run by switching.Check.
 func CheckDeparture(ctx context.Context, m *machine.Machine, r *Departure) []state.Finding {
 	d := &doctor{machine: m}
 	d.proofCures(r)
@@ -50,7 +50,7 @@ func CheckDeparture(ctx context.Context, m *machine.Machine, r *Departure) []sta
 	return d.sorted()
 }
 
-// cures are what makes a proof hold that does not.
+// proofCures adds the fix for the failed proof, if there is one.
 func (d *doctor) proofCures(r *Departure) {
 	var unknown *runner.UnknownModelError
 	var proof *runner.ProofError
@@ -80,7 +80,7 @@ func (d *doctor) proofCures(r *Departure) {
 	}
 }
 
-// older lists the sessions that did not begin in the offline route.
+// olderSessions finds sessions that did not start on the offline route.
 func (d *doctor) olderSessions(ctx context.Context) {
 	var names []string
 	for _, one := range status.Sessions(ctx, d.machine, false) {
@@ -94,8 +94,8 @@ func (d *doctor) olderSessions(ctx context.Context) {
 	}
 }
 
-// tracking names a runner that looks outwards by itself. One that Switchyard starts
-// does not (DO_NOT_TRACK=1).
+// tracking finds a runner that sends usage statistics. One that Switchyard starts does not
+// (DO_NOT_TRACK=1).
 func (d *doctor) tracking(ctx context.Context) {
 	f, err := localrunner.Find(ctx, d.machine)
 	if err != nil {

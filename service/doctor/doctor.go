@@ -1,4 +1,5 @@
-// Package doctor finds what is wrong with the machine's set-up, and what would go wrong without a network, each with its remedy.
+// Package doctor finds problems of the machine's set-up, and what would go wrong without a
+// network, each with a remedy.
 package doctor
 
 import (
@@ -27,12 +28,12 @@ import (
 const (
 	// diskLow is less than a model's download and Docker's image need.
 	diskLow = 5 << 30
-	// oldestClaude is the oldest Claude Code that Switchyard was tried with.
+	// oldestClaude is the oldest Claude Code that Switchyard is tested with.
 	oldestClaude = "2.1.197"
 )
 
-// Examine looks at everything that the local route needs, and returns what is
-// wrong, the worst first. It changes nothing and loads no model.
+// Examine checks everything that the local route needs, and returns the problems, the worst
+// first. It changes nothing and loads no model.
 func Examine(ctx context.Context, m *machine.Machine) []state.Finding {
 	d := &doctor{machine: m}
 	d.setUp(ctx)
@@ -43,7 +44,7 @@ func Examine(ctx context.Context, m *machine.Machine) []state.Finding {
 		case "settings_broken", "stronger_layer", "gateway_down", "ledger":
 			severity = state.SeverityError
 		case "runner_down", "runner_failed", "runner_stopped", "runner_exposed", "runner_open_origins", "runner_plain_http":
-			continue // found above
+			continue // checked by setUp and below
 		}
 		d.add(state.Finding{Code: w.Code, Severity: severity, Text: w.Text, Remedy: w.Remedy})
 	}
@@ -71,13 +72,13 @@ func (d *doctor) add(f state.Finding) {
 	d.findings = append(d.findings, f)
 }
 
-// sorted are the findings, the worst first.
+// sorted returns the findings, the worst first.
 func (d *doctor) sorted() []state.Finding {
 	slices.SortStableFunc(d.findings, func(a, b state.Finding) int { return a.Rank() - b.Rank() })
 	return d.findings
 }
 
-// setUp looks at the runner, the disk, Claude Code and proxies.
+// setUp checks the runner, the disk, Claude Code and proxies.
 func (d *doctor) setUp(ctx context.Context) {
 	if f, err := localrunner.Find(ctx, d.machine); err != nil {
 		what, remedy := fault.Explain(err)
@@ -90,7 +91,7 @@ func (d *doctor) setUp(ctx context.Context) {
 	d.proxies()
 }
 
-// disk looks for room where models and Docker's images go.
+// disk checks for free space where models and Docker's images are stored.
 func (d *doctor) disk(ctx context.Context) {
 	said := map[string]bool{}
 	for _, dir := range []string{filepath.Join(d.machine.Home, ".docker"), "/var/lib/docker", d.machine.Home} {
@@ -108,7 +109,7 @@ func (d *doctor) disk(ctx context.Context) {
 
 var versionNumber = regexp.MustCompile(`\d+\.\d+\.\d+`)
 
-// claude looks for Claude Code.
+// claude checks that Claude Code is installed, starts, and is not too old.
 func (d *doctor) claude(ctx context.Context) {
 	const install = "npm install -g @anthropic-ai/claude-code"
 	path := localclaude.Program(d.machine)

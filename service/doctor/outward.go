@@ -20,10 +20,10 @@ import (
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
-// fetchers are commands that may load what they run.
+// fetchers are commands that may download what they run.
 var fetchers = []string{"npx", "bunx", "pnpx", "uvx", "pipx", "docker", "podman", "deno"}
 
-// outward says what a server wants of the network; empty: nothing that can be seen.
+// outward says why an MCP server needs the network; empty: as far as is known, it does not.
 func outward(s localclaude.MCPServer) string {
 	if u, err := url.Parse(s.URL); s.URL != "" && err == nil && !engine.Loopback(u.Hostname()) {
 		return "is at " + u.Hostname()
@@ -39,7 +39,7 @@ func outward(s localclaude.MCPServer) string {
 	return ""
 }
 
-// begun looks whether Claude Code's first start is over, which asks questions.
+// onboarding checks that Claude Code was started before: its first start asks questions.
 func (d *doctor) onboarding() {
 	if file, known := localclaude.ReadConfig(d.machine); !known.Onboarded {
 		d.add(state.Finding{Code: "claude_new", Severity: state.SeverityError, Text: "Claude Code was never started here (" + file + "): its first start asks questions", Remedy: "start it once and answer them (claude), or mark the first start as done",
@@ -47,8 +47,8 @@ func (d *doctor) onboarding() {
 	}
 }
 
-// login looks whether Claude Code's own login holds: with an expired one it looks up
-// platform.claude.com at its start, in the offline route too (measured with 2.1.330).
+// login checks that Claude Code's login does not expire soon: with an expired one it looks up
+// platform.claude.com when it starts, even on the offline route (measured with 2.1.330).
 func (d *doctor) login(now time.Time) {
 	var c struct {
 		OAuth struct {
@@ -57,7 +57,7 @@ func (d *doctor) login(now time.Time) {
 	}
 	data, err := os.ReadFile(filepath.Join(d.machine.ConfigDir(), ".credentials.json"))
 	if err != nil || json.Unmarshal(data, &c) != nil || c.OAuth.Expires == 0 {
-		return // there is none, or the system keeps it
+		return // there is none, or the system's key store has it
 	}
 	at := time.UnixMilli(c.OAuth.Expires)
 	if at.After(now.Add(flight)) {
@@ -70,7 +70,7 @@ func (d *doctor) login(now time.Time) {
 	d.add(state.Finding{Code: "login_expired", Severity: state.SeverityWarning, Text: text + ": Claude Code then looks up platform.claude.com when it starts", Remedy: "renew it while you are online: start claude in the cloud, /login"})
 }
 
-// servers lists the MCP servers that want the network.
+// servers finds MCP servers that need the network.
 func (d *doctor) servers(folder string) {
 	file, known := localclaude.ReadConfig(d.machine)
 	tell := func(where string, servers map[string]localclaude.MCPServer) {
@@ -95,8 +95,8 @@ func (d *doctor) servers(folder string) {
 
 var networkCommand = regexp.MustCompile(`\b(curl|wget|ssh|nc|npx|uvx)\b|https?://`)
 
-// helpers lists the settings whose commands want the network: hooks, and what shows
-// the status line or fetches keys.
+// helpers finds settings whose commands use the network: hooks, the status line, and helpers
+// that fetch keys.
 func (d *doctor) helpers(folder string) {
 	for _, file := range d.machine.Scope(folder).Sources() {
 		var settings map[string]any

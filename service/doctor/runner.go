@@ -19,7 +19,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/state"
 )
 
-// runner looks at the engine and at what it runs.
+// runner checks the engine and the runner.
 func (d *doctor) runner(ctx context.Context, f localrunner.Instance) {
 	if p := f.Seen.Problem; p != nil && !(f.MayAnswer() && f.Ask(ctx, "?").Err == nil) {
 		finding := state.Finding{Code: p.Code, Severity: state.SeverityError, Text: p.Why, Remedy: p.Remedy, Command: commandIn(p.Remedy)}
@@ -45,7 +45,7 @@ func (d *doctor) runner(ctx context.Context, f localrunner.Instance) {
 	}
 }
 
-// commandIn is the command that a remedy names last, if it names one.
+// commandIn is the command that a remedy ends with, if any.
 func commandIn(remedy string) string {
 	_, text, ok := strings.Cut(remedy, ": ")
 	if !ok || strings.ContainsAny(text, "(,;") {
@@ -54,7 +54,7 @@ func commandIn(remedy string) string {
 	return text
 }
 
-// down says why a runner that was found does not serve.
+// down says why a runner that was found does not answer.
 func (d *doctor) down(ctx context.Context, f localrunner.Instance, r state.Runner) {
 	port := engine.PortOf(f.Seen.URL)
 	if r.State == state.Stopped && f.Seen.State == engine.Stopped && f.Seen.Socket == "" && port > 0 && localrunner.Listens(port) {
@@ -96,7 +96,7 @@ func (d *doctor) down(ctx context.Context, f localrunner.Instance, r state.Runne
 	d.add(finding)
 }
 
-// running looks at a runner that answers.
+// running checks a runner that answers.
 func (d *doctor) running(ctx context.Context, f localrunner.Instance, a localrunner.Status) {
 	client := runner.NewClient(f.Endpoint())
 	defer client.Close()
@@ -117,7 +117,7 @@ func (d *doctor) running(ctx context.Context, f localrunner.Instance, a localrun
 	}
 }
 
-// gpu looks whether the engine uses the GPU that is there.
+// gpu checks that the engine uses the GPU.
 func (d *doctor) gpu(ctx context.Context, f localrunner.Instance, maker gpu.Maker) {
 	const code = "gpu_unused"
 	switch f.Engine.Kind() {
@@ -141,7 +141,7 @@ func (d *doctor) gpu(ctx context.Context, f localrunner.Instance, maker gpu.Make
 	}
 }
 
-// cloud tells whether every target is in the cloud, where no runner is needed.
+// cloud reports whether all targets are on the cloud route, where no runner is needed.
 func cloud(m *machine.Machine) bool {
 	switched, err := m.Ledger.Switched()
 	if err != nil {

@@ -22,7 +22,7 @@ func isNonblocking(t *testing.T, l net.Listener) bool {
 	return err == nil && flags&unix.O_NONBLOCK != 0
 }
 
-// A listener that was given away must not block: nothing could close it any more.
+// A listener that was shared must not become blocking: nothing could close it any more.
 func TestSharedListenersCanStillBeClosed(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestTellingLines(t *testing.T) {
+func TestErrorLines(t *testing.T) {
 	log := `INFO starting
 ERROR cudaMalloc failed: out of memory
 level=INFO msg="POST" status=200

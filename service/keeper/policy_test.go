@@ -10,7 +10,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/runner"
 )
 
-// scene is a runner as a look shows it.
+// scene makes a look at a runner.
 func scene(state engine.State, run string, err error) localrunner.Look {
 	l := localrunner.Look{Instance: localrunner.Instance{Engine: engine.Nowhere(nil), Seen: engine.Seen{State: state, Run: run, Controlled: true}}}
 	l.Engine = plain{}
@@ -18,7 +18,7 @@ func scene(state engine.State, run string, err error) localrunner.Look {
 	return l
 }
 
-// plain is an engine of which only the kind is asked.
+// plain is an engine that has only a kind.
 type plain struct{ engine.Engine }
 
 func (plain) Kind() engine.Kind { return engine.Container }
@@ -31,7 +31,7 @@ var (
 
 func up2(run string) localrunner.Look { return scene(engine.Running, run, nil) }
 
-func TestCare(t *testing.T) {
+func TestPolicy(t *testing.T) {
 	meant := scene(engine.Stopped, "", nil)
 	meant.Seen.Meant = true
 	hidden := scene(engine.Unknown, "", refusedError)
@@ -98,7 +98,7 @@ func TestCare(t *testing.T) {
 	}
 }
 
-// Five ends in ten minutes are enough; four and one later are not.
+// Five crashes in ten minutes are too many; four and one later are not.
 func TestACrashLoopEnds(t *testing.T) {
 	for _, tt := range []struct {
 		between time.Duration
@@ -131,7 +131,7 @@ func TestACrashLoopEnds(t *testing.T) {
 	}
 }
 
-// Docker's own restarts count too, whether they are seen on their way or not.
+// Docker's own restarts count too, whether a look sees them in progress or not.
 func TestDockersOwnRestartsCount(t *testing.T) {
 	c := policy{allowed: true, needed: true, jitter: func() float64 { return 0.5 }}
 	now := time.Now()
@@ -144,7 +144,7 @@ func TestDockersOwnRestartsCount(t *testing.T) {
 	}
 }
 
-// The clock of the wall may jump: what was counted stays.
+// The wall clock may jump: crashes that were counted stay.
 func TestTheClockJumps(t *testing.T) {
 	c := policy{allowed: true, needed: true, jitter: func() float64 { return 0.5 }}
 	now := time.Now()

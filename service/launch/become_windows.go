@@ -7,7 +7,8 @@ import (
 	"os/signal"
 )
 
-// become waits for the session: Windows cannot replace a process. Ctrl-C is the session's.
+// become waits for the session, since Windows cannot replace a process. Ctrl-C is left to the
+// session.
 func become(r Session) (int, error) {
 	defer r.Leave()
 	ignored := make(chan os.Signal, 1)

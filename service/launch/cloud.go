@@ -9,15 +9,15 @@ import (
 	"github.com/switchyard-app/switchyard/service/sessions"
 )
 
-// cloudValues are the variables that take a session to where the cloud was before
-// Switchyard, or somebody else, pointed Claude Code to this machine.
+// cloudValues are the variables for a session in the cloud: the values from before Claude
+// Code was pointed to this machine, by Switchyard or by hand.
 func cloudValues(m *machine.Machine, folder string) (map[string]string, error) {
 	values := map[string]string{}
 	targets, err := m.Ledger.Switched()
 	if err != nil {
 		return nil, err
 	}
-	slices.SortStableFunc(targets, func(a, b claude.Target) int { return len(a.Project) - len(b.Project) }) // a project's word comes last, and counts
+	slices.SortStableFunc(targets, func(a, b claude.Target) int { return len(a.Project) - len(b.Project) }) // a project's come last, and take precedence
 	for _, t := range targets {
 		if t.ConfigDir != m.ConfigDir() || !t.Covers(claude.Session{CWD: folder}) {
 			continue

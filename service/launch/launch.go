@@ -1,4 +1,5 @@
-// Package launch starts one session of Claude Code that goes its own way, whatever the settings say.
+// Package launch is switchyard run: it starts one session of Claude Code on a route of its
+// own, whatever the settings say.
 package launch
 
 import (
@@ -22,32 +23,33 @@ import (
 
 const whatRun = "starting a session"
 
-// runVariable counts how many sessions were started within each other.
+// runVariable counts how many runs are nested; more than deepest means that claude is a script
+// that calls switchyard run.
 const (
 	runVariable = "SWITCHYARD_RUN"
 	deepest     = 5
 )
 
-// Request asks for one session of Claude Code that goes its own way, whatever
-// the settings say.
+// Request asks for one session of Claude Code.
 type Request struct {
 	Model  string // empty: the chosen one
-	Cloud  bool   // to the cloud instead
-	Lean   bool   // with the lean profile, also where new local sessions have it not
+	Cloud  bool   // in the cloud, not on a local model
+	Lean   bool   // with the lean profile, whatever is chosen for new local sessions
 	Queue  Queue
 	Folder string
-	Args   []string // Claude Code's
+	Args   []string // for Claude Code
 }
 
-// Session is a session that is ready to be started.
+// Session is a session that is ready to start. Call either Start or Leave.
 type Session struct {
 	Program string
-	Args    []string // with the program's name
+	Args    []string // with the program's name first
 	Environ []string
-	Leave   func() // when it was not started after all
+	Leave   func() // gives up the session's slot
 }
 
-// Prepare finds everything a session needs, and takes its place. The error is an *Error.
+// Prepare finds everything that a session needs, and takes a slot for it, for which it may
+// have to queue. The error is a *fault.Error.
 func Prepare(ctx context.Context, m *machine.Machine, r Request, progress localrunner.Progress) (Session, error) {
 	run := Session{Leave: func() {}}
 	var err error
@@ -101,8 +103,8 @@ func Prepare(ctx context.Context, m *machine.Machine, r Request, progress localr
 	return run, nil
 }
 
-// Start turns this process into the session, or waits for it where that cannot be;
-// then the exit code is its own.
+// Start turns this process into the session, so that it returns only on failure. On Windows
+// it waits for the session instead, and returns its exit code.
 func (r Session) Start() (code int, err error) {
 	code, err = become(r)
 	if err == nil {
@@ -116,7 +118,7 @@ func (r Session) Start() (code int, err error) {
 	return 1, failed
 }
 
-// program is Claude Code's program, for a session.
+// program is the path of Claude Code.
 func program(m *machine.Machine) (string, error) {
 	program := localclaude.Program(m)
 	switch {
@@ -128,7 +130,8 @@ func program(m *machine.Machine) (string, error) {
 	return program, nil
 }
 
-// ownSettings takes --settings out of Claude Code's arguments: there can be one only.
+// ownSettings removes --settings from Claude Code's arguments, and returns the settings. There
+// can be only one --settings, and it is ours.
 func ownSettings(m *machine.Machine, r Request) (settings []byte, args []string, err error) {
 	given := claude.ParseLaunch(r.Args).Settings
 	if len(given) == 0 {
@@ -158,8 +161,8 @@ func ownSettings(m *machine.Machine, r Request) (settings []byte, args []string,
 	return settings, args, nil
 }
 
-// writeOverlay writes the settings that only this session reads. They hold the
-// gateway's token: a command line would show it to everybody.
+// writeOverlay writes the settings for this session to a file. They hold the gateway's
+// token, which must not be on a command line, where all users see it.
 func writeOverlay(m *machine.Machine, base []byte, values map[string]string) (file string, err error) {
 	data, err := claude.Overlay(base, values)
 	if err != nil {

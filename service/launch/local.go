@@ -19,7 +19,8 @@ import (
 	"github.com/switchyard-app/switchyard/service/state"
 )
 
-// localValues are the variables of a local session, whose place is taken.
+// localValues takes a slot, and returns the variables for a local session. The function gives
+// the slot back.
 func localValues(ctx context.Context, m *machine.Machine, r Request, progress localrunner.Progress) (values map[string]string, _ func(), err error) {
 	nothing := func() {}
 	if decides := m.Scope("").Stronger(claude.UserTarget(m.ConfigDir())); decides != nil {
@@ -34,14 +35,14 @@ func localValues(ctx context.Context, m *machine.Machine, r Request, progress lo
 			users = control.GatewayState(ctx, m).Sessions
 		}
 		others := otherSessions(m, to.Model, users)
-		users = nil // it is asked anew the next time
+		users = nil // ask again the next time
 		return others
 	}
 	leave, waited, err := acquire(ctx, m, sessions.Slot{Model: to.Model, Folder: r.Folder, Gateway: to.Way == claude.Gateway}, r.Queue)
 	if err != nil {
 		return nil, nothing, err
 	}
-	if waited { // much may have happened
+	if waited { // the runner may have changed
 		r.Model = to.Model
 		if to, route, _, err = destination(ctx, m, r, progress); err != nil {
 			leave()
@@ -56,8 +57,9 @@ func localValues(ctx context.Context, m *machine.Machine, r Request, progress lo
 	return values, leave, nil
 }
 
-// runTo says where a session's requests go: through the running Switchyard's
-// gateway, else to the runner. Nothing is proven: a session shall start at once.
+// destination says where a session's requests go: to the gateway of the running Switchyard,
+// or else to the runner. users are the sessions that use the gateway. Nothing is proven, so
+// that the session starts at once.
 func destination(ctx context.Context, m *machine.Machine, r Request, progress localrunner.Progress) (to claude.Destination, route claude.Route, users []gateway.Session, err error) {
 	name := cmp.Or(r.Model, m.Config.Model)
 	running := control.Connect(m)
@@ -87,11 +89,11 @@ func destination(ctx context.Context, m *machine.Machine, r Request, progress lo
 	return claude.Destination{BaseURL: known.Address.URL, Token: known.Address.Token, Model: known.Model, Context: known.Context, Way: claude.Gateway}, route, known.Users, nil
 }
 
-// raise starts a runner that does not run, where that is allowed.
+// startRunner starts a stopped runner, if that is allowed, and asks again.
 func startRunner(ctx context.Context, m *machine.Machine, running *control.Client, name string, known control.SessionAnswer, progress localrunner.Progress) (control.SessionAnswer, error) {
 	w, down := known.Runner.Warning()
 	if !down {
-		return known, nil // starting: the gateway waits for it
+		return known, nil // it is starting, and the gateway waits for it
 	}
 	failed := &fault.Error{Kind: fault.Unreachable, Why: strings.TrimPrefix(w.Text, "Claude Code is pointed to "), Remedy: strings.TrimSuffix(w.Remedy, "; or go back: switchyard cloud")}
 	if !known.Runner.Controlled || !m.MayStart() {
@@ -106,7 +108,7 @@ func startRunner(ctx context.Context, m *machine.Machine, running *control.Clien
 	return running.Session(ctx, name)
 }
 
-// runDirectly finds the runner without a running Switchyard.
+// directDestination is the runner itself, if no Switchyard is running.
 func directDestination(ctx context.Context, m *machine.Machine, name string, progress localrunner.Progress) (to claude.Destination, err error) {
 	f, err := localrunner.Find(ctx, m)
 	if err != nil {
@@ -137,8 +139,8 @@ func directDestination(ctx context.Context, m *machine.Machine, name string, pro
 	return claude.Destination{BaseURL: at.BaseURL(), Token: machine.DummyToken, Model: tag, Context: model.Context, Way: claude.Direct}, nil
 }
 
-// othersOn are the sessions on a model that no "switchyard run" started, and that
-// have asked it lately.
+// otherSessions are the sessions that recently used a model, and were not started by
+// switchyard run.
 func otherSessions(m *machine.Machine, tag string, users []gateway.Session) (others []sessions.Slot) {
 	if len(users) == 0 {
 		return nil

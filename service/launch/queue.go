@@ -19,26 +19,27 @@ import (
 	"github.com/switchyard-app/switchyard/service/sessions"
 )
 
-// How a second session on a model is treated.
+// Turn says what to do if other sessions use the same model.
 type Turn int
 
+// The turns.
 const (
-	AskFirst  Turn = iota // a person is asked
-	WaitTurn              // it waits: first come, first served
-	ShareTurn             // it goes ahead
+	AskFirst  Turn = iota // ask the user
+	WaitTurn              // wait: first come, first served
+	ShareTurn             // go ahead
 )
 
-// Others hears and decides about other sessions on the same model.
+// Queue says what to do if other sessions use the same model.
 type Queue struct {
 	Turn   Turn
-	Ask    func(others string) Turn // of a person at a terminal; nil: nobody can be asked
-	Tell   func(text string)        // how the waiting goes on
-	beside func() []sessions.Slot   // further sessions on the model, which have no place
+	Ask    func(others string) Turn // asks the user; nil: there is no terminal
+	Tell   func(text string)        // called when the session's position in the queue changes
+	beside func() []sessions.Slot   // further sessions on the model, which have no slot
 }
 
-// acquire takes a place on a model, and tells whether it had to wait for it. leave
-// gives it back when no session came of it.
-func acquire(ctx context.Context, m *machine.Machine, own sessions.Slot, c Queue) (leave func(), waited bool, err error) {
+// acquire takes a slot on a model, and reports whether it had to wait for it. leave gives
+// the slot back if the session is not started.
+func acquire(ctx context.Context, m *machine.Machine, own sessions.Slot, q Queue) (leave func(), waited bool, err error) {
 	dir, err := m.Paths.Runs()
 	if err != nil {
 		return nil, waited, &fault.Error{Kind: fault.Failed, What: whatRun, Why: err.Error(), Remedy: "make the folder writable", Err: err}
@@ -56,10 +57,10 @@ func acquire(ctx context.Context, m *machine.Machine, own sessions.Slot, c Queue
 	said := ""
 	for {
 		var others []sessions.Slot
-		if c.beside != nil && c.Turn != ShareTurn {
-			others = c.beside() // the gateway is asked: not under the lock
+		if q.beside != nil && q.Turn != ShareTurn {
+			others = q.beside() // asks the gateway: not while holding the lock
 		}
-		ahead, err := enter(ctx, m, dir, file, &own, c.Turn, others)
+		ahead, err := enter(ctx, m, dir, file, &own, q.Turn, others)
 		if err != nil {
 			leave()
 			return nil, waited, err
@@ -67,23 +68,23 @@ func acquire(ctx context.Context, m *machine.Machine, own sessions.Slot, c Queue
 		if len(ahead) == 0 {
 			return leave, waited, nil
 		}
-		if c.Turn == AskFirst {
+		if q.Turn == AskFirst {
 			who := ahead[0].Who(time.Now())
 			if more := len(ahead) - 1; more > 0 {
 				who += fmt.Sprintf(" and %d more", more)
 			}
-			if c.Ask == nil {
+			if q.Ask == nil {
 				return nil, waited, &fault.Error{Kind: fault.Refused, What: whatRun, Why: runner.Short(own.Model) + " is in use by " + who, Remedy: "wait for it with --wait, or go ahead with --share"}
 			}
-			if c.Turn = c.Ask(who); c.Turn == AskFirst {
+			if q.Turn = q.Ask(who); q.Turn == AskFirst {
 				return nil, waited, &fault.Error{Kind: fault.Refused, What: whatRun, Why: "the model is in use", Remedy: "start it again later, or with --wait"}
 			}
 			continue
 		}
 		waited = true
-		if text := fmt.Sprintf("waiting for %s: number %d in the queue, behind %s", runner.Short(own.Model), 1+waiting(ahead), ahead[len(ahead)-1].Who(time.Now())); text != said && c.Tell != nil {
+		if text := fmt.Sprintf("waiting for %s: number %d in the queue, behind %s", runner.Short(own.Model), 1+waiting(ahead), ahead[len(ahead)-1].Who(time.Now())); text != said && q.Tell != nil {
 			said = text
-			c.Tell(text)
+			q.Tell(text)
 		}
 		if err := firstEnd(ctx, ahead); err != nil {
 			leave()
@@ -92,8 +93,8 @@ func acquire(ctx context.Context, m *machine.Machine, own sessions.Slot, c Queue
 	}
 }
 
-// enter takes the place when nobody is ahead, or a number in the queue. others are
-// ahead of everybody.
+// enter takes the slot if no session is ahead, or else a number in the queue. others count as
+// ahead of all.
 func enter(ctx context.Context, m *machine.Machine, dir, file string, own *sessions.Slot, turn Turn, others []sessions.Slot) (ahead []sessions.Slot, err error) {
 	lock := flock.New(filepath.Join(dir, "lock"), flock.SetPermissions(0o600))
 	if _, err := lock.TryLockContext(ctx, 5*time.Millisecond); ctx.Err() != nil {
@@ -127,7 +128,7 @@ func enter(ctx context.Context, m *machine.Machine, dir, file string, own *sessi
 	return ahead, err
 }
 
-// firstEnd waits until one of those ahead has ended.
+// firstEnd waits until one of the sessions ahead has ended, or for lookAgain.
 func firstEnd(ctx context.Context, ahead []sessions.Slot) error {
 	var waits sync.WaitGroup
 	defer waits.Wait()
@@ -148,8 +149,8 @@ func firstEnd(ctx context.Context, ahead []sessions.Slot) error {
 	return ctx.Err()
 }
 
-// lookAgain is how long one waits at most for those ahead before one looks anew:
-// a session without a place may have become quiet.
+// lookAgain is how long to wait for those ahead before looking again: a session without a
+// slot may have become idle.
 const lookAgain = time.Minute
 
 func errInterrupted(err error) *fault.Error {

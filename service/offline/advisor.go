@@ -12,46 +12,48 @@ import (
 )
 
 const (
-	// goneFor and backFor are how long a network must be gone, or back, before that counts.
+	// goneFor and backFor are how long the network must be gone, or back, before it counts.
 	goneFor = 10 * time.Second
 	backFor = 20 * time.Second
-	// adviseAgain is how long the same switch is not suggested a second time.
+	// adviseAgain is how long the same switch is not suggested again.
 	adviseAgain = 10 * time.Minute
 )
 
-// Sense decides what a network that comes and goes means. It belongs to the loop.
+// Advisor decides whether to switch, or to suggest it, when the network goes or comes back. It
+// is for one goroutine.
 type Advisor struct {
-	auto    string
-	Settled state.Network
-	latest  network.Reach
-	since   time.Time // of latest
+	auto    string        // see config.Config
+	Settled state.Network // without short interruptions
+	latest  network.Reach // as last reported
+	since   time.Time     // of latest
 
-	Advice   state.Advice
-	advised  map[claude.Route]time.Time // when it was suggested last
-	lost     bool                       // the network went during this offline route, or before it
-	before   claude.Route               // the route before this offline one
-	from     claude.Route               // where it was switched from by itself; empty: it was not
-	pending  claude.Route               // what shall be switched to when no request is under way; empty: nothing
+	Advice   state.Advice               // the last one
+	advised  map[claude.Route]time.Time // when it was last suggested
+	lost     bool                       // the network went before or during the current offline route
+	before   claude.Route               // the route before the current one
+	from     claude.Route               // the route before a switch by itself; empty: the user switched
+	pending  claude.Route               // what to switch to when no request is in progress; empty: nothing
 	wasRoute claude.Route
 }
 
+// NewAdvisor makes an Advisor; auto is as in config.Config.
 func NewAdvisor(auto string) *Advisor {
 	return &Advisor{auto: cmp.Or(auto, config.AutoAsk), advised: map[claude.Route]time.Time{}}
 }
 
-// Hear takes what the system says.
+// SetReach takes what the system reports.
 func (n *Advisor) SetReach(r network.Reach, now time.Time) {
 	if r == n.latest && !n.since.IsZero() {
 		return
 	}
 	if n.since.IsZero() {
-		n.Settled = state.Network{Reach: r, Since: now} // the first word is believed
+		n.Settled = state.Network{Reach: r, Since: now} // the first report counts at once
 	}
 	n.latest, n.since = r, now
 }
 
-// See takes a State and returns the route that is to be switched to now (empty: none),
-// and when time alone may change that.
+// Update takes a State. It returns the route to switch to now, if any, and when to call it
+// again without an event; zero: never. It may set Advice.
 func (n *Advisor) Update(s state.State, now time.Time) (to claude.Route, again time.Time) {
 	if s.Route != n.wasRoute {
 		n.before = n.wasRoute
@@ -83,11 +85,11 @@ func (n *Advisor) Update(s state.State, now time.Time) (to claude.Route, again t
 	return to, again
 }
 
-// turned is a network that has gone for good, or come back.
+// settled decides what to do about a network that is gone or back for long enough.
 func (n *Advisor) settled(s state.State, now time.Time) {
 	n.pending = ""
 	if s.Route != claude.Offline {
-		n.from = "" // a switch that failed
+		n.from = "" // that switch failed
 	}
 	online := n.Settled.Reach == network.Online
 	if !online && s.Route == claude.Offline {

@@ -10,8 +10,8 @@ import (
 	"github.com/switchyard-app/switchyard/service/state"
 )
 
-// journey plays a network's coming and going to a sense, as the loop does: it looks
-// when it is asked to, and when something happens.
+// journey plays a changing network to an Advisor, as the loop does: it calls Update when the
+// Advisor asked for that, and when something happens.
 type journey struct {
 	n     *Advisor
 	s     state.State
@@ -22,7 +22,7 @@ type journey struct {
 
 func newJourney(auto string, route claude.Route) *journey {
 	j := &journey{n: NewAdvisor(auto), s: state.State{Route: route, Chosen: "docker.io/ai/tiny:latest"}, now: time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)}
-	j.hear(network.Online)
+	j.setReach(network.Online)
 	return j
 }
 
@@ -35,7 +35,7 @@ func (j *journey) look() {
 	}
 }
 
-func (j *journey) hear(r network.Reach) {
+func (j *journey) setReach(r network.Reach) {
 	j.n.SetReach(r, j.now)
 	j.look()
 }
@@ -54,27 +54,27 @@ func TestANetworkThatFlaps(t *testing.T) {
 		for _, auto := range []string{config.AutoAsk, config.AutoSwitch, config.AutoOff} {
 			j := newJourney(auto, claude.Cloud)
 			for range 100 {
-				j.hear(network.Offline)
+				j.setReach(network.Offline)
 				j.pass(pause)
-				j.hear(network.Online)
+				j.setReach(network.Online)
 				j.pass(pause)
 			}
 			if j.n.Advice.N != 0 || len(j.moves) != 0 {
 				t.Errorf("%s, every %s: %d suggestions, %v", auto, pause, j.n.Advice.N, j.moves)
 			}
-			j.hear(network.Offline)
+			j.setReach(network.Offline)
 			j.pass(time.Hour)
 			if told, moved := j.n.Advice.N, len(j.moves); auto == config.AutoAsk && (told != 1 || moved != 0) || auto == config.AutoSwitch && (told != 0 || moved != 1) || auto == config.AutoOff && told+moved != 0 {
 				t.Errorf("%s, every %s, then gone: %d suggestions, %v", auto, pause, told, j.moves)
 			}
 		}
 	}
-	// Slow enough to count each time: one is not asked again and again.
+	// Slow enough to count each time, but the switch is not suggested again and again.
 	j := newJourney(config.AutoAsk, claude.Cloud)
 	for range 100 {
-		j.hear(network.Offline)
+		j.setReach(network.Offline)
 		j.pass(15 * time.Second)
-		j.hear(network.Online)
+		j.setReach(network.Online)
 		j.pass(25 * time.Second)
 	}
 	if want := 7; j.n.Advice.N != want { // in 67 minutes
@@ -85,7 +85,7 @@ func TestANetworkThatFlaps(t *testing.T) {
 func TestNoSwitchInMidRequest(t *testing.T) {
 	j := newJourney(config.AutoSwitch, claude.Cloud)
 	j.s.Gateway.Running = 1
-	j.hear(network.Offline)
+	j.setReach(network.Offline)
 	j.pass(time.Minute)
 	if len(j.moves) != 0 {
 		t.Fatalf("moved while a request was under way: %v", j.moves)
@@ -96,16 +96,16 @@ func TestNoSwitchInMidRequest(t *testing.T) {
 		t.Fatalf("moved %v", j.moves)
 	}
 	j.s.Gateway.Waiting = 1
-	j.hear(network.Online)
+	j.setReach(network.Online)
 	j.pass(time.Minute)
-	j.hear(network.Offline) // gone again before the request ended
+	j.setReach(network.Offline) // gone again before the request ended
 	j.pass(time.Minute)
 	j.s.Gateway.Waiting = 0
 	j.look()
 	if len(j.moves) != 1 {
 		t.Fatalf("moved back although the network is gone: %v", j.moves)
 	}
-	j.hear(network.Online)
+	j.setReach(network.Online)
 	j.pass(time.Minute)
 	if len(j.moves) != 2 || j.moves[1] != claude.Cloud {
 		t.Errorf("moved %v", j.moves)
@@ -139,7 +139,7 @@ func TestWhatTheNetworkSuggests(t *testing.T) {
 			c.change(&j.s)
 		}
 		for _, r := range c.reach {
-			j.hear(r)
+			j.setReach(r)
 			j.pass(time.Minute)
 		}
 		if j.n.Advice.Route != c.advice {

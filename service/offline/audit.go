@@ -1,4 +1,5 @@
-// Package offline proves that nothing of Claude Code's gets out, keeps the audit file, and decides what a network that comes and goes means.
+// Package offline is about the offline route: it proves that nothing gets out, writes the
+// audit file, and suggests a switch when the network goes or comes back.
 package offline
 
 import (
@@ -13,37 +14,38 @@ import (
 	"github.com/switchyard-app/switchyard/service/state"
 )
 
-// AuditLine is what the audit file says of one session that worked in the offline route.
+// AuditLine is a line of the audit file: one session on the offline route.
 type AuditLine struct {
-	Time         time.Time `json:"time"` // when it was written: the session ended, or the route
+	Time         time.Time `json:"time"` // when the session or the route ended
 	Session      string    `json:"session"`
-	Began        string    `json:"began,omitempty"` // "before": the session is older than the route, and may have looked outwards
+	Began        string    `json:"began,omitempty"` // "before": the session is older than the route, and may have used the network
 	Model        string    `json:"model"`
 	Digest       string    `json:"digest"` // of the model
 	Requests     int       `json:"requests"`
 	InputTokens  int       `json:"input_tokens"`
 	OutputTokens int       `json:"output_tokens"`
-	Attempts     *int      `json:"non_loopback_attempts"` // names and connections that its process tree tried; null: nobody watched
+	Attempts     *int      `json:"non_loopback_attempts"` // names and connections that its process tree tried; null: not watched
 }
 
-// sessionOver is how long after its last request a session that has no record any more counts as ended.
+// sessionOver is how long after its last request a session without a record counts as ended.
 const sessionOver = 5 * time.Second
 
-// Auditor gathers the audit lines from State after State. It belongs to the loop.
+// Auditor makes the audit lines from one State after another. It is for one goroutine.
 type Auditor struct {
-	begun   bool // it has seen a State: before the first one nothing was served
+	begun   bool // a State was seen; before the first one nothing was served
 	offline bool
-	base    map[string]gateway.Session // what a session had used when its line began
-	open    map[string]AuditLine
-	Watched map[string]bool // by "offline --verify", which writes their lines
+	base    map[string]gateway.Session // what a session had used before its current line
+	open    map[string]AuditLine       // of sessions that have not ended
+	Watched map[string]bool            // sessions whose lines "offline --verify" writes
 }
 
+// NewAuditor makes an Auditor that has seen nothing.
 func NewAuditor() *Auditor {
 	return &Auditor{base: map[string]gateway.Session{}, open: map[string]AuditLine{}, Watched: map[string]bool{}}
 }
 
-// See takes a State and returns the lines of the sessions that have ended, and when
-// time alone ends one.
+// Update takes a State. It returns the lines of sessions that have ended, and when to call it
+// again without an event; zero: never.
 func (a *Auditor) Update(s state.State, now time.Time) (lines []AuditLine, again time.Time) {
 	offline := s.Route == claude.Offline
 	if offline && !a.offline && a.begun {
@@ -56,7 +58,7 @@ func (a *Auditor) Update(s state.State, now time.Time) (lines []AuditLine, again
 	for _, g := range s.Gateway.Sessions {
 		i := slices.IndexFunc(s.Sessions, func(one state.Session) bool { return one.SessionID == g.ID })
 		before := a.base[g.ID]
-		if g.Requests < before.Requests { // it was forgotten, and came again
+		if g.Requests < before.Requests { // the gateway had forgotten it
 			before = gateway.Session{}
 		}
 		if counts := offline || left || i >= 0 && s.Sessions[i].Route == claude.Offline; !counts || g.Requests == before.Requests {
@@ -83,7 +85,7 @@ func (a *Auditor) Update(s state.State, now time.Time) (lines []AuditLine, again
 	return lines, again
 }
 
-// Rest closes all lines: Switchyard ends.
+// CloseAll returns the lines of all sessions that have not ended, because Switchyard quits.
 func (a *Auditor) CloseAll(s state.State, now time.Time) (lines []AuditLine) {
 	for _, g := range s.Gateway.Sessions {
 		if _, open := a.open[g.ID]; open {
@@ -93,7 +95,7 @@ func (a *Auditor) CloseAll(s state.State, now time.Time) (lines []AuditLine) {
 	return lines
 }
 
-// end closes a session's line.
+// closeLine is the finished line of a session, unless another process writes it.
 func (a *Auditor) closeLine(g gateway.Session, now time.Time) []AuditLine {
 	line := a.open[g.ID]
 	line.Time = now.UTC().Truncate(time.Second)
@@ -105,7 +107,7 @@ func (a *Auditor) closeLine(g gateway.Session, now time.Time) []AuditLine {
 	return []AuditLine{line}
 }
 
-// AppendAudit adds lines to the audit file.
+// AppendAudit appends lines to the audit file.
 func AppendAudit(p config.Paths, lines []AuditLine) error {
 	if len(lines) == 0 {
 		return nil
@@ -125,7 +127,7 @@ func AppendAudit(p config.Paths, lines []AuditLine) error {
 	if err != nil {
 		return err
 	}
-	_, err = file.Write(text) // whole: others append too
+	_, err = file.Write(text) // in one write: other processes append too
 	if closeErr := file.Close(); err == nil {
 		err = closeErr
 	}

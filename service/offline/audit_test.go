@@ -14,7 +14,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/state"
 )
 
-// A session of the offline route has one line, when it has ended or the route has.
+// A session on the offline route gets one line, when the session or the route has ended.
 func TestTheAudit(t *testing.T) {
 	start := time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)
 	const tag = "docker.io/ai/tiny:latest"
@@ -60,7 +60,7 @@ func TestTheAudit(t *testing.T) {
 
 	a = NewAuditor()
 	a.Watched["a"] = true
-	step("somebody watches it", current(claude.Offline, true, 1, 0, at(1)), at(1), "")
+	step("it is watched", current(claude.Offline, true, 1, 0, at(1)), at(1), "")
 	step("and writes its line", current(claude.Offline, false, 1, 0, at(1)), at(10), "")
 
 	a = NewAuditor()
@@ -70,7 +70,7 @@ func TestTheAudit(t *testing.T) {
 	}
 }
 
-// Lines are added to the file, which only the user reads.
+// Lines are appended to the file, which only the user can read.
 func TestTheAuditFile(t *testing.T) {
 	p := config.Paths{State: filepath.Join(t.TempDir(), "state")}
 	for _, id := range []string{"a", "b"} {

@@ -29,37 +29,37 @@ const (
 	verifyPrompt = "Answer with one word: ready"
 )
 
-// VerifyRequest asks to watch one program.
+// VerifyRequest says which program to watch.
 type VerifyRequest struct {
 	Folder         string
 	Command        []string // empty: claude -p with a short prompt
-	Terminal       bool     // the command has the terminal, whose Ctrl-C is its own affair
+	Terminal       bool     // the command has the terminal: Ctrl-C is left to it
 	Stdin          io.Reader
-	Stdout, Stderr io.Writer // of the command; claude's own answer is not written
+	Stdout, Stderr io.Writer // of Command; not used if that is empty
 }
 
-// Verification is what a program, with all that it started, tried to reach.
+// Verification is what a program and its children tried to reach.
 type Verification struct {
 	Program     string          `json:"program"`
 	Route       claude.Route    `json:"route"`
 	MS          int64           `json:"ms"`
 	ExitCode    int             `json:"exit_code"`
-	Lookups     int             `json:"lookups"`     // of names
+	Lookups     int             `json:"lookups"`     // of host names
 	Connections int             `json:"connections"` // to other machines
 	Attempts    []fence.Attempt `json:"attempts"`
 	Local       []LocalUse      `json:"local"`
-	Sessions    []AuditLine     `json:"sessions"` // Claude Codes that were seen in it
-	Said        string          `json:"-"`        // by the command that Verify chose, when it failed
+	Sessions    []AuditLine     `json:"sessions"` // of Claude Code, among the watched processes
+	Said        string          `json:"-"`        // the output of the default command, if it failed
 }
 
-// LocalUse is a place on this machine that the program was let through to.
+// LocalUse is an address on this machine that the program connected to.
 type LocalUse struct {
 	fence.Local
-	Who string `json:"who,omitempty"` // whose it is; empty: unknown
+	Who string `json:"who,omitempty"` // what listens there; empty: unknown
 }
 
-// Verify runs a command that can reach this machine only, and tells what else it
-// tried. The error is an *Error; that the command failed is none.
+// Verify runs a command that can reach only this machine, and reports what else it tried. A
+// command that fails is not an error; see ExitCode. The error is a *fault.Error.
 func Verify(ctx context.Context, m *machine.Machine, r VerifyRequest) (Verification, error) {
 	v := Verification{Route: claude.Cloud}
 	if err := fence.Available(); err != nil {
@@ -158,7 +158,7 @@ func Fenced(args, environ []string) error {
 	return &fault.Error{Kind: fault.Failed, What: "starting " + filepath.Base(args[0]), Why: err.Error(), Remedy: "try it alone", Err: err}
 }
 
-// watchedSessions are the Claude Codes that ask the gateway while they are watched.
+// watchedSessions are the sessions of Claude Code among the watched processes.
 type watchedSessions struct {
 	machine *machine.Machine
 	ctx     context.Context // of the command that is watched
@@ -168,8 +168,8 @@ type watchedSessions struct {
 	ids map[string]bool
 }
 
-// see looks which session a process is that asks the gateway, and tells the running
-// Switchyard that somebody watches it.
+// onConnection finds the session of a process that connects to the gateway, and tells the
+// running Switchyard that its audit line is written here.
 func (w *watchedSessions) onConnection(pid int, address string) {
 	if address != w.gateway {
 		return
@@ -182,11 +182,11 @@ func (w *watchedSessions) onConnection(pid int, address string) {
 			continue
 		}
 		w.ids[s.SessionID] = true
-		_ = control.Connect(w.machine).Watched(w.ctx, s.SessionID) // else it writes a line too
+		_ = control.Connect(w.machine).Watched(w.ctx, s.SessionID) // or it would write a line too
 	}
 }
 
-// auditWatched are the lines of the sessions that were watched.
+// auditWatched are the audit lines of the watched sessions.
 func auditWatched(m *machine.Machine, w *watchedSessions, attempts int, now time.Time) []AuditLine {
 	lines := []AuditLine{}
 	if len(w.ids) == 0 {
@@ -210,7 +210,7 @@ func auditWatched(m *machine.Machine, w *watchedSessions, attempts int, now time
 	return lines
 }
 
-// uses names whose the places are that a program was let through to.
+// uses finds out what listens at the addresses that a program connected to.
 func uses(ctx context.Context, m *machine.Machine, local []fence.Local, gateway string) []LocalUse {
 	uses := []LocalUse{}
 	for _, l := range local {
@@ -225,7 +225,7 @@ func uses(ctx context.Context, m *machine.Machine, local []fence.Local, gateway 
 	return uses
 }
 
-// Text says it in words.
+// Text is the verification in words, as "switchyard offline --verify" prints it.
 func (v Verification) Text() string {
 	var b strings.Builder
 	for _, a := range v.Attempts {

@@ -24,8 +24,8 @@ import (
 )
 
 // Model Runner keeps its list of models without a lock: of two pulls that end
-// together it may lose one. A model that is lost is pulled again.
-func TestAModelThatIsLost(t *testing.T) {
+// together it may lose one. The lost model is pulled again.
+func TestALostModelIsPulledAgain(t *testing.T) {
 	const next, back, own = "by the next pull", "with the list put back", "by its own end"
 	parts, err := lab.Build(t.Context())
 	if err != nil {
@@ -72,7 +72,7 @@ func TestAModelThatIsLost(t *testing.T) {
 					forward.ServeHTTP(w, r)
 					return
 				}
-				p.post(r.Context(), func() { // the second takes longer than an end is looked back
+				p.post(r.Context(), func() { // the second takes longer than lossWindow
 					p.pulls[0].ended, p.pulls[1].begun = p.pulls[0].ended.Add(-time.Hour), p.pulls[1].begun.Add(-2*time.Hour)
 				})
 				http.Error(w, "error while pulling model: adding tags: tagging model: model not found", http.StatusInternalServerError)

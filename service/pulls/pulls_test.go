@@ -12,7 +12,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/state"
 )
 
-func TestWhatArrived(t *testing.T) {
+func TestNewTags(t *testing.T) {
 	known := map[string]string{"docker.io/ai/a:latest": "1", "docker.io/ai/b:latest": "2"}
 	models := []runner.Model{
 		{ID: "1", Tags: []string{"docker.io/ai/a:latest", "docker.io/local/mine:latest"}}, // another tag

@@ -11,8 +11,8 @@ import (
 	"github.com/switchyard-app/switchyard/service/state"
 )
 
-// An episode begins once, goes on while its condition is not left with some room,
-// and then may begin again.
+// An episode begins when its condition is reached, and lasts while that is held; then it may
+// begin again.
 func TestEpisodes(t *testing.T) {
 	e := Episodes{}
 	var got strings.Builder

@@ -10,7 +10,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/machine"
 )
 
-// What is said of a session, for every way that it can be started and seen.
+// The verdict on a session, for every way in which it can be started and seen.
 func TestJudge(t *testing.T) {
 	const (
 		gatewayURL = "http://127.0.0.1:12480"
@@ -61,10 +61,10 @@ func TestJudge(t *testing.T) {
 		{"ANTHROPIC_MODEL goes to the cloud", Fact{Session: claude.Session{StartedAt: before}, word: claude.Word{Known: true, Model: "ai/y", ModelBy: "ANTHROPIC_MODEL"}}, cloud, gateway.Session{}, "cloud ai/y ANTHROPIC_MODEL behind", "ANTHROPIC_MODEL makes it ask the cloud"},
 		{"offline from its start", Fact{Session: claude.Session{StartedAt: after}, word: silent, decided: switched}, offline, gateway.Session{}, "offline " + tag, ""},
 		{"offline, but it began before", Fact{Session: claude.Session{StartedAt: before}, word: silent}, offline, gateway.Session{}, "local " + tag + " behind", "it started before the switch to offline"},
-		{"its process does not tell", Fact{Session: claude.Session{StartedAt: before}, word: claude.Word{}}, local, gateway.Session{}, "unknown", "the system does not say"},
+		{"its process cannot be read", Fact{Session: claude.Session{StartedAt: before}, word: claude.Word{}}, local, gateway.Session{}, "unknown", "the system does not say"},
 		{"but the gateway saw it", Fact{Session: claude.Session{StartedAt: before}, word: claude.Word{}}, local, asked(time.Second), "local " + tag, ""},
 		{"another server on this machine", Fact{Session: claude.Session{StartedAt: before}, word: user(claude.Word{BaseURL: "http://user:secret@127.0.0.1:4000"})}, cloud, gateway.Session{}, "unknown", "its requests go to http://user:xxxxx@127.0.0.1:4000"},
-		{"busy, and asking somebody else", Fact{Session: claude.Session{StartedAt: before, Status: "busy", StatusUpdatedAt: after}, word: toLocal}, local, gateway.Session{}, "unknown " + tag + " behind", "it is busy, but has sent no request"},
+		{"busy, but not through the gateway", Fact{Session: claude.Session{StartedAt: before, Status: "busy", StatusUpdatedAt: after}, word: toLocal}, local, gateway.Session{}, "unknown " + tag + " behind", "it is busy, but has sent no request"},
 		{"busy since a moment", Fact{Session: claude.Session{StartedAt: before, Status: "busy", StatusUpdatedAt: ms(now.Add(-time.Second))}, word: toLocal}, local, gateway.Session{}, "local " + tag, ""},
 		{"busy with a tool", Fact{Session: claude.Session{StartedAt: before, Status: "busy", StatusUpdatedAt: after}, word: toLocal}, local, asked(40 * time.Second), "local " + tag, ""},
 		{"lean", Fact{Session: claude.Session{StartedAt: after}, word: func() claude.Word { w := toLocal; w.Agent = machine.LeanAgent; return w }()}, leanly, gateway.Session{}, "local " + tag + " lean", ""},
@@ -106,7 +106,7 @@ func TestJudge(t *testing.T) {
 }
 
 // A switch gives sessions a moment to follow before one is called behind.
-func TestNobodyIsBehindAtOnce(t *testing.T) {
+func TestSessionsHaveTimeToFollow(t *testing.T) {
 	switched := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	facts := []Fact{{Session: claude.Session{PID: 1, StartedAt: switched.Add(-time.Hour).UnixMilli()}, word: claude.Word{Known: true}, pin: "--settings"}}
 	w := Evidence{Targets: []machine.Inspected{{Target: claude.Target{}, Status: claude.Status{Route: claude.Local, Since: switched}}}, Now: switched.Add(time.Second)}

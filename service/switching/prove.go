@@ -13,8 +13,9 @@ import (
 	"github.com/switchyard-app/switchyard/service/runner"
 )
 
-// destination finds the runner and the model, and proves that they work.
-func destination(ctx context.Context, m *machine.Machine, r Request, progress localrunner.Progress) (claude.Destination, []string, error) {
+// destination finds the runner and the model, and proves that they work. skipped are the
+// proofs that were not run.
+func destination(ctx context.Context, m *machine.Machine, r Request, progress localrunner.Progress) (to claude.Destination, skipped []string, err error) {
 	f, err := localrunner.Find(ctx, m)
 	if err != nil {
 		return claude.Destination{}, nil, err
@@ -25,7 +26,7 @@ func destination(ctx context.Context, m *machine.Machine, r Request, progress lo
 		}
 	}
 	found := f.Endpoint()
-	to := claude.Destination{BaseURL: found.BaseURL(), Token: machine.DummyToken, Direct: found.BaseURL()}
+	to = claude.Destination{BaseURL: found.BaseURL(), Token: machine.DummyToken, Direct: found.BaseURL()}
 	at, served := control.GatewayAddress(ctx, m)
 	switch {
 	case r.Direct:
@@ -55,7 +56,7 @@ func destination(ctx context.Context, m *machine.Machine, r Request, progress lo
 	}
 	model, tag, err := prove(ctx, m, client, name, r.Context, progress)
 	if runner.OutOfMemory(err) && unloadOthers(ctx, m, client, tag) {
-		before.Free = -1 // what is measured now is not this load alone
+		before.Free = -1 // memory was freed: the load cannot be measured
 		model, tag, err = prove(ctx, m, client, name, r.Context, progress)
 	}
 	if err != nil {
@@ -67,7 +68,8 @@ func destination(ctx context.Context, m *machine.Machine, r Request, progress lo
 	return to, []string{}, nil
 }
 
-// prove runs the proofs and remembers what they show.
+// prove runs the proofs, and remembers what they show. wish is the least context in tokens; 0:
+// the model's own.
 func prove(ctx context.Context, m *machine.Machine, client *runner.Client, name string, wish int, progress localrunner.Progress) (runner.Model, string, error) {
 	var proofs []runner.Proof
 	model, tag, err := client.Prove(ctx, name, wish, progress.Begin, func(p runner.Proof) {
@@ -80,9 +82,8 @@ func prove(ctx context.Context, m *machine.Machine, client *runner.Client, name 
 	return model, tag, err
 }
 
-// unloadOthers makes room for a model that does not fit beside those that are
-// loaded. Model Runner itself does not (docker/model-runner#1014). It tells whether
-// anything was unloaded.
+// unloadOthers unloads all other idle models, and reports whether there were any. Model
+// Runner does not do that by itself (docker/model-runner#1014).
 func unloadOthers(ctx context.Context, m *machine.Machine, client *runner.Client, tag string) bool {
 	loaded, err := client.Running(ctx)
 	if err != nil {
@@ -99,7 +100,7 @@ func unloadOthers(ctx context.Context, m *machine.Machine, client *runner.Client
 	return freed
 }
 
-// unproven takes what can be learnt at once and names what was not shown.
+// unproven finds the model without proofs, and names the proofs that were skipped.
 func unproven(ctx context.Context, m *machine.Machine, client *runner.Client, to claude.Destination, name string, wish int) (claude.Destination, []string, error) {
 	unproven := []string{"message", "system_message", "tool_call"}
 	ctx, cancel := context.WithTimeout(ctx, localrunner.Quick)
@@ -128,8 +129,9 @@ func unproven(ctx context.Context, m *machine.Machine, client *runner.Client, to
 	return to, append([]string{"context"}, unproven...), nil
 }
 
-// Check runs the proofs for a model, the chosen one when name is empty: through
-// the gateway where one runs and direct does not say otherwise.
+// Check runs the proofs for a model; an empty name means the chosen one. They go through the
+// gateway, unless there is none or direct is set. wish is the least context in tokens. The
+// error is a *fault.Error.
 func Check(ctx context.Context, m *machine.Machine, name string, wish int, direct bool, progress localrunner.Progress) error {
 	f, err := localrunner.Find(ctx, m)
 	if err != nil {

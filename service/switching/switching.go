@@ -1,4 +1,5 @@
-// Package switching is the switch transaction: look, prove, record, write, verify.
+// Package switching switches Claude Code between routes: it checks the settings, proves that
+// the model works, and only then writes.
 package switching
 
 import (
@@ -18,14 +19,14 @@ import (
 // Request asks for a switch.
 type Request struct {
 	Route     claude.Route
-	Model     string          // empty: the chosen one, or the only one
-	Context   int             // tokens that Claude Code shall be told; 0: the model's own
-	Targets   []claude.Target // empty: all that a plain switch moves
-	Folder    string          // where the request was made: its project must not overrule the switch; empty: nowhere
-	Force     bool            // without the proofs
-	Direct    bool            // past the gateway
-	Confirmed bool            // a person agreed that the offline route ends
-	Lean      *bool           // sessions started from now on have the lean profile; nil: as it was
+	Model     string          // empty: the chosen one, or the only one there is
+	Context   int             // tokens that Claude Code is told; 0: the model's own
+	Targets   []claude.Target // empty: machine.Targets
+	Folder    string          // the current folder, whose project must not overrule the switch; empty: none
+	Force     bool            // skip the proofs
+	Direct    bool            // to the runner itself, not the gateway
+	Confirmed bool            // the user agreed to leave the offline route
+	Lean      *bool           // whether new sessions get the lean profile; nil: unchanged
 }
 
 // Result is what a switch did.
@@ -35,7 +36,7 @@ type Result struct {
 	Context  int              `json:"context"`
 	BaseURL  string           `json:"base_url"`
 	Targets  []SwitchedTarget `json:"targets"`
-	Unproven []string         `json:"unproven"` // with Force: what was not shown to work
+	Unproven []string         `json:"unproven"` // the proofs that were skipped (Force)
 }
 
 // SwitchedTarget is what a switch did to one target.
@@ -43,16 +44,16 @@ type SwitchedTarget struct {
 	claude.Target `json:"-"`
 	File          string   `json:"file"`
 	Changed       bool     `json:"changed"`
-	Kept          []string `json:"kept"`    // variables that somebody else had changed, left as they are
-	Waiting       int      `json:"waiting"` // sessions for whose sake variables stay "" until they end
+	Kept          []string `json:"kept"`    // variables that were changed after an earlier switch, and left as they are
+	Waiting       int      `json:"waiting"` // sessions that must end before variables set to "" for them are removed
 }
 
-// ErrOffline says that leaving the offline route was not confirmed.
+// ErrOffline means that leaving the offline route has to be confirmed.
 var ErrOffline = errors.New("the route is offline")
 
-// Switch moves the targets to a route. The error is an *Error. Every target is
-// looked at, and the model proven, before the first one is touched; the result
-// names those that were switched even when a later one failed.
+// Switch switches the targets to a route. All targets are checked, and the model is proven,
+// before the first one is changed. If a later one fails, the result still names those that
+// were switched. The error is a *fault.Error.
 func Switch(ctx context.Context, m *machine.Machine, r Request, progress localrunner.Progress) (Result, error) {
 	what := "switching to " + string(r.Route)
 	if len(r.Targets) == 0 {
@@ -108,8 +109,8 @@ func Switch(ctx context.Context, m *machine.Machine, r Request, progress localru
 	return result, nil
 }
 
-// Settle watches the switched targets until no running session can write a
-// stale copy over the switch any more, and returns the files that needed repair.
+// Settle watches the switched targets until no running session can overwrite the switch with
+// an old copy any more. It returns the files that it had to repair.
 func Settle(ctx context.Context, m *machine.Machine, targets []SwitchedTarget) (repaired []string, err error) {
 	for _, t := range targets {
 		out, settleErr := m.Ledger.Settle(ctx, t.Target)
@@ -123,8 +124,8 @@ func Settle(ctx context.Context, m *machine.Machine, targets []SwitchedTarget) (
 	return repaired, err
 }
 
-// allowed refuses a switch to the cloud where it is forbidden, or where it ends the
-// offline route without a person's word.
+// checkCloud refuses a switch to the cloud where that is forbidden, or where it would leave the
+// offline route unconfirmed.
 func checkCloud(m *machine.Machine, r Request) error {
 	if r.Route != claude.Cloud {
 		return nil
@@ -140,7 +141,7 @@ func checkCloud(m *machine.Machine, r Request) error {
 	return nil
 }
 
-// look refuses what would not work before anything long begins.
+// checkTarget refuses a target that cannot be switched.
 func checkTarget(m *machine.Machine, t claude.Target, r Request) error {
 	if t.Project != "" && config.Missing(t.Project) || t.Project == "" && t.Dir != m.ConfigDir() && config.Missing(t.Dir) {
 		dir := t.Project
@@ -166,12 +167,12 @@ func checkTarget(m *machine.Machine, t claude.Target, r Request) error {
 	return stronger
 }
 
-// within tells whether a file belongs to a folder's own project settings.
+// within reports whether a file is one of the project settings in a folder.
 func within(file, folder string) bool {
 	return folder != "" && filepath.Dir(file) == filepath.Join(folder, ".claude")
 }
 
-// agentFor is the agent file that a switch installs; nil without the lean profile.
+// agentFor is the agent file that a switch installs; nil: without the lean profile.
 func agentFor(m *machine.Machine, r Request) (*claude.Agent, error) {
 	wanted := m.Lean()
 	if r.Lean != nil {

@@ -11,10 +11,11 @@ import (
 	"github.com/switchyard-app/switchyard/service/machine"
 )
 
-// quitTime is how long a running Switchyard may take to end.
+// quitTime is how long a running Switchyard may take to quit.
 const quitTime = 30 * time.Second
 
-// Quit ends the Switchyard that runs, and waits until it has ended.
+// Quit quits the running Switchyard, and waits until it has ended. ran is false if there was
+// none.
 func Quit(ctx context.Context, m *machine.Machine) (ran bool, err error) {
 	running, err := control.Find(ctx, m)
 	if err != nil {
@@ -27,14 +28,14 @@ func Quit(ctx context.Context, m *machine.Machine) (ran bool, err error) {
 		if errors.Is(err, control.ErrNotRunning) && ctx.Err() == nil {
 			return true, nil
 		}
-		var cut *url.Error // by its end, perhaps
+		var cut *url.Error // perhaps because it has ended
 		if err != nil && (!errors.As(err, &cut) || ctx.Err() != nil) {
 			break
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(20 * time.Millisecond): // nothing tells of another process' end
+		case <-time.After(20 * time.Millisecond): // nothing announces the end of a process that is not a child
 		}
 	}
-	return true, &fault.Error{Kind: fault.Failed, What: "ending Switchyard", Why: "the running Switchyard does not quit: " + err.Error(), Remedy: "quit it in its menu, then try again", Err: err}
+	return true, &fault.Error{Kind: fault.Failed, What: "ending Switchyard", Why: "the running Switchyard does not quit: " + err.Error(), Remedy: "quit it from its menu, then try again", Err: err}
 }

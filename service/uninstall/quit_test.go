@@ -12,7 +12,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/machine"
 )
 
-// A Switchyard that ends with the question unanswered has ended.
+// A Switchyard that quits without answering has quit.
 func TestQuitOutlivesACutAnswer(t *testing.T) {
 	short, err := os.MkdirTemp("", "sy") // a socket's path has at most a hundred characters
 	if err != nil {
@@ -26,7 +26,7 @@ func TestQuitOutlivesACutAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	go func() { // ends with the listener
-		for range 3 { // the look for it, the question, and the question again
+		for range 3 { // Find, the request, and the request again
 			if conn, err := l.Accept(); err == nil {
 				_ = conn.Close()
 			}

@@ -1,4 +1,4 @@
-// Package uninstall restores everything and removes what Switchyard keeps of a user.
+// Package uninstall restores Claude Code's settings and removes Switchyard's own files.
 package uninstall
 
 import (
@@ -18,22 +18,22 @@ import (
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
-// Request asks to remove what Switchyard keeps of a user.
+// Request says what to remove.
 type Request struct {
 	KeepConfig bool
-	Force      bool // also while sessions run that would keep asking the gateway
+	Force      bool // even if running sessions still use the gateway
 }
 
-// Removed is what Uninstall did.
+// Removed is what Everything did.
 type Removed struct {
 	Restored []string `json:"restored"` // settings files
-	Kept     []string `json:"kept"`     // what somebody else had changed, left as it is
+	Kept     []string `json:"kept"`     // variables that were changed after the switch, and left as they are
 	Removed  []string `json:"removed"`  // files and folders
 	Stopped  bool     `json:"stopped"`  // a Switchyard was running
 }
 
-// Everything restores all settings, then removes the start at login and everything that
-// Switchyard keeps of this user. The program itself is for whoever installed it.
+// Everything restores all settings, then removes the start at login and Switchyard's files. The
+// program itself is left to the package manager. The error is a *fault.Error.
 func Everything(ctx context.Context, m *machine.Machine, r Request) (done Removed, err error) {
 	const what = "uninstalling"
 	done = Removed{Restored: []string{}, Kept: []string{}, Removed: []string{}}
@@ -84,7 +84,7 @@ func Everything(ctx context.Context, m *machine.Machine, r Request) (done Remove
 	return done, nil
 }
 
-// dependents are the running sessions that saw a local route.
+// dependents are the running sessions that use switched settings.
 func dependents(m *machine.Machine, targets []claude.Target) (names []string) {
 	for _, t := range targets {
 		sessions, err := claude.Sessions(t.ConfigDir)
