@@ -25,6 +25,16 @@ func TestOutward(t *testing.T) {
 		{localclaude.MCPServer{Command: "/opt/tool", Args: []string{"http://[::1]:9"}}, ""},
 		{localclaude.MCPServer{URL: "https://mcp.example.com/sse"}, "is at mcp.example.com"},
 		{localclaude.MCPServer{URL: "http://localhost:9/sse"}, ""},
+		{localclaude.MCPServer{URL: "http://mcp.localhost:9/sse"}, ""},
+		{localclaude.MCPServer{URL: "http://127.0.0.1:9"}, ""},
+		{localclaude.MCPServer{URL: "http://127.1.2.3:9"}, ""},
+		{localclaude.MCPServer{URL: "http://[::1]:9"}, ""},
+		{localclaude.MCPServer{URL: "http://192.168.1.20:9/sse"}, "is at 192.168.1.20"},
+		{localclaude.MCPServer{URL: "http://10.0.0.5:9"}, "is at 10.0.0.5"},
+		{localclaude.MCPServer{URL: "http://169.254.1.1:9"}, "is at 169.254.1.1"},
+		{localclaude.MCPServer{URL: "http://[fe80::1]:9"}, "is at fe80::1"},
+		{localclaude.MCPServer{URL: "http://localhost.example.com:9"}, "is at localhost.example.com"},
+		{localclaude.MCPServer{Command: "/opt/tool", Args: []string{"http://192.168.1.20:9"}}, "talks to 192.168.1.20"},
 	} {
 		if got := outward(tt.server); got != tt.want {
 			t.Errorf("%+v %s, want %s", tt.server, got, tt.want)

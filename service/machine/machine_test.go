@@ -48,8 +48,8 @@ func TestOfAVariableSetTwiceTheLastCounts(t *testing.T) {
 func TestWhatAPlainSwitchMoves(t *testing.T) {
 	m := scratch(t, "targets = [\"~/second\", \"~/.claude\", \"~/second\"]\n")
 	want := []string{filepath.Join(m.Home, ".claude"), filepath.Join(m.Home, "second")}
-	if got := m.ConfigDirs(); !slices.Equal(got, want) {
-		t.Errorf("%v", got)
+	if got := m.ConfigDirs(); !slices.Equal(got, want) || len(m.Targets()) != len(want) {
+		t.Errorf("%v of %v", got, m.Targets())
 	}
 	m = scratch(t, "targets = [\"~/second\"]\n", "CLAUDE_CONFIG_DIR=~/mine")
 	want = []string{filepath.Join(m.Home, "mine"), filepath.Join(m.Home, "second")}
