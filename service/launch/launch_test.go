@@ -96,7 +96,7 @@ func TestWhatIsRefusedBeforeASessionStarts(t *testing.T) {
 			m := scratch(t)
 			return &machine.Machine{Home: filepath.Join(m.Home, "else"), Paths: m.Paths, Ledger: m.Ledger}
 		}, Request{}, "Claude Code (claude) was not found"},
-		{"it starts itself", func(t *testing.T) *machine.Machine { return scratch(t, runVariable+"=5") }, Request{}, "again and again"},
+		{"it starts itself", func(t *testing.T) *machine.Machine { return scratch(t, runVariable+"=5") }, Request{}, "keeps starting switchyard run"},
 		{"the cloud is forbidden", func(t *testing.T) *machine.Machine {
 			m := scratch(t)
 			m.Config.Cloud = config.Never
@@ -281,7 +281,7 @@ func TestWhoWaitsHasANumber(t *testing.T) {
 		t.Errorf("%v %q", waited, told)
 	}
 	var e *fault.Error
-	if !errors.As(err, &e) || e.Why != "the waiting was interrupted" || !errors.Is(err, context.Canceled) {
+	if !errors.As(err, &e) || e.Why != "interrupted while waiting" || !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 	if left := sessions.Slots(m); len(left) != 2 {

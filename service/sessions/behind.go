@@ -32,11 +32,11 @@ func behind(s *state.Session, f Fact, target claude.Status) {
 	case s.Route == state.Unknown && s.Remedy != "" && here:
 		s.Behind = true
 	case target.Route == claude.Offline && s.Route == claude.Local && f.pin == "":
-		say(words.T("it began before the switch to offline: Claude Code itself may still contact others in it"), words.T("start it anew: /exit, then claude --continue"))
+		say(words.T("it started before the switch to offline: Claude Code may still contact other servers"), words.T("start it again: /exit, then claude --continue"))
 	case here && target.Way != claude.Gateway && s.Route == claude.Local && f.word.ModelBy != "" && claude.CloudName(f.word.Model):
-		say(words.T("%s makes it ask for %s, which Model Runner does not have", f.word.ModelBy, f.word.Model), words.T("choose /model opus in it, which means the local model"))
+		say(words.T("%s makes it ask for %s, which Model Runner does not have", f.word.ModelBy, f.word.Model), words.T("choose /model opus there: it means the local model"))
 	case here && s.Route != claude.Cloud && f.word.ModelBy != "" && !claude.CloudName(f.word.Model) && runner.Full(f.word.Model) != target.Model:
-		say(words.T("%s makes it ask for %s", f.word.ModelBy, f.word.Model), words.T("choose /model opus in it, which means the chosen model"))
+		say(words.T("%s makes it ask for %s", f.word.ModelBy, f.word.Model), words.T("choose /model opus there: it means the chosen model"))
 	case !here && s.Route == claude.Cloud && f.word.ModelBy != "" && strings.Contains(f.word.Model, "/") && old:
 		say(words.T("%s makes it ask the cloud for %s", f.word.ModelBy, f.word.Model), words.T("choose another model with /model there"))
 	}

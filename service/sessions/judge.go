@@ -109,8 +109,8 @@ func (w Evidence) judgeOne(f Fact) (s state.Session, again time.Time) {
 	return s, again
 }
 
-// silent judges a busy session whose request has not come through the gateway: it
-// has asked another address. Until a limit, which is returned, that may still change.
+// silent judges a busy session that has sent a request, but not to the gateway. Until the
+// limit that it returns, that may still change.
 func (w Evidence) silent(s *state.Session, f Fact, use gateway.Session, changed time.Time) (again time.Time) {
 	asked := f.StatusSince()
 	if f.Status != "busy" || s.Route != claude.Local || f.word.BaseURL != w.Gateway.URL || asked.IsZero() || use.Last.After(asked) {
@@ -119,12 +119,12 @@ func (w Evidence) silent(s *state.Session, f Fact, use gateway.Session, changed 
 	if limit := latest(asked, changed).Add(answers); w.Now.Before(limit) {
 		return limit
 	}
-	s.Route, s.Reason = state.Unknown, words.T("it is busy, and no request of it has come through the gateway since the switch")
-	s.Remedy = words.T("if it is trying the address of before again (for up to 3 minutes): press Esc in it, and send the prompt once more")
+	s.Route, s.Reason = state.Unknown, words.T("it is busy, but has sent no request through the gateway since the switch")
+	s.Remedy = words.T("it is still retrying the old address (for up to 3 minutes): press Esc there, then send the prompt again")
 	return time.Time{}
 }
 
-// says puts the word of a session's layers into a route.
+// says is the route that a session's settings lead to.
 func (w Evidence) says(word claude.Word) (route claude.Route, reason string) {
 	switch {
 	case !word.Known:

@@ -91,8 +91,8 @@ func TestARunnersWarning(t *testing.T) {
 		{"it starts", Runner{State: Starting}, "", "", ""},
 		{"a person stopped it", Runner{State: Stopped, ByPerson: true, Reason: "why"}, "runner_stopped", "which you stopped", "switchyard runner start; or go back"},
 		{"somebody else's, at an address", Runner{State: Stopped, URL: "http://box:1"}, "runner_down", "does not answer at http://box:1", "or go back: switchyard cloud"},
-		{"ours, at an address", Runner{State: Stopped, Controlled: true, URL: "http://box:1", Reason: "it was killed"}, "runner_down", "does not run: it was killed", "runner start"},
-		{"there is none", Runner{State: Absent, Remedy: "install it"}, "runner_down", "does not run", "install it; or go back"},
+		{"ours, at an address", Runner{State: Stopped, Controlled: true, URL: "http://box:1", Reason: "it was killed"}, "runner_down", "is not running: it was killed", "runner start"},
+		{"there is none", Runner{State: Absent, Remedy: "install it"}, "runner_down", "is not running", "install it; or go back"},
 		{"it does not work", Runner{State: RunnerFailed, Reason: "garbage", Remedy: "look"}, "runner_failed", "Model Runner does not work: garbage", "look; or go back"},
 	} {
 		w, ok := tt.runner.Warning()
@@ -160,7 +160,7 @@ func TestAPullInALine(t *testing.T) {
 		want string
 	}{
 		{Pull{State: Queued}, "ai/tiny  queued"},
-		{Pull{State: Waiting, Why: "no network", Done: 1, Total: 2}, "ai/tiny  waits: no network"},
+		{Pull{State: Waiting, Why: "no network", Done: 1, Total: 2}, "ai/tiny  waiting: no network"},
 		{Pull{State: Pulling}, "ai/tiny"},
 		{Pull{State: Pulling, Done: 1 << 30, Total: 4 << 30, Left: 120}, "ai/tiny  25 %  2 min left"},
 		{Pull{State: Pulling, Done: 1 << 30}, "ai/tiny  1.0 GiB"},
@@ -217,7 +217,7 @@ func TestWhatASwitchWouldTake(t *testing.T) {
 	if got := (State{Chosen: "docker.io/ai/tiny:latest"}).Fallback(); got != "ai/tiny" {
 		t.Errorf("%q", got)
 	}
-	if got := (State{}).Fallback(); got != "a model of this machine" {
+	if got := (State{}).Fallback(); got != "a local model" {
 		t.Errorf("%q", got)
 	}
 }
