@@ -21,7 +21,7 @@ type floor struct {
 
 // house lists the floors from the ground up. docs/architecture.md has it as a picture.
 var house = []floor{
-	{"service/wake service/words assets", "what everybody may know, knows nobody"},
+	{"service/wake service/words assets", "what every package may import imports none of the others"},
 	{"gpu service/autostart service/claude service/engine service/fence service/gateway service/network service/power service/release service/runner",
 		"leaves do not know each other: each can be read, tested and replaced alone; whoever needs both passes a value from one to the other"},
 	{"service/state", ""},

@@ -53,8 +53,8 @@ func withUnseen(rows []menuRow, n notice) []menuRow {
 	return rows
 }
 
-// noticesOf is what a person should hear of when the State changes: a switch
-// that failed, settings that somebody changed under a switch, and a session
+// noticesOf is what the user should be told when the State changes: a switch
+// that failed, settings that were changed after a switch, and a session
 // whose context is nearly full.
 func noticesOf(before, after state.State) []notice {
 	var out []notice
@@ -104,7 +104,7 @@ func noticesOf(before, after state.State) []notice {
 	return out
 }
 
-// wasOver tells whether a pull had ended before.
+// wasOver reports whether a pull had ended before.
 func wasOver(s state.State, p state.Pull) bool {
 	return slices.ContainsFunc(s.Pulls, func(b state.Pull) bool { return b.N == p.N && b.State == p.State })
 }

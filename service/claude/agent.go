@@ -81,7 +81,7 @@ func (f folder) agent(wanted *Agent, force *entry, waiting bool) (*Agent, error)
 	return &a, nil
 }
 
-// madeBeside tells whether the switch of another target made the folder of an agent file.
+// madeBeside reports whether the switch of another target made the folder of an agent file.
 func (f folder) madeBeside(path string) bool {
 	all, err := f.folders()
 	if err != nil {

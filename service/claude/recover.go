@@ -116,7 +116,7 @@ func (f folder) recoverTemp(e *entry) error {
 	return f.disk.remove(e.Temp)
 }
 
-// holds tells whether the file, whoever wrote it last, has the entry's values.
+// holds reports whether the file, whoever wrote it last, has the entry's values.
 func holds(now []byte, e *entry) bool {
 	if now == nil || len(e.Keys) == 0 {
 		return false

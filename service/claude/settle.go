@@ -86,7 +86,7 @@ func (l *Ledger) Settle(ctx context.Context, t Target) (Outcome, error) {
 // stale copies were seen up to 2 s after a switch.
 var settleAfter = []time.Duration{300 * time.Millisecond, 700 * time.Millisecond, time.Second, 500 * time.Millisecond}
 
-// stale tells whether the file carries values from just before the switch.
+// stale reports whether the file carries values from just before the switch.
 func (f folder) stale(force *entry) (bool, error) {
 	if f.now().Sub(force.Switched) > settling || force.Again >= maxAgain {
 		return false, nil

@@ -110,7 +110,7 @@ func tier(name string) string {
 	return name
 }
 
-// alias tells whether a model setting is one of Claude Code's names for a tier,
+// alias reports whether a model setting is one of Claude Code's names for a tier,
 // which the switch maps to the local model.
 func alias(model string) bool {
 	return model == "" || slices.Contains(tiers, tier(model))

@@ -127,7 +127,7 @@ func waitFor(t Target, force *entry) ([]Session, error) {
 	return slices.DeleteFunc(sessions, func(s Session) bool { return !t.Covers(s) }), err
 }
 
-// says tells whether the entry in force already says what the next one would.
+// says reports whether the current entry already says what the next one would.
 func (e *entry) says(next *entry) bool {
 	return e.Route == next.Route && e.Model == next.Model && e.Way == next.Way && e.Direct == next.Direct &&
 		e.Agent.same(next.Agent) && len(e.Waiting) == len(next.Waiting)

@@ -15,7 +15,7 @@ import (
 
 var destination = Destination{BaseURL: "http://127.0.0.1:12434/anthropic", Token: "switchyard", Model: "docker.io/ai/tiny:latest", Context: 65536}
 
-// hasModes tells whether files have a mode that says who may do what.
+// hasModes reports whether files have a mode that says who may do what.
 const hasModes = runtime.GOOS != "windows"
 
 // lean stands for a journey to local with an agent file.

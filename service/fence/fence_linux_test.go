@@ -112,7 +112,7 @@ func TestAProgramIsKeptOnThisMachine(t *testing.T) {
 	}
 }
 
-// What is on this machine is reached, and heard of with the process that reached it.
+// What is on this machine is reached, and reported with the process that reached it.
 func TestThisMachineIsReached(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {

@@ -140,7 +140,7 @@ func note(said string) block {
 	return b
 }
 
-// unreadable tells whether a document holds something else than text.
+// unreadable reports whether a document holds something else than text.
 func unreadable(m []member) bool {
 	source, err := members(find(m, "source"))
 	return err == nil && field(source, "type") != "text" && field(source, "type") != "content"

@@ -109,7 +109,7 @@ func TestTheNextTurnBeginsWithTheSameBytes(t *testing.T) {
 
 type said struct{ role, text string }
 
-// words lists who says what in a request, reminders unwrapped, in the order in
+// words lists what each role says in a request, reminders unwrapped, in the order in
 // which llama.cpp's templates will have it.
 func words(t *testing.T, body []byte) (all []said) {
 	t.Helper()
