@@ -77,7 +77,7 @@ func TestWord(t *testing.T) {
 		if tt.project != "" {
 			s.Project = filepath.Join(dir, tt.project)
 		}
-		w := s.Word()
+		w := s.Effective()
 		got := fmt.Sprint(w.Known, w.BaseURL, w.Model, w.ModelBy, w.Place.Layer, w.Agent, w.Provider, w.Silent)
 		if want := fmt.Sprint(tt.known, tt.url, tt.model, tt.by, tt.layer, tt.agent, tt.provider, tt.silent); got != want {
 			t.Errorf("%s: %s, want %s", tt.name, got, want)
