@@ -23,7 +23,7 @@ const lean Route = "lean"
 
 var leanAgent = &Agent{Name: "lean", Text: []byte("---\nname: lean\n---\nBe short.\n")}
 
-// bench is a home folder with one target and a ledger.
+// home is a home folder with one target and a ledger.
 type home struct {
 	Target
 	ledger *Ledger
