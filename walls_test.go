@@ -36,7 +36,7 @@ var house = []floor{
 	{"service/status", ""},
 	{"service/doctor service/launch service/offline service/switching service/uninstall", "a use case is not a part of another one: what both need is a room"},
 	{"service", ""},
-	{"cli tray", "the faces show the same State: what one of them needs of the other belongs into a room"},
+	{"cli tray", "the faces show the same State: what one of them needs of the other belongs in a room"},
 	{".", ""},
 }
 

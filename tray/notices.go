@@ -60,7 +60,7 @@ func noticesOf(before, after state.State) []notice {
 	var out []notice
 	fresh := after.FailuresSince(before)
 	for i, f := range fresh {
-		key := "failure" // replaces the one before, but none that came with it
+		key := "failure" // replaces the previous one, but none that came with it
 		if i < len(fresh)-1 {
 			key = fmt.Sprintf("failure %d", f.N)
 		}

@@ -13,8 +13,8 @@ import (
 const agentKey = topLevel + "agent"
 
 // Agent is an agent file that a switch installs in a configuration folder and
-// makes the one of the sessions started from then on. Its prompt takes the place
-// of Claude Code's own, its list of tools that of all tools.
+// makes the agent of sessions that start later. Its prompt takes the place
+// of Claude Code's own, and its list of tools the place of all tools.
 type Agent struct {
 	Name    string    `json:"name"`
 	Text    []byte    `json:"text"` // the whole file

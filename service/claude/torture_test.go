@@ -305,7 +305,7 @@ func TestLinksAreFollowedAndKept(t *testing.T) {
 func wantLink(t *testing.T, path string) {
 	t.Helper()
 	if info, err := os.Lstat(path); err != nil || info.Mode()&fs.ModeSymlink == 0 {
-		t.Errorf("%s is no link any more (%v)", path, err)
+		t.Errorf("%s is not a link any more (%v)", path, err)
 	}
 }
 

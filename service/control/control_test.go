@@ -300,7 +300,7 @@ func TestAPullThatDoesNotEndWell(t *testing.T) {
 func TestAGuardHandsOver(t *testing.T) {
 	m := scratch(t)
 	client, s, _ := running(t, m)
-	if _, err := client.send(t.Context(), http.MethodPost, "/yield", nil); err == nil || !strings.Contains(err.Error(), "it is no guard") {
+	if _, err := client.send(t.Context(), http.MethodPost, "/yield", nil); err == nil || !strings.Contains(err.Error(), "it is not a guard") {
 		t.Errorf("%v", err)
 	}
 	if _, err := Find(t.Context(), m); err != nil {

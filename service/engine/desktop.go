@@ -55,7 +55,7 @@ func (d *desktopEngine) Look(ctx context.Context) Seen {
 	}
 	d.docker.heard()
 	on := Seen{State: Running, Controlled: true, URL: "http://localhost" + desktopPrefix, Socket: d.docker.socket()}
-	if on.Socket == "" { // Windows' named pipe is no address for HTTP clients
+	if on.Socket == "" { // HTTP clients cannot use Windows' named pipe as an address
 		on = tcp
 	}
 	if !serves(ctx, on) {

@@ -180,7 +180,7 @@ func rewritten(p part, name string, value rope) part {
 	return part{whole.bytes(), all}
 }
 
-// other writes a message that is no user's: only cache marks go.
+// other writes a message that is not a user's: only cache marks go.
 func (c *conversation) other(m message) {
 	var out rope
 	if !slices.ContainsFunc(m.blocks, func(p part) bool { return find(p.members, "cache_control") != nil }) {

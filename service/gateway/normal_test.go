@@ -92,7 +92,7 @@ var turns = []string{
 }
 
 // A prefix that stays is worth minutes: the next turn's request begins with the
-// bytes of the one before, up to the end of its conversation.
+// bytes of the previous one, up to the end of its conversation.
 func TestTheNextTurnBeginsWithTheSameBytes(t *testing.T) {
 	for i := range len(turns) - 1 {
 		before, after := normalised(t, turns[i], false), normalised(t, turns[i+1], false)

@@ -89,8 +89,8 @@ func (c *Client) Pull(ctx context.Context, ref string, each func(Progress)) erro
 	return err
 }
 
-// Lacks reports whether the runner says that it has no such model; that it does not
-// answer is no such word.
+// Lacks reports whether the runner says that it has no such model, which a runner
+// that does not answer does not say.
 func (c *Client) Lacks(ctx context.Context, ref string) bool {
 	var object modelObject
 	var failed *Error

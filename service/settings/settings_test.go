@@ -168,7 +168,7 @@ func TestTheWatcherTellsWhatChanged(t *testing.T) {
 	hear("a session", w.Sessions())
 	select {
 	case <-w.Events():
-		t.Error("a session is no change of the settings")
+		t.Error("a session is not a change of the settings")
 	default:
 	}
 	write(t, m.Targets()[0].File, "{}")
