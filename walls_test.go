@@ -21,7 +21,7 @@ type floor struct {
 
 // house lists the floors from the ground up. docs/architecture.md has it as a picture.
 var house = []floor{
-	{"service/wake service/words assets", "what everybody may know, knows nobody"},
+	{"service/wake service/words assets", "what every package may import imports none of the others"},
 	{"gpu service/autostart service/claude service/engine service/fence service/gateway service/network service/power service/release service/runner",
 		"leaves do not know each other: each can be read, tested and replaced alone; whoever needs both passes a value from one to the other"},
 	{"service/state", ""},
@@ -36,7 +36,7 @@ var house = []floor{
 	{"service/status", ""},
 	{"service/doctor service/launch service/offline service/switching service/uninstall", "a use case is not a part of another one: what both need is a room"},
 	{"service", ""},
-	{"cli tray", "the faces show the same State: what one of them needs of the other belongs into a room"},
+	{"cli tray", "the faces show the same State: what one of them needs of the other belongs in a room"},
 	{".", ""},
 }
 

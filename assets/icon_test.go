@@ -80,7 +80,7 @@ func TestTheGaugeIsReadAtSixteenPixels(t *testing.T) {
 			}
 		}
 		if filled < before+2 {
-			t.Errorf("quarter %d is %d pixels long, the one before %d", level, filled, before)
+			t.Errorf("quarter %d is %d pixels long, the previous one %d", level, filled, before)
 		}
 		before = filled
 	}

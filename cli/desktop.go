@@ -73,7 +73,7 @@ configuration. Models stay. Remove the program with your package manager.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			m, err := c.open()
 			if m == nil {
-				return err // a broken configuration is no obstacle
+				return err // a broken configuration alone does not prevent it
 			}
 			if !yes && (!c.Interactive || !c.agreed(cmd.Context(), "Restore all settings and delete Switchyard's own files?")) {
 				return &fault.Error{Kind: fault.Refused, What: "uninstalling", Why: "not confirmed", Remedy: "run: switchyard uninstall --yes"}

@@ -40,7 +40,7 @@ func (c *commands) doctor() *cobra.Command {
 	return cmd
 }
 
-// fix does what a person agrees to. It tells whether anything was done; Ctrl-C ends it.
+// fix makes the repairs that the user agrees to, and reports whether there were any; Ctrl-C ends it.
 func (c *commands) fix(ctx context.Context, found []state.Finding, yes bool) (did bool, err error) {
 	for _, f := range found {
 		if !f.Fixable {

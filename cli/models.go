@@ -190,7 +190,7 @@ it restarts.`,
 	return cmd
 }
 
-// isCacheType tells whether llama.cpp keeps the conversation's cache so; nothing is its default.
+// isCacheType reports whether llama.cpp keeps the conversation's cache so; nothing is its default.
 func isCacheType(kv string) bool {
 	return slices.Contains([]string{"", "f16", "q8_0", "q4_0"}, kv)
 }

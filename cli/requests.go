@@ -22,7 +22,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
-// supervised connects to the Switchyard that runs, and says what to do when none does.
+// supervised connects to the running Switchyard, and says what to do when none does.
 func (c *commands) supervised(ctx context.Context, what string) (*control.Client, error) {
 	m, err := c.open()
 	if err != nil {

@@ -143,7 +143,7 @@ func Needs(model Model, s Setting) Need {
 	c := cache{m: m, s: s, layers: max(min(layers, 10_000), 0)}
 	need.KV, need.Recurrent = c.bytes()
 	// Measured on llama.cpp (Debian sid, a one-layer model, on the CPU): 64.77 MiB at
-	// 64K, 32.77 in two streams, 49.77 at 50,000: the mask is of 16 bits.
+	// 64K, 32.77 in two streams, 49.77 at 50,000: the mask has 16 bits.
 	_, streams := s.slots()
 	vocabulary := m.number("vocab_size", anyVocabulary)
 	need.Compute = batch*4*(vocabulary+m.number("embedding_length", 8192)) + pad(int64(s.Context)/streams)*batch*2
@@ -218,7 +218,7 @@ func (c cache) bytes() (kv, recurrent int64) {
 
 func (c cache) window() int64 { return c.m.number("attention.sliding_window", 0) }
 
-// slides tells whether a layer sees a window only.
+// slides reports whether a layer sees a window only.
 func (c cache) slides(i int64) bool {
 	if c.window() == 0 {
 		return false

@@ -52,7 +52,7 @@ func readNVML(library string) ([]Device, error) {
 	return devices, nil
 }
 
-// migDevices are the MIG devices that a GPU is cut into; none when it is whole, or the driver is of before MIG.
+// migDevices are the MIG devices that a GPU is cut into; none when it is whole, or the driver is older than MIG.
 func migDevices(handle nvml.Device, name string) (devices []Device) {
 	if handle == nil {
 		return nil

@@ -3,7 +3,7 @@ package gpu
 
 import "strings"
 
-// Maker is who made a GPU that models can be computed on.
+// Maker is the maker of a GPU that can compute models.
 type Maker string
 
 const (

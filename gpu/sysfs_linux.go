@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// sysfs lists the GPUs that the kernel knows, with what AMD's driver tells of their
+// sysfs lists the GPUs that the kernel knows, with what AMD's driver says about their
 // memory. Reading there wakes none of them.
 func sysfs(root string) (devices []Device) {
 	intel := false
@@ -68,7 +68,7 @@ func size(dir, file string) int64 {
 	return n
 }
 
-// hasNVIDIA tells whether NVIDIA's driver is there without a device in sysfs, as in WSL and containers.
+// hasNVIDIA reports whether NVIDIA's driver is there without a device in sysfs, as in WSL and containers.
 func hasNVIDIA(root string) bool {
 	for _, m := range Present(root) {
 		if m == NVIDIA {

@@ -174,7 +174,7 @@ func (m *maker) settle(stage string) error {
 	})
 }
 
-// archive packs the same for those who want no package.
+// archive packs the same for those who do not want a package.
 func (m *maker) archive(stage string) error {
 	name := fmt.Sprintf("switchyard-%s-linux-%s", m.version, runtime.GOARCH)
 	file, err := os.Create(filepath.Join(m.dist, name+".tar.gz"))

@@ -96,7 +96,7 @@ func run(ctx context.Context, version string, systems []string) error {
 
 var released = regexp.MustCompile(`^v?(\d+\.\d+\.\d+)$`)
 
-// number is the version without a v. What is no release comes before the next one.
+// number is the version without a v. What is not a release comes before the next one.
 func (m *maker) number(given string) (string, error) {
 	if given == "" {
 		described, err := m.output(m.root, "git", "describe", "--tags", "--always", "--dirty")

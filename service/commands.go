@@ -42,7 +42,7 @@ type Commands struct {
 	lookVRAM  chan struct{} // a wish to read the graphics memory
 }
 
-// command is a switch that was asked for, and who waits for it.
+// command is a switch that was asked for, and where to send how it went.
 type command struct {
 	request switching.Request
 	done    chan error

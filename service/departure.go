@@ -39,13 +39,13 @@ func (d *departures) checkDeparture(ctx context.Context, r doctor.Departure) {
 var checking = words.Key("Checking for the departure…")
 
 // reportDeparture puts into the State what would go wrong without a network. With
-// notify, a notification tells of it; one is the context of the command it is part of.
+// notify, a notification says so; one is the context of the command it is part of.
 func (d *departures) reportDeparture(ctx, one context.Context, r *doctor.Departure, tell bool) {
 	t := d.startTask(ctx, checking)
 	found := doctor.CheckDeparture(one, d.machine, r)
 	t.end(ctx)
 	if one.Err() != nil {
-		return // somebody wants something else
+		return // the user wants something else
 	}
 	result := state.Departure{At: time.Now().Truncate(time.Second), Ready: state.Ready(found, r.Failed), Findings: []state.Finding{}}
 	if r.Failed != nil {

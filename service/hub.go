@@ -10,7 +10,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/state"
 )
 
-// hub hands facts to the loop, and the State to everybody else.
+// hub hands facts to the loop, and the State to all subscribers.
 type hub struct {
 	machine *machine.Machine
 	updates chan func(*known) // what became known, applied in the loop

@@ -131,7 +131,7 @@ func (l *loop) run(ctx context.Context) {
 	}
 }
 
-// begin starts a switch, and ends the one before it.
+// begin starts a switch, and ends the previous one.
 func (l *loop) begin(ctx context.Context, c command) {
 	if l.running != nil {
 		l.running()

@@ -331,7 +331,7 @@ func TestARunnerOnASocket(t *testing.T) {
 	}
 }
 
-// A double of a Docker Engine, as far as finding and starting the runner need it.
+// dockerDouble is a double of a Docker Engine, as far as finding and starting the runner need it.
 type dockerDouble struct {
 	host    string
 	started atomic.Bool

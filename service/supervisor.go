@@ -162,7 +162,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	if err != nil {
 		s.log.Error("no gateway", "error", err)
 		s.machine.Warnings = append(slices.Clone(s.machine.Warnings), state.Warning{Code: "no_gateway", Text: "Switchyard's gateway does not run: " + err.Error(),
-			Remedy: "correct that and start Switchyard anew; until then requests go to Model Runner directly"})
+			Remedy: "correct that and restart Switchyard; until then requests go to Model Runner directly"})
 	}
 	defer endServing()
 	l := s.newLoop(ctx, &owned)

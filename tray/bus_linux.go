@@ -106,5 +106,5 @@ func connectBus(ctx context.Context) (*dbus.Conn, error) {
 	return conn, nil
 }
 
-// again starts this program anew in its own place.
+// again replaces this process with a new run of the program.
 func again() error { return syscall.Exec(machine.Executable(), os.Args, os.Environ()) }

@@ -2,7 +2,7 @@ package tray
 
 import "context"
 
-// hasBus tells whether there is a session bus; the library must not start one.
+// hasBus reports whether there is a session bus; the library must not start one.
 func hasBus(ctx context.Context) bool {
 	conn, err := connectBus(ctx)
 	if err != nil {

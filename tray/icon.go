@@ -87,7 +87,7 @@ func iconFor(s state.State) (assets.Glyph, assets.Badge) {
 	return glyph, assets.NoBadge
 }
 
-// gaugeFor is how full the GPU's memory is, in quarters; in the cloud nobody needs it.
+// gaugeFor is how full the GPU's memory is, in quarters; in the cloud it is not needed.
 func gaugeFor(s state.State) assets.Gauge {
 	free, total := gpu.Free(s.VRAM.Devices), gpu.Total(s.VRAM.Devices)
 	if s.Route == claude.Cloud || s.Route == "" || free < 0 || total <= 0 {

@@ -20,8 +20,8 @@ type action struct {
 	Route   claude.Route     // for switchTo
 	Model   string           // for chooseModel
 	Want    localrunner.Verb // for controlRunner
-	Lean    bool             // for toggleLean: what it shall be
-	On      bool             // for toggleAutostart and toggleNotifications: what it shall be
+	Lean    bool             // for toggleLean: what to set
+	On      bool             // for toggleAutostart and toggleNotifications: what to set
 	Page    string           // for openRelease
 	Cure    string           // for cureDeparture: the finding's code
 }
@@ -116,7 +116,7 @@ func stay(s state.State) string {
 	return text
 }
 
-// canStay tells whether the runner can be reached when the gateway has ended.
+// canStay reports whether the runner can be reached when the gateway has ended.
 func canStay(s state.State) bool {
 	for _, t := range s.Targets {
 		if t.Way == claude.Gateway && t.Direct == "" {

@@ -215,7 +215,7 @@ func TestMenu(t *testing.T) {
   Switchyard
   Quit
 `},
-		{"the configuration forbids the cloud", state.State{Route: claude.Local, Locked: true, Runner: down, Sessions: []state.Session{{CWD: "/home/me/api", Route: claude.Cloud, Forbidden: true, Reason: "somebody forbids it", Remedy: "end it"}}}, `
+		{"the configuration forbids the cloud", state.State{Route: claude.Local, Locked: true, Runner: down, Sessions: []state.Session{{CWD: "/home/me/api", Route: claude.Cloud, Forbidden: true, Reason: "the folder forbids it", Remedy: "end it"}}}, `
   ● Local
   1 session
 ---
@@ -231,7 +231,7 @@ func TestMenu(t *testing.T) {
   Context
   Sessions: 1 cloud  ⚠
       ⚠ api · cloud
-          somebody forbids it
+          the folder forbids it
           → end it
   Model Runner: stopped
       Start

@@ -53,14 +53,14 @@ func withUnseen(rows []menuRow, n notice) []menuRow {
 	return rows
 }
 
-// noticesOf is what a person should hear of when the State changes: a switch
-// that failed, settings that somebody changed under a switch, and a session
+// noticesOf is what the user should be told when the State changes: a switch
+// that failed, settings that were changed after a switch, and a session
 // whose context is nearly full.
 func noticesOf(before, after state.State) []notice {
 	var out []notice
 	fresh := after.FailuresSince(before)
 	for i, f := range fresh {
-		key := "failure" // replaces the one before, but none that came with it
+		key := "failure" // replaces the previous one, but none that came with it
 		if i < len(fresh)-1 {
 			key = fmt.Sprintf("failure %d", f.N)
 		}
@@ -104,7 +104,7 @@ func noticesOf(before, after state.State) []notice {
 	return out
 }
 
-// wasOver tells whether a pull had ended before.
+// wasOver reports whether a pull had ended before.
 func wasOver(s state.State, p state.Pull) bool {
 	return slices.ContainsFunc(s.Pulls, func(b state.Pull) bool { return b.N == p.N && b.State == p.State })
 }

@@ -49,7 +49,7 @@ func (t *tray) notify(ctx context.Context) {
 	}
 }
 
-// miss puts a notification that nobody showed into the menu's first lines.
+// miss puts a notification that no desktop showed into the menu's first lines.
 func (t *tray) miss(ctx context.Context, n notice) {
 	select {
 	case t.missed <- n:

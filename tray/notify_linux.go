@@ -16,7 +16,7 @@ import (
 )
 
 // server is the desktop's notification service, over D-Bus: it replaces, and offers
-// buttons where it can. What it does when it shall not disturb is its own affair.
+// buttons where it can. What it does in "do not disturb" is its own affair.
 type server struct {
 	ctx   context.Context // its end closes the connection, and so ends a call that hangs
 	click func(action)
@@ -32,7 +32,7 @@ func newNotifier(ctx context.Context, click func(action)) notifier {
 	return &server{ctx: ctx, click: click}
 }
 
-// connected asks the session bus anew when the one before is gone.
+// connected connects to the session bus again when the connection is gone.
 func (s *server) connected() (conn *dbus.Conn, buttons bool, err error) {
 	s.mu.Lock()
 	conn, buttons = s.conn, s.buttons

@@ -90,7 +90,7 @@ func contextRows(s state.State) []menuRow {
 	return rows
 }
 
-// isModel tells whether a row is the chosen model; the only one there is needs no choosing.
+// isModel reports whether a row is the chosen model; the only one there is needs no choosing.
 func isModel(m state.Model, chosen string, of int) bool {
 	if chosen == "" {
 		return of == 1

@@ -50,7 +50,7 @@ func onlyOne(paths config.Paths) (unlock func(), err error) {
 	return func() { _ = lock.Close() }, nil
 }
 
-// raise shows the Switchyard that runs already.
+// raise shows the Switchyard that is already running.
 func raise(ctx context.Context, m *machine.Machine) {
 	if running, err := control.Find(ctx, m); err == nil {
 		_ = running.Raise(ctx) // its notification; what is said below is enough

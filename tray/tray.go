@@ -25,7 +25,7 @@ import (
 // id names the icon, so that panels remember its place.
 const id = "switchyard"
 
-// Run shows the icon and supervises until the context ends or somebody quits.
+// Run shows the icon and supervises until the context ends or the user quits.
 // Without a desktop it supervises all the same and says so.
 func Run(ctx context.Context, m *machine.Machine, libraries *LibraryLog) error {
 	unlock, err := onlyOne(m.Paths)
@@ -58,17 +58,17 @@ func Run(ctx context.Context, m *machine.Machine, libraries *LibraryLog) error {
 		}
 	}
 	libraries.To(logger) // the icon's library reports there
-	anew, err := t.run(ctx, stop)
-	if anew && err == nil {
+	restart, err := t.run(ctx, stop)
+	if restart && err == nil {
 		unlock()
 		return again()
 	}
 	return err
 }
 
-// run shows the icon until the context ends or somebody quits; anew, when it shall be
+// run shows the icon until the context ends or the user quits; restart says that it is to be
 // shown on another session bus.
-func (t *tray) run(ctx context.Context, stop func()) (anew bool, result error) {
+func (t *tray) run(ctx context.Context, stop func()) (restart bool, result error) {
 	systray.SetTitle(id)
 	if runtime.GOOS == "linux" {
 		t.paint(state.State{Route: claude.Cloud}) // before the icon is on the bus, or it comes up empty
@@ -85,7 +85,7 @@ func (t *tray) run(ctx context.Context, stop func()) (anew bool, result error) {
 		owned.Go(func() { t.follow(ctx, states) })
 		owned.Go(func() { t.notify(ctx) })
 		owned.Go(func() {
-			if anew = awaitNewBus(ctx); anew {
+			if restart = awaitNewBus(ctx); restart {
 				t.log.Info("the session bus was replaced; restarting for the icon")
 				stop()
 			}
@@ -93,7 +93,7 @@ func (t *tray) run(ctx context.Context, stop func()) (anew bool, result error) {
 	}, nil)
 	stop()
 	owned.Wait()
-	return anew, result
+	return restart, result
 }
 
 type tray struct {
@@ -102,7 +102,7 @@ type tray struct {
 	notices    chan told
 	missed     chan notice   // that no desktop showed
 	clicked    chan action   // in the menu, or a notification's button
-	seen       chan struct{} // somebody looked at the menu
+	seen       chan struct{} // the user looked at the menu
 	muted      []string      // kinds of which the user wants none
 
 	lost   bool   // the desktop is gone

@@ -249,7 +249,7 @@ func TestTheModelIsChosenInTheMenu(t *testing.T) {
 	}
 }
 
-// A session that fills its context is told of, once.
+// A session that fills its context is announced once.
 func TestAFullContextIsTold(t *testing.T) {
 	d := newDesk(t, true)
 	if err := d.runner.Add(t.Context(), "ai/small", gguf.Model{Context: 32768}); err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
-// telling is how a warning is told that cannot wait until somebody opens the menu.
+// telling is how a warning is told that cannot wait until the user opens the menu.
 type telling struct {
 	title   string
 	kind    kind
@@ -44,7 +44,7 @@ func offers(code string) []offer {
 	return nil
 }
 
-// has tells whether a warning was there before: the same text, or the same that lasts.
+// has reports whether a warning was there before: the same text, or the same that lasts.
 func has(warnings []state.Warning, w state.Warning) bool {
 	return slices.ContainsFunc(warnings, func(have state.Warning) bool {
 		return have.Code == w.Code && (have.Text == w.Text || tellings[w.Code].lasting)

@@ -231,7 +231,7 @@ func (b *Bus) Until(ctx context.Context, what string, condition func() bool) err
 	}
 }
 
-// Registered tells whether an icon has registered.
+// Registered reports whether an icon has registered.
 func (b *Bus) Registered() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

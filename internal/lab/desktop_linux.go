@@ -329,7 +329,7 @@ func (d *Desktop) Popup(ctx context.Context) (image.Rectangle, bool) {
 	return image.Rectangle{}, false
 }
 
-// HasWindow tells whether a program shows a window at least so wide.
+// HasWindow reports whether a program shows a window at least so wide.
 func (d *Desktop) HasWindow(ctx context.Context, program string, width int) bool {
 	for _, w := range d.windows(ctx, program) {
 		if w.Dx() >= width {

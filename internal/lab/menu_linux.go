@@ -34,7 +34,7 @@ func (b *Bus) UseIcon(ctx context.Context) error {
 	})
 }
 
-// HasName tells whether a name that begins so is on the bus.
+// HasName reports whether a name that begins so is on the bus.
 func (b *Bus) HasName(prefix string) bool {
 	var names []string
 	if b.conn.BusObject().Call("org.freedesktop.DBus.ListNames", 0).Store(&names) != nil {

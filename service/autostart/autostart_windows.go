@@ -24,7 +24,7 @@ func (p Place) On(program string) error {
 	if err := key.SetStringValue(name, `"`+program+`"`); err != nil {
 		return err
 	}
-	return remove(approved) // who says on means it
+	return remove(approved) // a refusal in Windows' own settings must not outlast the user's wish
 }
 
 // Off removes the record.

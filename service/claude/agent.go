@@ -13,8 +13,8 @@ import (
 const agentKey = topLevel + "agent"
 
 // Agent is an agent file that a switch installs in a configuration folder and
-// makes the one of the sessions started from then on. Its prompt takes the place
-// of Claude Code's own, its list of tools that of all tools.
+// makes the agent of sessions that start later. Its prompt takes the place
+// of Claude Code's own, and its list of tools the place of all tools.
 type Agent struct {
 	Name    string    `json:"name"`
 	Text    []byte    `json:"text"` // the whole file
@@ -53,10 +53,10 @@ func (a *Agent) temp() string {
 
 // agent decides about the agent file before anything is written. One that is left
 // stays for as long as sessions are waited for.
-func (f folder) agent(wanted *Agent, force *entry, waiting bool) (*Agent, error) {
+func (f folder) agent(wanted *Agent, current *entry, waiting bool) (*Agent, error) {
 	if wanted == nil {
-		if waiting && force != nil {
-			return force.Agent, nil
+		if waiting && current != nil {
+			return current.Agent, nil
 		}
 		return nil, nil
 	}
@@ -67,8 +67,8 @@ func (f folder) agent(wanted *Agent, force *entry, waiting bool) (*Agent, error)
 	a := *wanted
 	a.At = f.now()
 	before := (*Agent)(nil)
-	if force != nil && force.Agent != nil && force.Agent.Path == a.Path {
-		before = force.Agent
+	if current != nil && current.Agent != nil && current.Agent.Path == a.Path {
+		before = current.Agent
 		a.MadeDir, a.At = before.MadeDir, before.At
 	}
 	switch {
@@ -81,7 +81,7 @@ func (f folder) agent(wanted *Agent, force *entry, waiting bool) (*Agent, error)
 	return &a, nil
 }
 
-// madeBeside tells whether the switch of another target made the folder of an agent file.
+// madeBeside reports whether the switch of another target made the folder of an agent file.
 func (f folder) madeBeside(path string) bool {
 	all, err := f.folders()
 	if err != nil {
@@ -122,12 +122,12 @@ func (f folder) install(a *Agent) error {
 	return f.disk.syncDir(dir)
 }
 
-// retire removes the agent file of the entry that was in force, unless the next one has it too.
-func (f folder) retire(force, next *entry) error {
-	if force == nil || force.Agent == nil || next.Agent != nil && next.Agent.Path == force.Agent.Path {
+// retire removes the agent file of the current entry, unless the next one has it too.
+func (f folder) retire(current, next *entry) error {
+	if current == nil || current.Agent == nil || next.Agent != nil && next.Agent.Path == current.Agent.Path {
 		return nil
 	}
-	return f.removeAgent(force.Agent)
+	return f.removeAgent(current.Agent)
 }
 
 // removeAgent removes what the switch installed; a file that was changed since stays.
@@ -160,14 +160,14 @@ func (e *entry) leftBehind(next *entry) string {
 }
 
 // takeBack undoes what a transaction did to the agent file before it was killed.
-func (f folder) takeBack(e, force *entry) error {
+func (f folder) takeBack(e, current *entry) error {
 	if e.Agent == nil {
 		return nil
 	}
-	if force == nil || force.Agent == nil || force.Agent.Path != e.Agent.Path {
+	if current == nil || current.Agent == nil || current.Agent.Path != e.Agent.Path {
 		return f.removeAgent(e.Agent)
 	}
-	return f.install(force.Agent)
+	return f.install(current.Agent)
 }
 
 // spoken is an owned name as people know it: without the mark of topLevel.

@@ -155,7 +155,7 @@ func interrupted(t *testing.T, how string) {
 	}
 }
 
-// isRoute tells whether the file is exactly what a switch to the route writes.
+// isRoute reports whether the file is exactly what a switch to the route writes.
 func (h home) isRoute(t *testing.T, now []byte, original string, route Route) bool {
 	t.Helper()
 	var base []byte

@@ -105,7 +105,7 @@ func (d *document) variable(name string) (variable, bool) {
 	return variable{name, literal(m.Value), d.line(m.Name.StartOffset)}, true
 }
 
-// A name that begins with topLevel is a setting beside env, not a variable in it.
+// topLevel begins the name of a setting beside env; other names are variables in it.
 const topLevel = "/"
 
 // member finds an owned name: a variable, or a setting of the top level.

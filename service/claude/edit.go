@@ -28,12 +28,12 @@ func (e *entry) extra() map[string]string {
 // base is the settings file as it would be without Switchyard: the very bytes
 // from before when no other program touched it, else the present file with the owned
 // keys put back. kept names owned keys that were changed since.
-func (f folder) base(file string, now []byte, force *entry) (base []byte, kept []string, err error) {
-	if force == nil {
+func (f folder) base(file string, now []byte, current *entry) (base []byte, kept []string, err error) {
+	if current == nil {
 		return now, nil, nil
 	}
-	before, whole := f.before(force)
-	if whole && sum(now) == force.After {
+	before, whole := f.before(current)
+	if whole && sum(now) == current.After {
 		return before, nil, nil
 	}
 	if now == nil {
@@ -43,7 +43,7 @@ func (f folder) base(file string, now []byte, force *entry) (base []byte, kept [
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, k := range force.Keys {
+	for _, k := range current.Keys {
 		present := doc.value(k.Name)
 		switch {
 		case same(present, k.Old):
@@ -55,7 +55,7 @@ func (f folder) base(file string, now []byte, force *entry) (base []byte, kept [
 			doc.set(k.Name, k.Raw)
 		}
 	}
-	if force.MadeEnv {
+	if current.MadeEnv {
 		doc.dropEmptyEnv()
 	}
 	if whole && doc.empty() && len(bytes.TrimSpace(before)) == 0 {
@@ -67,13 +67,13 @@ func (f folder) base(file string, now []byte, force *entry) (base []byte, kept [
 // emptied are the variables that a running session must see as "": those that
 // the route being left had added. An empty NO_PROXY would mask the shell's, and
 // moves nothing; an agent is for new sessions only.
-func emptied(force *entry, base []byte) map[string]string {
+func emptied(current *entry, base []byte) map[string]string {
 	values := map[string]string{}
 	doc, err := parse(base)
 	if err != nil {
 		return nil
 	}
-	for _, k := range force.Keys {
+	for _, k := range current.Keys {
 		if k.New != nil && doc.value(k.Name) == nil && k.Name != agentKey && strings.ToUpper(k.Name) != noProxyKey {
 			values[k.Name] = ""
 		}
@@ -83,7 +83,7 @@ func emptied(force *entry, base []byte) map[string]string {
 
 // edit returns base with the values in it, and records for each owned key what
 // is wanted, what stands there without us and what stood there just now.
-func (e *entry) edit(now, base []byte, values map[string]string, force *entry) ([]byte, error) {
+func (e *entry) edit(now, base []byte, values map[string]string, current *entry) ([]byte, error) {
 	e.Keys = nil
 	doc, err := parseFile(e.Target.File, base)
 	if err != nil {
@@ -95,8 +95,8 @@ func (e *entry) edit(now, base []byte, values map[string]string, force *entry) (
 	}
 	e.MadeEnv = doc.env() == nil
 	names := slices.Collect(maps.Keys(values))
-	if force != nil {
-		for _, k := range force.Keys {
+	if current != nil {
+		for _, k := range current.Keys {
 			names = append(names, k.Name)
 		}
 	}

@@ -177,7 +177,7 @@ func load(file string) (*document, error) {
 	return parseFile(file, data)
 }
 
-// relevant tells whether a variable has a say in where requests go, who pays
+// relevant reports whether a variable has a say in where requests go, who pays
 // for them, or how a local model is treated.
 func relevant(name string) bool {
 	if strings.HasPrefix(name, "ANTHROPIC_") || strings.HasPrefix(name, "CLAUDE_CODE_USE_") {

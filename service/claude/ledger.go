@@ -24,7 +24,7 @@ import (
 //	<dir>/<target>/lock          held during a transaction
 //	<dir>/<target>/before-<sum>  the settings file as it will be again
 //	<dir>/<target>/pending.json  a transaction that is not finished
-//	<dir>/<target>/entry.json    what is in force
+//	<dir>/<target>/entry.json    the current entry
 //	<dir>/<target>/past-<n>.json entries that ended, the newest few
 type Ledger struct {
 	dir  string
@@ -204,7 +204,7 @@ func (f folder) savePending(e *entry) error {
 	return f.disk.syncDir(f.path)
 }
 
-// commit makes the pending entry the one in force; a finished return to cloud leaves none.
+// commit makes the pending entry the current one; a finished return to cloud leaves none.
 func (f folder) commit(e *entry) error {
 	pending := filepath.Join(f.path, "pending.json")
 	if e.returning() && len(e.Waiting) == 0 {

@@ -22,12 +22,12 @@ func Overlay(base []byte, values map[string]string) ([]byte, error) {
 // Before returns what the names that a switch owns were set to without it, nil for
 // not at all. It is empty for a target that is in the cloud.
 func (l *Ledger) Before(t Target) (map[string]*string, error) {
-	force, err := l.folder(t).read("entry.json")
-	if err != nil || force == nil {
+	current, err := l.folder(t).read("entry.json")
+	if err != nil || current == nil {
 		return nil, err
 	}
 	before := map[string]*string{}
-	for _, k := range force.Keys {
+	for _, k := range current.Keys {
 		before[k.Name] = k.Old
 	}
 	return before, nil

@@ -88,7 +88,7 @@ func (l *Launch) sources(cwd string) (all []source) {
 	return []source{{layer: CommandLine, file: value}}
 }
 
-// reads tells whether the launch leaves a layer in force.
+// reads reports whether the launch leaves a layer in force.
 func (l *Launch) reads(layer Layer) bool {
 	if l == nil || l.Sources == nil {
 		return true

@@ -25,14 +25,14 @@ func (l *Ledger) Tidy(ctx context.Context) (waiting []Session, err error) {
 }
 
 func (f folder) tidy(ctx context.Context) ([]Session, error) {
-	force, err := f.read("entry.json")
+	current, err := f.read("entry.json")
 	if err != nil {
 		return nil, err
 	}
 	var left []Session
 	secondStep := false
-	if force != nil && force.returning() {
-		left = stillRunning(force.Waiting)
+	if current != nil && current.returning() {
+		left = stillRunning(current.Waiting)
 		secondStep = len(left) == 0
 	}
 	if !secondStep && missing(filepath.Join(f.path, "pending.json")) {
@@ -46,14 +46,14 @@ func (f folder) tidy(ctx context.Context) ([]Session, error) {
 		return left, err
 	}
 	defer unlock()
-	force, err = f.read("entry.json")
-	if err != nil || force == nil || !force.returning() {
+	current, err = f.read("entry.json")
+	if err != nil || current == nil || !current.returning() {
 		return nil, err
 	}
-	if left = stillRunning(force.Waiting); len(left) > 0 {
+	if left = stillRunning(current.Waiting); len(left) > 0 {
 		return left, nil
 	}
-	_, err = f.apply(ctx, entry{Version: entryVersion, Target: force.Target, Route: Cloud}, nil)
+	_, err = f.apply(ctx, entry{Version: entryVersion, Target: current.Target, Route: Cloud}, nil)
 	return nil, err
 }
 
@@ -71,17 +71,17 @@ func (f folder) recover() error {
 	if err != nil {
 		return err
 	}
-	force, err := f.read("entry.json")
+	current, err := f.read("entry.json")
 	if err != nil {
 		return err
 	}
 	if sum(now) == e.After || holds(now, e) {
-		if err := f.retire(force, e); err != nil {
+		if err := f.retire(current, e); err != nil {
 			return err
 		}
 		return f.commit(e)
 	}
-	if err := f.takeBack(e, force); err != nil {
+	if err := f.takeBack(e, current); err != nil {
 		return err
 	}
 	if err := f.disk.remove(filepath.Join(f.path, "pending.json")); err != nil {
@@ -102,11 +102,11 @@ func (f folder) recoverTemp(e *entry) error {
 		return err
 	}
 	before, _ := f.before(e)
-	var inForce string
-	if force, err := f.read("entry.json"); err == nil && force != nil {
-		inForce = force.After
+	var after string
+	if current, err := f.read("entry.json"); err == nil && current != nil {
+		after = current.After
 	}
-	complete := sum(left) != e.After && !sameBytes(left, before) && sum(left) != inForce
+	complete := sum(left) != e.After && !sameBytes(left, before) && sum(left) != after
 	switch {
 	case complete && now == nil && e.After == "":
 		return f.disk.place(e.Temp, e.Real)
@@ -116,7 +116,7 @@ func (f folder) recoverTemp(e *entry) error {
 	return f.disk.remove(e.Temp)
 }
 
-// holds tells whether the file, whoever wrote it last, has the entry's values.
+// holds reports whether the file, whoever wrote it last, has the entry's values.
 func holds(now []byte, e *entry) bool {
 	if now == nil || len(e.Keys) == 0 {
 		return false

@@ -11,7 +11,7 @@ func TestRepoint(t *testing.T) {
 	tests := []struct {
 		name  string
 		route Route
-		edit  func(string) string // by somebody, after the switch
+		edit  func(string) string // by another program, after the switch
 		led   bool
 		after string // the file when it is back in the cloud
 	}{

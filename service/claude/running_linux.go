@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// running tells whether the session's process lives and is the one that wrote the record.
+// running reports whether the session's process lives and is the one that wrote the record.
 func running(s Session) bool {
 	start, err := procStart(s.PID)
 	return err == nil && (s.ProcStart == "" || start == s.ProcStart)

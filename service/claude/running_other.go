@@ -4,7 +4,7 @@ package claude
 
 import "github.com/shirou/gopsutil/v4/process"
 
-// running tells whether the session's process lives and is the one that wrote the
+// running reports whether the session's process lives and is the one that wrote the
 // record: one that started later than the session only has its number.
 func running(s Session) bool {
 	const slack = 2000                         // ms; the clocks of process and record may differ in their steps

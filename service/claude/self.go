@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Running tells whether a session's process lives and is still the same.
+// Running reports whether a session's process lives and is still the same.
 func Running(s Session) bool { return running(s) }
 
 // Self names this process as a session names its own: it stays what it is when it

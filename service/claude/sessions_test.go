@@ -77,7 +77,7 @@ func TestWord(t *testing.T) {
 		if tt.project != "" {
 			s.Project = filepath.Join(dir, tt.project)
 		}
-		w := s.Word()
+		w := s.Effective()
 		got := fmt.Sprint(w.Known, w.BaseURL, w.Model, w.ModelBy, w.Place.Layer, w.Agent, w.Provider, w.Silent)
 		if want := fmt.Sprint(tt.known, tt.url, tt.model, tt.by, tt.layer, tt.agent, tt.provider, tt.silent); got != want {
 			t.Errorf("%s: %s, want %s", tt.name, got, want)
@@ -151,14 +151,14 @@ func TestRoster(t *testing.T) {
 	}
 	p := r.Process(self)
 	if p.Launch == nil || r.Process(self) != p {
-		t.Error("a process is read anew, or not at all")
+		t.Error("a process is read again, or not at all")
 	}
 	if r.Keep(nil); len(r.processes) != 0 {
 		t.Error("an ended process is remembered")
 	}
 }
 
-// The files that the cache holds are seen anew when they change.
+// The files that the cache holds are read again when they change.
 func TestFiles(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "settings.json")
 	var f Files

@@ -17,11 +17,11 @@ const maxAgain = 5
 // which only a person can judge.
 func (l *Ledger) Verify(ctx context.Context, t Target) (Outcome, error) {
 	f := l.folder(t)
-	force, err := f.read("entry.json")
-	if err != nil || force == nil {
+	current, err := f.read("entry.json")
+	if err != nil || current == nil {
 		return Outcome{}, err
 	}
-	stale, err := f.stale(force)
+	stale, err := f.stale(current)
 	if err != nil || !stale {
 		return Outcome{}, err
 	}
@@ -33,21 +33,21 @@ func (l *Ledger) Verify(ctx context.Context, t Target) (Outcome, error) {
 		return Outcome{}, err
 	}
 	defer unlock()
-	if force, err = f.read("entry.json"); err != nil || force == nil {
+	if current, err = f.read("entry.json"); err != nil || current == nil {
 		return Outcome{}, err
 	}
-	if stale, err = f.stale(force); err != nil || !stale {
+	if stale, err = f.stale(current); err != nil || !stale {
 		return Outcome{}, err
 	}
-	now, err := readIfExists(force.Target.File)
+	now, err := readIfExists(current.Target.File)
 	if err != nil {
 		return Outcome{}, err
 	}
-	values, err := force.wanted(now)
+	values, err := current.wanted(now)
 	if err != nil {
 		return Outcome{}, err
 	}
-	next := *force
+	next := *current
 	next.Again++
 	out, err := f.apply(ctx, next, values)
 	if err == nil {
@@ -86,20 +86,20 @@ func (l *Ledger) Settle(ctx context.Context, t Target) (Outcome, error) {
 // stale copies were seen up to 2 s after a switch.
 var settleAfter = []time.Duration{300 * time.Millisecond, 700 * time.Millisecond, time.Second, 500 * time.Millisecond}
 
-// stale tells whether the file carries values from just before the switch.
-func (f folder) stale(force *entry) (bool, error) {
-	if f.now().Sub(force.Switched) > settling || force.Again >= maxAgain {
+// stale reports whether the file carries values from just before the switch.
+func (f folder) stale(current *entry) (bool, error) {
+	if f.now().Sub(current.Switched) > settling || current.Again >= maxAgain {
 		return false, nil
 	}
-	now, err := readIfExists(force.Target.File)
-	if err != nil || now == nil || sum(now) == force.After {
+	now, err := readIfExists(current.Target.File)
+	if err != nil || now == nil || sum(now) == current.After {
 		return false, err
 	}
 	doc, err := parse(now)
 	if err != nil {
 		return false, nil // being written just now, or broken: not a stale copy
 	}
-	for _, k := range force.Keys {
+	for _, k := range current.Keys {
 		if present := doc.value(k.Name); !same(present, k.New) && same(present, k.Was) {
 			return true, nil
 		}
@@ -107,7 +107,7 @@ func (f folder) stale(force *entry) (bool, error) {
 	return false, nil
 }
 
-// wanted are the variables that the switch in force sets, without those that
+// wanted are the variables that the current switch sets, without those that
 // were changed meanwhile.
 func (e *entry) wanted(now []byte) (map[string]string, error) {
 	doc, err := parseFile(e.Target.File, now)
@@ -138,20 +138,20 @@ func (l *Ledger) Repoint(ctx context.Context, t Target, to Destination) (Outcome
 		return Outcome{}, err
 	}
 	defer unlock()
-	force, err := f.read("entry.json")
-	if err != nil || force == nil || force.returning() {
+	current, err := f.read("entry.json")
+	if err != nil || current == nil || current.returning() {
 		return Outcome{}, err
 	}
 	now, err := readIfExists(t.File)
 	if err != nil || now == nil {
 		return Outcome{}, err
 	}
-	values, err := force.wanted(now)
-	if err != nil || values[baseURLKey] != force.BaseURL {
+	values, err := current.wanted(now)
+	if err != nil || values[baseURLKey] != current.BaseURL {
 		return Outcome{}, err
 	}
 	values[baseURLKey], values[tokenKey] = to.BaseURL, to.Token
-	next := *force
+	next := *current
 	next.BaseURL, next.Way, next.Direct, next.Again = to.BaseURL, to.Way, to.Direct, 0
 	return f.apply(ctx, next, values)
 }

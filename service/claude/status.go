@@ -30,7 +30,7 @@ type Status struct {
 // only about the ledger; what is wrong with the file is in Broken.
 func (l *Ledger) Inspect(t Target) (Status, error) {
 	status := Status{Route: Cloud}
-	force, err := l.folder(t).read("entry.json")
+	current, err := l.folder(t).read("entry.json")
 	if err != nil {
 		return status, err
 	}
@@ -46,13 +46,13 @@ func (l *Ledger) Inspect(t Target) (Status, error) {
 	}
 	status.read(doc, t.File)
 	switch {
-	case force == nil:
+	case current == nil:
 		status.Since = l.folder(t).lastEnd()
-	case force.returning():
-		status.Since = force.Since
-		status.Waiting = stillRunning(force.Waiting)
+	case current.returning():
+		status.Since = current.Since
+		status.Waiting = stillRunning(current.Waiting)
 	default:
-		status.compare(doc, force)
+		status.compare(doc, current)
 	}
 	return status, nil
 }
@@ -70,17 +70,17 @@ func (status *Status) read(doc *document, file string) {
 	}
 }
 
-// compare finds what of the entry in force still stands in the file.
-func (status *Status) compare(doc *document, force *entry) {
-	if status.BaseURL == force.BaseURL {
-		status.Route, status.Model, status.Context = force.Route, force.Model, force.Context
-		status.Way, status.Direct, status.Since = force.Way, force.Direct, force.Since
-		if force.Agent != nil {
-			status.Agent, status.AgentSince = force.Agent.Name, force.Agent.At
+// compare finds what of the current entry still stands in the file.
+func (status *Status) compare(doc *document, current *entry) {
+	if status.BaseURL == current.BaseURL {
+		status.Route, status.Model, status.Context = current.Route, current.Model, current.Context
+		status.Way, status.Direct, status.Since = current.Way, current.Direct, current.Since
+		if current.Agent != nil {
+			status.Agent, status.AgentSince = current.Agent.Name, current.Agent.At
 		}
 	}
 	undone := true
-	for _, k := range force.Keys {
+	for _, k := range current.Keys {
 		present := doc.value(k.Name)
 		undone = undone && same(present, k.Old)
 		switch {
@@ -110,7 +110,7 @@ func tier(name string) string {
 	return name
 }
 
-// alias tells whether a model setting is one of Claude Code's names for a tier,
+// alias reports whether a model setting is one of Claude Code's names for a tier,
 // which the switch maps to the local model.
 func alias(model string) bool {
 	return model == "" || slices.Contains(tiers, tier(model))

@@ -72,14 +72,14 @@ func (l *Ledger) Switch(ctx context.Context, t Target, route Route, to Destinati
 		return Outcome{}, err
 	}
 	defer unlock()
-	force, err := f.read("entry.json")
+	current, err := f.read("entry.json")
 	if err != nil {
 		return Outcome{}, err
 	}
 	next := entry{Version: entryVersion, Target: t, Route: route}
 	if route != Cloud {
 		next.BaseURL, next.Model, next.Context, next.Way, next.Direct = to.BaseURL, to.Model, to.Context, to.Way, to.Direct
-		values := force.extra()
+		values := current.extra()
 		maps.Copy(values, Values(route, to))
 		if next.Agent = to.Agent.in(t); next.Agent != nil {
 			values[agentKey] = next.Agent.Name
@@ -87,10 +87,10 @@ func (l *Ledger) Switch(ctx context.Context, t Target, route Route, to Destinati
 		maps.Copy(values, extra)
 		return f.apply(ctx, next, values)
 	}
-	if force == nil {
+	if current == nil {
 		return Outcome{}, nil
 	}
-	if next.Waiting, err = waitFor(t, force); err != nil {
+	if next.Waiting, err = waitFor(t, current); err != nil {
 		return Outcome{}, err
 	}
 	return f.apply(ctx, next, nil)
@@ -111,23 +111,23 @@ func (l *Ledger) Restore(ctx context.Context, t Target) (Outcome, error) {
 		return Outcome{}, err
 	}
 	defer unlock()
-	force, err := f.read("entry.json")
-	if err != nil || force == nil {
+	current, err := f.read("entry.json")
+	if err != nil || current == nil {
 		return Outcome{}, err
 	}
 	return f.apply(ctx, entry{Version: entryVersion, Target: t, Route: Cloud}, nil)
 }
 
 // waitFor lists the sessions that have seen the route that is being left.
-func waitFor(t Target, force *entry) ([]Session, error) {
-	if force.returning() {
-		return stillRunning(force.Waiting), nil
+func waitFor(t Target, current *entry) ([]Session, error) {
+	if current.returning() {
+		return stillRunning(current.Waiting), nil
 	}
 	sessions, err := Sessions(t.ConfigDir)
 	return slices.DeleteFunc(sessions, func(s Session) bool { return !t.Covers(s) }), err
 }
 
-// says tells whether the entry in force already says what the next one would.
+// says reports whether the current entry already says what the next one would.
 func (e *entry) says(next *entry) bool {
 	return e.Route == next.Route && e.Model == next.Model && e.Way == next.Way && e.Direct == next.Direct &&
 		e.Agent.same(next.Agent) && len(e.Waiting) == len(next.Waiting)
@@ -137,7 +137,7 @@ func stillRunning(sessions []Session) []Session {
 	return slices.DeleteFunc(slices.Clone(sessions), func(s Session) bool { return !running(s) })
 }
 
-// apply is the transaction: from whatever is in force to next, with these values.
+// apply is the transaction: from the current entry, if any, to next, with these values.
 func (f folder) apply(ctx context.Context, next entry, values map[string]string) (Outcome, error) {
 	for range maxRestarts {
 		if err := ctx.Err(); err != nil {
@@ -153,7 +153,7 @@ func (f folder) apply(ctx context.Context, next entry, values map[string]string)
 
 func (f folder) attempt(e entry, values map[string]string) (Outcome, error) {
 	file := e.Target.File
-	force, err := f.read("entry.json")
+	current, err := f.read("entry.json")
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -165,38 +165,38 @@ func (f folder) attempt(e entry, values map[string]string) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, refuseFile(file, err)
 	}
-	base, kept, err := f.base(file, now, force)
+	base, kept, err := f.base(file, now, current)
 	if err != nil {
 		return Outcome{}, err
 	}
 	out := Outcome{Kept: kept, Waiting: e.Waiting}
 	if len(e.Waiting) > 0 {
-		values = emptied(force, base)
+		values = emptied(current, base)
 	}
 	e.Switched = f.now()
-	if e.Since = e.Switched; force != nil && force.Route == e.Route && !force.Since.IsZero() {
-		e.Since = force.Since
+	if e.Since = e.Switched; current != nil && current.Route == e.Route && !current.Since.IsZero() {
+		e.Since = current.Since
 	}
-	after, err := e.edit(now, base, values, force)
+	after, err := e.edit(now, base, values, current)
 	if err != nil {
 		return Outcome{}, err
 	}
-	if e.Agent, err = f.agent(e.Agent, force, len(e.Waiting) > 0); err != nil {
+	if e.Agent, err = f.agent(e.Agent, current, len(e.Waiting) > 0); err != nil {
 		return Outcome{}, err
 	}
-	if force != nil {
-		e.MadeDir = force.MadeDir
-		if sameBytes(now, after) && force.After == sum(after) && force.says(&e) {
+	if current != nil {
+		e.MadeDir = current.MadeDir
+		if sameBytes(now, after) && current.After == sum(after) && current.says(&e) {
 			return out, nil
 		}
 	}
-	if err := f.write(&e, force, real, now, base, after); err != nil {
+	if err := f.write(&e, current, real, now, base, after); err != nil {
 		if err := f.afterFailure(file, real, after, err); err != nil {
 			return Outcome{}, err
 		}
 	}
 	out.Changed = !sameBytes(now, after)
-	if left := force.leftBehind(&e); left != "" {
+	if left := current.leftBehind(&e); left != "" {
 		out.Kept = append(out.Kept, left)
 	}
 	return out, nil

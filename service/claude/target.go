@@ -36,7 +36,7 @@ func (t Target) id() string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// Covers tells whether a session reads this target's settings.
+// Covers reports whether a session reads this target's settings.
 func (t Target) Covers(s Session) bool {
 	return t.Project == "" || s.CWD == t.Project || strings.HasPrefix(s.CWD, t.Project+string(filepath.Separator))
 }

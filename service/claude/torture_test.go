@@ -15,7 +15,7 @@ import (
 
 var destination = Destination{BaseURL: "http://127.0.0.1:12434/anthropic", Token: "switchyard", Model: "docker.io/ai/tiny:latest", Context: 65536}
 
-// hasModes tells whether files have a mode that says who may do what.
+// hasModes reports whether files have a mode that says who may do what.
 const hasModes = runtime.GOOS != "windows"
 
 // lean stands for a journey to local with an agent file.
@@ -23,7 +23,7 @@ const lean Route = "lean"
 
 var leanAgent = &Agent{Name: "lean", Text: []byte("---\nname: lean\n---\nBe short.\n")}
 
-// bench is a home folder with one target and a ledger.
+// home is a home folder with one target and a ledger.
 type home struct {
 	Target
 	ledger *Ledger
@@ -305,7 +305,7 @@ func TestLinksAreFollowedAndKept(t *testing.T) {
 func wantLink(t *testing.T, path string) {
 	t.Helper()
 	if info, err := os.Lstat(path); err != nil || info.Mode()&fs.ModeSymlink == 0 {
-		t.Errorf("%s is no link any more (%v)", path, err)
+		t.Errorf("%s is not a link any more (%v)", path, err)
 	}
 }
 

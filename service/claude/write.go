@@ -11,7 +11,7 @@ import (
 )
 
 // write makes the record durable, moves the new file into place and commits.
-func (f folder) write(e, force *entry, real string, now, base, after []byte) (err error) {
+func (f folder) write(e, current *entry, real string, now, base, after []byte) (err error) {
 	if e.Before, err = f.keepBefore(base); err != nil {
 		return err
 	}
@@ -31,7 +31,7 @@ func (f folder) write(e, force *entry, real string, now, base, after []byte) (er
 	if err := f.move(e, now, after); err != nil {
 		return err
 	}
-	if err := f.retire(force, e); err != nil {
+	if err := f.retire(current, e); err != nil {
 		return err
 	}
 	return f.commit(e)

@@ -118,7 +118,7 @@ parallel = 1
 	}
 	fields := reflect.TypeFor[Config]().NumField()
 	if len(environ) != fields || strings.Count(text, "=") != fields {
-		t.Fatalf("the configuration has %d keys: this test shall know them all", fields)
+		t.Fatalf("the configuration has %d keys: this test must know them all", fields)
 	}
 	yes := true
 	want := Config{Runner: "e", Model: "e", Engine: "e", ModelRunner: "e", LlamaServer: "e", Targets: []string{"e", "g"}, ManagedSettings: "e", Notifications: &yes,

@@ -19,11 +19,10 @@ import (
 	"github.com/switchyard-app/switchyard/service/state"
 )
 
-// Client is a connection to the Switchyard that runs, over its socket.
+// Client is a connection to the running Switchyard, over its socket.
 type Client struct{ client *http.Client }
 
-// Find connects to the Switchyard that runs. The error is ErrNotRunning when there is
-// none.
+// Find connects to the running Switchyard. The error is ErrNotRunning when there is none.
 func Find(ctx context.Context, m *machine.Machine) (*Client, error) {
 	conn, err := Dial(ctx, m)
 	if err != nil {
@@ -42,7 +41,7 @@ func Connect(m *machine.Machine) *Client {
 	}}}
 }
 
-// Dial opens the socket of the Switchyard that runs. The error is
+// Dial opens the socket of the running Switchyard. The error is
 // ErrNotRunning.
 func Dial(ctx context.Context, m *machine.Machine) (net.Conn, error) {
 	for _, dir := range m.Paths.RuntimeDirs() {

@@ -300,11 +300,11 @@ func TestAPullThatDoesNotEndWell(t *testing.T) {
 func TestAGuardHandsOver(t *testing.T) {
 	m := scratch(t)
 	client, s, _ := running(t, m)
-	if _, err := client.send(t.Context(), http.MethodPost, "/yield", nil); err == nil || !strings.Contains(err.Error(), "it is no guard") {
+	if _, err := client.send(t.Context(), http.MethodPost, "/yield", nil); err == nil || !strings.Contains(err.Error(), "it is not a guard") {
 		t.Errorf("%v", err)
 	}
 	if _, err := Find(t.Context(), m); err != nil {
-		t.Errorf("who does not hand over goes on: %v", err)
+		t.Errorf("a guard that does not hand over goes on: %v", err)
 	}
 	s.guard = true
 	conn, err := Dial(t.Context(), m)
@@ -348,7 +348,7 @@ func TestASocketThatAKilledProcessLeftIsReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := Find(t.Context(), m); !errors.Is(err, ErrNotRunning) {
-		t.Errorf("nobody is there: %v", err)
+		t.Errorf("no Switchyard runs: %v", err)
 	}
 	running(t, m)
 }

@@ -97,7 +97,7 @@ func answerGateway(mux *http.ServeMux, g gatewaySide) {
 func answerYield(mux *http.ServeMux, g gatewaySide, socket net.Listener) {
 	mux.HandleFunc("POST /yield", func(w http.ResponseWriter, _ *http.Request) {
 		if !g.Yields() {
-			http.Error(w, "it is no guard", http.StatusConflict)
+			http.Error(w, "it is not a guard", http.StatusConflict)
 			return
 		}
 		conn, _, err := http.NewResponseController(w).Hijack()

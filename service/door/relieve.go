@@ -11,8 +11,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/machine"
 )
 
-// relieve takes over the listeners of a guard, if one is serving the gateway, and ends
-// it.
+// relieve takes the listeners from a guard, if one is serving the gateway, and ends it.
 func relieve(ctx context.Context, m *machine.Machine) (listeners []net.Listener, relieved bool) {
 	conn, err := control.Dial(ctx, m)
 	if err != nil {

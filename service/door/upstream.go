@@ -133,7 +133,7 @@ const noteUse = 10 * time.Minute
 
 // ForSession is what a new session of switchyard run needs to know; an empty name means the
 // chosen model. A session that begins right after Switchyard did waits for
-// the first look at the runner; before that, nobody knows how it is.
+// the first look at the runner; until then, its state is not known.
 func (v *Door) ForSession(ctx context.Context, name string) control.SessionAnswer {
 	ctx, cancel := context.WithTimeout(ctx, control.SessionTime)
 	defer cancel()

@@ -29,5 +29,5 @@ func (d *Docker) api() (*daemon, error) {
 	return c, nil
 }
 
-// noConnection tells whether an error is that the daemon cannot be reached.
+// noConnection reports whether an error is that the daemon cannot be reached.
 func noConnection(err error) bool { return client.IsErrConnectionFailed(err) }

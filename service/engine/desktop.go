@@ -55,7 +55,7 @@ func (d *desktopEngine) Look(ctx context.Context) Seen {
 	}
 	d.docker.heard()
 	on := Seen{State: Running, Controlled: true, URL: "http://localhost" + desktopPrefix, Socket: d.docker.socket()}
-	if on.Socket == "" { // Windows' named pipe is no address for HTTP clients
+	if on.Socket == "" { // HTTP clients cannot use Windows' named pipe as an address
 		on = tcp
 	}
 	if !serves(ctx, on) {
@@ -68,7 +68,7 @@ func (d *desktopEngine) Look(ctx context.Context) Seen {
 	return on
 }
 
-// serves tells whether a runner's API is there.
+// serves reports whether a runner's API is there.
 func serves(ctx context.Context, at Seen) bool {
 	client := &http.Client{Transport: &http.Transport{Proxy: nil, DialContext: dialer(at.Socket), DisableKeepAlives: true}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at.URL+"/models", nil)
@@ -83,8 +83,8 @@ func serves(ctx context.Context, at Seen) bool {
 	return resp.StatusCode == http.StatusOK
 }
 
-// Watch hears when Docker Desktop goes and comes. That Model Runner is switched on
-// or off inside it has no event.
+// Watch calls changed when Docker Desktop stops or starts. There is no event for Model
+// Runner being switched on or off inside it.
 func (d *desktopEngine) Watch(ctx context.Context, changed func()) {
 	d.docker.watch(ctx, filters.NewArgs(filters.Arg("type", "daemon")), func(events.Message) {}, changed)
 }

@@ -134,7 +134,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// remote tells whether the daemon is on another machine, whose loopback addresses are not ours.
+// remote reports whether the daemon is on another machine, whose loopback addresses are not ours.
 func (d *Docker) remote() bool {
 	u, err := url.Parse(d.Host)
 	if err != nil {
@@ -143,13 +143,13 @@ func (d *Docker) remote() bool {
 	return u.Scheme == "ssh" || (u.Scheme == "tcp" || u.Scheme == "http" || u.Scheme == "https") && !Loopback(u.Hostname())
 }
 
-// Loopback tells whether a host is this very machine.
+// Loopback reports whether a host is this very machine.
 func Loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || strings.HasSuffix(host, ".localhost") || ip != nil && ip.IsLoopback()
 }
 
-// desktop tells whether it is Docker Desktop's, by its name or place.
+// desktop reports whether it is Docker Desktop's, by its name or place.
 func (d *Docker) desktop() bool {
 	return d.Context == "desktop-linux" || d.Context == "desktop-windows" ||
 		strings.Contains(d.Host, "/.docker/run/") || strings.Contains(d.Host, "/.docker/desktop/") || strings.Contains(d.Host, "dockerDesktop")

@@ -82,7 +82,7 @@ type Install struct {
 	Pull bool   // also look for a newer image, when one is there already
 }
 
-// Installer is an engine that can set its runner up. progress hears what is being done.
+// Installer is an engine that can set its runner up. progress is told what is being done.
 type Installer interface {
 	Install(ctx context.Context, how Install, progress func(string)) error
 }

@@ -126,7 +126,7 @@ func underWSL() bool {
 	return err == nil && strings.Contains(strings.ToLower(string(version)), "microsoft")
 }
 
-// answers tells whether anything listens there.
+// answers reports whether anything listens there.
 func answers(ctx context.Context, address string) bool {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()

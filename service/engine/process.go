@@ -52,7 +52,7 @@ func (p *processEngine) Kind() Kind { return Process }
 
 func (p *processEngine) Place() string { return p.socket }
 
-// usable tells whether a runner of our own can answer.
+// usable reports whether a runner of our own can answer.
 func (p *processEngine) usable() bool { return p.program != "" && p.missing() == nil }
 
 // missing says what is needed to run one; nil when nothing is.

@@ -32,7 +32,7 @@ func TestTheErrorsOfTheLeavesInWords(t *testing.T) {
 		{"nothing answers", silent, Unreachable, "Model Runner at http://127.0.0.1:12434: nothing answers", "start it"},
 		{"it answers badly", sick, Unreachable, "Model Runner at http://127.0.0.1:12434: it is ill", "restart it"},
 		{"a proof", &runner.ProofError{Proof: runner.Proof{Name: "tool_call", Detail: "it wrote text", Remedy: "take another"}}, Refused, "the model cannot call tools: it wrote text", "take another"},
-		{"a proof that found nobody", &runner.ProofError{Proof: runner.Proof{Name: "runner", Detail: "nothing answers", Err: silent}}, Unreachable, "Model Runner at http://127.0.0.1:12434: nothing answers", "start it"},
+		{"a proof that got no answer", &runner.ProofError{Proof: runner.Proof{Name: "runner", Detail: "nothing answers", Err: silent}}, Unreachable, "Model Runner at http://127.0.0.1:12434: nothing answers", "start it"},
 		{"a proof that got an error", &runner.ProofError{Proof: runner.Proof{Name: "message", Detail: "it is ill", Remedy: "restart it", Err: sick}}, Refused, "the model does not answer: it is ill", "restart it"},
 		{"a proof of a model that is not there", &runner.ProofError{Proof: runner.Proof{Name: "model", Err: &runner.UnknownModelError{Name: "ai/x"}}}, Refused, "Model Runner has no model ai/x", "pull it: switchyard pull ai/x"},
 	} {

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Available tells whether a program can be fenced here: seccomp's watcher, Linux 5.6.
+// Available reports whether a program can be fenced here: seccomp's watcher, Linux 5.6.
 func Available() error {
 	action := uint32(unix.SECCOMP_RET_USER_NOTIF)
 	if _, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_GET_ACTION_AVAIL, 0, uintptr(unsafe.Pointer(&action))); errno != 0 {
@@ -29,11 +29,11 @@ func Available() error {
 const theLine = 3
 
 // Run runs a command that begins with Become, and returns when it has ended. seen
-// hears what it connects to on this machine, with the process; it may be nil. Processes
+// is told what it connects to on this machine, and which process did; it may be nil. Processes
 // that outlive the command can reach nothing from then on.
 //
 // A malicious program can deceive the watcher, by changing an address while it is
-// looked at: this shows what a program does, it is no sandbox.
+// looked at: this shows what a program does, it is not a sandbox.
 func Run(ctx context.Context, cmd *exec.Cmd, seen func(pid int, address string)) (Report, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

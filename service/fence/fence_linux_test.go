@@ -112,7 +112,7 @@ func TestAProgramIsKeptOnThisMachine(t *testing.T) {
 	}
 }
 
-// What is on this machine is reached, and heard of with the process that reached it.
+// What is on this machine is reached, and reported with the process that reached it.
 func TestThisMachineIsReached(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
@@ -195,7 +195,7 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-// What a program hands over is read without a crash, whatever it is.
+// FuzzAddress: what a program hands over is read without a crash, whatever it is.
 func FuzzAddress(f *testing.F) {
 	f.Add([]byte{2, 0, 0, 80, 192, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0})
 	f.Add([]byte("\x01\x00/run/user/1000/bus\x00"))

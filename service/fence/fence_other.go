@@ -11,7 +11,7 @@ import (
 // errUnsupported says that this system cannot do it.
 var errUnsupported = errors.New("this system lets only an administrator watch what a program connects to")
 
-// Available tells whether a program can be fenced here.
+// Available reports whether a program can be fenced here.
 func Available() error { return errUnsupported }
 
 // Run is not possible here.

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// process is who asks: a thread.
+// process is the thread that asks.
 type process struct {
 	tid   int
 	tgid  int

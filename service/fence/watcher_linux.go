@@ -218,7 +218,7 @@ func (w *watcher) closeResolvers() {
 	w.answering.Wait()
 }
 
-// refuseAll answers those who did not send by a call that asks.
+// refuseAll answers the lookups of sockets that were led here.
 func (w *watcher) refuseAll(conn *net.UDPConn) {
 	for buffer := make([]byte, 4096); ; {
 		n, from, err := conn.ReadFromUDPAddrPort(buffer)

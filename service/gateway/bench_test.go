@@ -13,8 +13,8 @@ import (
 	"github.com/switchyard-app/switchyard/internal/lab/messages"
 )
 
-// conversation is a request of about 100 KB, shaped as Claude Code's.
-func conversation() []byte {
+// longRequest is a request of about 100 KB, shaped as Claude Code's.
+func longRequest() []byte {
 	var messages []any
 	for i := range 40 {
 		text := map[string]any{"type": "text", "text": strings.Repeat("some words of a conversation\n", 85)}
@@ -28,7 +28,7 @@ func conversation() []byte {
 }
 
 func BenchmarkNormalise(b *testing.B) {
-	body := conversation()
+	body := longRequest()
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
@@ -66,7 +66,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 	}
 	go func() { _ = g.Serve(l) }()
 	defer g.server.Close()
-	body := string(conversation())
+	body := string(longRequest())
 	for name, url := range map[string]string{"direct": upstream.URL + "/anthropic/v1/messages", "gateway": "http://" + l.Addr().String() + "/v1/messages"} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

@@ -169,7 +169,7 @@ func (x *exchange) overflows(ctx context.Context) *failure {
 	}
 	count, err := x.g.transport.count(ctx, x.body)
 	if err != nil || count <= limit {
-		return nil // who cannot count says so again when the request itself comes
+		return nil // an upstream that cannot count says so again when the request itself comes
 	}
 	return overflow(count, limit)
 }
@@ -278,7 +278,7 @@ func (x *exchange) replace(resp *http.Response, f *failure) {
 	f.header(resp.Header)
 }
 
-// failed hears of a request that got no answer.
+// failed handles a request that got no answer.
 func (x *exchange) failed(err error) {
 	switch {
 	case errors.Is(err, errResend):

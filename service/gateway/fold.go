@@ -13,8 +13,8 @@ type block struct {
 	result bool // of a tool
 }
 
-// folder writes the messages of a conversation.
-type folder struct {
+// conversation writes the messages of a request, with those of the system folded in.
+type conversation struct {
 	blind bool
 	done  []rope
 	open  bool     // a user message is being written: a system message joins it
@@ -31,27 +31,27 @@ type folder struct {
 // llama.cpp puts a user message's text before its tool results, whatever the
 // order was; text after a result gets a message of its own.
 func foldMessages(messages []message, blind, leads bool) rope {
-	f := &folder{blind: blind}
+	c := &conversation{blind: blind}
 	for i, m := range messages {
 		content := find(m.members, "content")
 		switch {
 		case m.role == "system" && i == 0 && leads:
-			f.other(m)
+			c.other(m)
 		case m.role == "system":
-			f.system(m, content)
+			c.system(m, content)
 		case m.role == "user" && (m.listed || content.Kind() == '"'):
-			f.user(m, content)
+			c.user(m, content)
 		default:
-			f.flush()
-			f.other(m)
+			c.flush()
+			c.other(m)
 		}
 	}
-	f.flush()
-	return array(f.done)
+	c.flush()
+	return array(c.done)
 }
 
 // system adds a system message to the open user message, or opens one.
-func (f *folder) system(m message, content jsontext.Value) {
+func (c *conversation) system(m message, content jsontext.Value) {
 	var said []block
 	if !m.listed && content.Kind() == '"' {
 		said = append(said, reminder(content))
@@ -60,16 +60,16 @@ func (f *folder) system(m message, content jsontext.Value) {
 		if t := find(p.members, "text"); m.listed && t.Kind() == '"' {
 			said = append(said, reminder(t))
 		} else if m.listed {
-			said = append(said, f.block(p))
+			said = append(said, c.block(p))
 		}
 	}
 	if len(said) == 0 {
 		return
 	}
-	if !f.open {
-		f.open, f.alone = true, true
+	if !c.open {
+		c.open, c.alone = true, true
 	}
-	f.says = append(f.says, said...)
+	c.says = append(c.says, said...)
 }
 
 // reminder wraps a JSON string without decoding it.
@@ -83,12 +83,12 @@ func reminder(quoted jsontext.Value) block {
 
 // user opens a user message. A string becomes a list of one text: Claude Code
 // writes the same message now this way, now that.
-func (f *folder) user(m message, content jsontext.Value) {
-	if !f.alone {
-		f.flush()
+func (c *conversation) user(m message, content jsontext.Value) {
+	if !c.alone {
+		c.flush()
 	}
-	f.open, f.alone = true, false
-	f.rest = slices.DeleteFunc(slices.Clone(m.members), func(m member) bool {
+	c.open, c.alone = true, false
+	c.rest = slices.DeleteFunc(slices.Clone(m.members), func(m member) bool {
 		return m.name == "role" || m.name == "content" || m.name == "cache_control"
 	})
 	if !m.listed {
@@ -96,20 +96,20 @@ func (f *folder) user(m message, content jsontext.Value) {
 		b.text(`{"type":"text","text":`)
 		b.raw(content)
 		b.text("}")
-		f.says = append(f.says, b)
+		c.says = append(c.says, b)
 		return
 	}
 	for _, p := range m.blocks {
-		f.says = append(f.says, f.block(p))
+		c.says = append(c.says, c.block(p))
 	}
 }
 
 // block writes a content block again, without the marks of Anthropic's cache
 // and, for a blind model, without images.
-func (f *folder) block(p part) block {
+func (c *conversation) block(p part) block {
 	switch kind := find(p.members, "type"); string(kind) {
 	case `"image"`:
-		if f.blind {
+		if c.blind {
 			return note("[an image was here; this model sees none]")
 		}
 	case `"document"`:
@@ -117,7 +117,7 @@ func (f *folder) block(p part) block {
 			return note("[a document was here; local models read text only]")
 		}
 	case `"tool_result"`:
-		return block{rope: unmarked(f.withoutImages(p)), result: true}
+		return block{rope: unmarked(c.withoutImages(p)), result: true}
 	}
 	return block{rope: unmarked(p)}
 }
@@ -140,16 +140,16 @@ func note(said string) block {
 	return b
 }
 
-// unreadable tells whether a document holds something else than text.
+// unreadable reports whether a document holds something else than text.
 func unreadable(m []member) bool {
 	source, err := members(find(m, "source"))
 	return err == nil && field(source, "type") != "text" && field(source, "type") != "content"
 }
 
 // withoutImages takes images out of a tool's result for a blind model.
-func (f *folder) withoutImages(result part) part {
+func (c *conversation) withoutImages(result part) part {
 	content := find(result.members, "content")
-	if !f.blind || content.Kind() != '[' || !bytes.Contains(content, []byte(`image`)) {
+	if !c.blind || content.Kind() != '[' || !bytes.Contains(content, []byte(`image`)) {
 		return result
 	}
 	blocks, err := elements(content)
@@ -162,7 +162,7 @@ func (f *folder) withoutImages(result part) part {
 		if err != nil {
 			return result
 		}
-		kept = append(kept, f.block(part{v, m}).rope)
+		kept = append(kept, c.block(part{v, m}).rope)
 	}
 	list := array(kept)
 	return rewritten(result, "content", list)
@@ -180,12 +180,12 @@ func rewritten(p part, name string, value rope) part {
 	return part{whole.bytes(), all}
 }
 
-// other writes a message that is no user's: only cache marks go.
-func (f *folder) other(m message) {
+// other writes a message that is not a user's: only cache marks go.
+func (c *conversation) other(m message) {
 	var out rope
 	if !slices.ContainsFunc(m.blocks, func(p part) bool { return find(p.members, "cache_control") != nil }) {
 		out.raw(m.whole)
-		f.done = append(f.done, out)
+		c.done = append(c.done, out)
 		return
 	}
 	var kept []rope
@@ -194,27 +194,27 @@ func (f *folder) other(m message) {
 	}
 	list := array(kept)
 	out.raw(rewritten(part{m.whole, m.members}, "content", list).whole)
-	f.done = append(f.done, out)
+	c.done = append(c.done, out)
 }
 
 // flush ends the open user message: a new one begins wherever something else
 // follows a tool's result.
-func (f *folder) flush() {
-	if !f.open {
+func (c *conversation) flush() {
+	if !c.open {
 		return
 	}
 	start := 0
-	for i := 1; i < len(f.says); i++ {
-		if f.says[i-1].result && !f.says[i].result {
-			f.message(f.says[start:i])
+	for i := 1; i < len(c.says); i++ {
+		if c.says[i-1].result && !c.says[i].result {
+			c.message(c.says[start:i])
 			start = i
 		}
 	}
-	f.message(f.says[start:])
-	f.open, f.alone, f.rest, f.says = false, false, nil, nil
+	c.message(c.says[start:])
+	c.open, c.alone, c.rest, c.says = false, false, nil, nil
 }
 
-func (f *folder) message(blocks []block) {
+func (c *conversation) message(blocks []block) {
 	var content []rope
 	for _, b := range blocks {
 		content = append(content, b.rope)
@@ -222,12 +222,12 @@ func (f *folder) message(blocks []block) {
 	var out rope
 	out.text(`{"role":"user","content":`)
 	out.join(array(content))
-	for _, m := range f.rest {
+	for _, m := range c.rest {
 		out.text(",")
 		out.raw(quote(m.name))
 		out.text(":")
 		out.raw(m.value)
 	}
 	out.text("}")
-	f.done = append(f.done, out)
+	c.done = append(c.done, out)
 }

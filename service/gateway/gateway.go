@@ -134,7 +134,7 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 // under a name of its own that points to this machine (DNS rebinding).
 func localOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// Who is refused cannot hold the connection by a body that never comes.
+		// A client that is refused cannot hold the connection with a body that never comes.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(slow))
 		if !loopback(r.Host) || r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "" {
 			(&failure{status: http.StatusForbidden, kind: "permission_error", reason: Unauthorized,

@@ -78,7 +78,7 @@ func label(name, value string) string {
 	return name + `="` + escape.Replace(strings.ToValidUTF8(value, "\uFFFD")) + `"`
 }
 
-// Metrics serves the counters as OpenMetrics, or as Prometheus's older text to who does not ask for it.
+// Metrics serves the counters as OpenMetrics, or as Prometheus's older text to clients that do not ask for it.
 func (g *Gateway) Metrics() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		t := metricsText{open: strings.Contains(r.Header.Get("Accept"), "application/openmetrics-text")}

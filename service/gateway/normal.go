@@ -63,7 +63,7 @@ func quote(s string) []byte {
 	return out
 }
 
-// hasText tells whether the system prompt says anything: then a system message
+// hasText reports whether the system prompt says anything: then a system message
 // at the head of the conversation is not the first one.
 func hasText(system jsontext.Value) bool {
 	value, err := withoutBilling(system)

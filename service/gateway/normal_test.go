@@ -92,7 +92,7 @@ var turns = []string{
 }
 
 // A prefix that stays is worth minutes: the next turn's request begins with the
-// bytes of the one before, up to the end of its conversation.
+// bytes of the previous one, up to the end of its conversation.
 func TestTheNextTurnBeginsWithTheSameBytes(t *testing.T) {
 	for i := range len(turns) - 1 {
 		before, after := normalised(t, turns[i], false), normalised(t, turns[i+1], false)
@@ -109,7 +109,7 @@ func TestTheNextTurnBeginsWithTheSameBytes(t *testing.T) {
 
 type said struct{ role, text string }
 
-// words lists who says what in a request, reminders unwrapped, in the order in
+// words lists what each role says in a request, reminders unwrapped, in the order in
 // which llama.cpp's templates will have it.
 func words(t *testing.T, body []byte) (all []said) {
 	t.Helper()

@@ -79,7 +79,7 @@ func (q *queue) leave(session string) {
 	q.forget()
 }
 
-// admit lets those in for whom there is room.
+// admit lets in as many as there is room for.
 func (q *queue) admit() {
 	for q.count < q.limit && len(q.waiting) > 0 {
 		i := q.next()

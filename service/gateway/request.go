@@ -31,7 +31,7 @@ type message struct {
 // part is one element of a message's content.
 type part struct {
 	whole   jsontext.Value
-	members []member // nil for what is no object
+	members []member // nil for what is not an object
 }
 
 // parse reads a request's body.

@@ -83,7 +83,7 @@ func TestSoak(t *testing.T) {
 	if moreHeap > heap+4<<20 {
 		t.Errorf("heap %d KB before, %d KB after", heap>>10, moreHeap>>10)
 	}
-	if n := r.g.ring.added; n < requests*3/4 { // who leaves before the body has arrived made no request
+	if n := r.g.ring.added; n < requests*3/4 { // a client that leaves before the body has arrived made no request
 		t.Errorf("only %d requests were recorded", n)
 	}
 	if r.g.bodies.TryAcquire(memory) {
@@ -101,7 +101,7 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// A crowd that holds connections keeps nobody out for good, and nobody more in
+// A crowd that holds connections keeps no one out for good, and no more get in
 // than there is room for.
 func TestACrowdOfConnections(t *testing.T) {
 	s := &messages.Server{Answer: "still here", Model: "m"}
@@ -145,7 +145,7 @@ func TestACrowdOfConnections(t *testing.T) {
 	if statuses[200]+statuses[529] != 200 || statuses[200] < 2+maxWaiting {
 		t.Errorf("statuses %v", statuses)
 	}
-	r.records(201) // who is recorded has left the queue
+	r.records(201) // what is recorded has left the queue
 	if running := r.g.queue(tiny.Tag).load().Running; running != 0 {
 		t.Errorf("%d are still running", running)
 	}

@@ -171,7 +171,7 @@ func (e *events) listen(data []byte) {
 	e.spoke = speaks(said.Block.Type, said.Block.Text) || said.Delta.Text != ""
 }
 
-// speaks tells whether a block says or does something; thinking alone does not.
+// speaks reports whether a block says or does something; thinking alone does not.
 func speaks(kind, text string) bool {
 	switch kind {
 	case "", "thinking", "redacted_thinking":
@@ -182,7 +182,7 @@ func speaks(kind, text string) bool {
 	return true
 }
 
-// data handles an event's data and tells whether it has written it.
+// data handles an event's data and reports whether it wrote them.
 func (e *events) data(data []byte) (written bool) {
 	switch e.event {
 	case "content_block_start":
@@ -303,7 +303,7 @@ func renameMessage(document []byte, asked, within string) (out []byte, said usag
 	return whole.bytes(), said, true
 }
 
-// answerJSON checks and repairs an answer that was not streamed. cut tells whether it
+// answerJSON checks and repairs an answer that was not streamed. cut reports whether it
 // became too long.
 func answerJSON(body []byte, asked string) (out []byte, said usage, cut bool, err error) {
 	message, err := members(body)

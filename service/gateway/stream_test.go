@@ -80,7 +80,7 @@ func TestALostConnectionIsTold(t *testing.T) {
 	}
 }
 
-// What is not a stream passes as it is, but for its end.
+// FuzzStream: what is not a stream passes as it is, but for its end.
 func FuzzStream(f *testing.F) {
 	f.Add(stream)
 	f.Add("event: message_start\ndata: {\"message\":1}\n\nevent: error\ndata: x\n\n")

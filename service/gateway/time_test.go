@@ -245,7 +245,7 @@ func TestAClientThatGoesFreesItsPlace(t *testing.T) {
 	})
 }
 
-// Somebody who sends or takes nothing holds nothing for long.
+// A client that sends or takes nothing holds nothing for long.
 func TestSlowClients(t *testing.T) {
 	for _, tt := range []struct {
 		name, head string

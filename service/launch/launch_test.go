@@ -191,8 +191,8 @@ func TestWhereTheCloudWasBeforeTheSwitch(t *testing.T) {
 	}
 }
 
-// somebody is a place that a process which lives has on a model.
-func somebody(t *testing.T, m *machine.Machine, name, model string, number int, waiting bool) sessions.Slot {
+// occupy gives a place on a model to a process that lives.
+func occupy(t *testing.T, m *machine.Machine, name, model string, number int, waiting bool) sessions.Slot {
 	t.Helper()
 	self, err := claude.Self()
 	if err != nil {
@@ -227,12 +227,12 @@ func TestASecondSessionOnAModel(t *testing.T) {
 		{"nobody can be asked", AskFirst, AskFirst, false, x, false, "ai/x is in use by the session in first"},
 		{"the person says no", AskFirst, AskFirst, true, x, true, "the model is in use"},
 		{"the person says yes", AskFirst, ShareTurn, true, x, true, ""},
-		{"it shall share", ShareTurn, AskFirst, true, x, false, ""},
+		{"it is to share", ShareTurn, AskFirst, true, x, false, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m := scratch(t)
 			if tt.model != "" {
-				somebody(t, m, "first", tt.model, 1, false)
+				occupy(t, m, "first", tt.model, 1, false)
 			}
 			asked := false
 			c := Queue{Turn: tt.turn}
@@ -266,8 +266,8 @@ func TestASecondSessionOnAModel(t *testing.T) {
 func TestWhoWaitsHasANumber(t *testing.T) {
 	const x = "docker.io/ai/x:latest"
 	m := scratch(t)
-	somebody(t, m, "first", x, 3, false)
-	somebody(t, m, "second", x, 4, true)
+	occupy(t, m, "first", x, 3, false)
+	occupy(t, m, "second", x, 4, true)
 	ctx, stop := context.WithCancel(t.Context())
 	var told string
 	_, waited, err := acquire(ctx, m, sessions.Slot{Model: x, Folder: "/w/own"}, Queue{Turn: WaitTurn, Tell: func(text string) {

@@ -25,7 +25,7 @@ func TestWhereClaudeCodeIsFound(t *testing.T) {
 		{"the old place", map[string]os.FileMode{old: 0o755}, old},
 		{"what cannot be run is skipped on the PATH", map[string]os.FileMode{first: 0o644, second: 0o755}, second},
 		{"and in the installer's place", map[string]os.FileMode{own: 0o644, old: 0o755}, old},
-		{"a folder is no program", map[string]os.FileMode{first: os.ModeDir | 0o755, own: os.ModeDir | 0o755, old: 0o755}, old},
+		{"a folder is not a program", map[string]os.FileMode{first: os.ModeDir | 0o755, own: os.ModeDir | 0o755, old: 0o755}, old},
 		{"only what cannot be run", map[string]os.FileMode{first: 0o644, own: 0o644, old: 0o644}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/machine"
 )
 
-// PortTaken says who uses a port, and suggests a free one.
+// PortTaken says which program uses a port, and suggests a free one.
 func PortTaken(m *machine.Machine, port int) (why, remedy string) {
 	ctx, cancel := context.WithTimeout(context.Background(), Quick)
 	defer cancel()

@@ -88,7 +88,7 @@ func TestWhoForbidsTheCloud(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, locked := m.Locked(deep); !locked {
-		t.Error("the nearest is no file")
+		t.Error("the nearest is not a file")
 	}
 	if _, locked := m.Locked(""); locked {
 		t.Error("no folder in particular")

@@ -42,7 +42,7 @@ func Watch(ctx context.Context, tell func(Reach)) error {
 	}
 }
 
-// hasDefaultRoute tells whether packets to anywhere have a way.
+// hasDefaultRoute reports whether packets to anywhere have a way.
 func hasDefaultRoute() bool {
 	rib, err := route.FetchRIB(unix.AF_UNSPEC, route.RIBTypeRoute, 0)
 	if err != nil {

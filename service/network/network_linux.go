@@ -83,7 +83,7 @@ func subscribe() (*os.File, error) {
 	return os.NewFile(uintptr(fd), "netlink"), nil
 }
 
-// hasDefaultRoute tells whether packets to anywhere have a way.
+// hasDefaultRoute reports whether packets to anywhere have a way.
 func hasDefaultRoute() bool {
 	const headerLen, routeLen = 16, 12 // struct nlmsghdr, struct rtmsg
 	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// System is where Linux tells of batteries. Elsewhere there is no such folder.
+// System is where Linux describes batteries. Elsewhere there is no such folder.
 const System = "/sys/class/power_supply"
 
 // Battery is one battery of this machine.

@@ -124,8 +124,8 @@ func (p *Puller) onForeignPull(ctx context.Context, ref string, f localrunner.In
 	p.wg.Go(func() { p.followForeign(ctx, one, f) })
 }
 
-// followForeign watches a pull of others until its model is there, or it makes no more
-// progress.
+// followForeign watches another program's pull until its model is there, or it stops
+// making progress.
 func (p *Puller) followForeign(ctx context.Context, one *job, f localrunner.Instance) {
 	client := runner.NewClient(f.Endpoint())
 	defer client.Close()

@@ -179,7 +179,7 @@ func (p *Puller) startQueued(ctx context.Context) {
 	}
 }
 
-// report sends the pulls to the State and to those who wait for them.
+// report sends the pulls to the State and to those that wait for them.
 func (p *Puller) report(ctx context.Context) {
 	list := make([]state.Pull, len(p.pulls))
 	for i, one := range p.pulls {

@@ -73,11 +73,11 @@ func Latest(ctx context.Context, address string) (Release, error) {
 
 var version = regexp.MustCompile(`^v?(\d+)\.(\d+)\.(\d+)$`)
 
-// Newer tells whether a release comes after the version that runs. A version that is no
+// Newer reports whether a release comes after the version that runs. A version that is not a
 // release, such as a development build, is never out of date.
 func (r Release) Newer(than string) bool { return Older(than, r.Version) }
 
-// Older tells whether one version comes before another; never for what is no version.
+// Older reports whether one version comes before another; false for what is not a version.
 func Older(one, other string) bool {
 	a, b := version.FindStringSubmatch(one), version.FindStringSubmatch(other)
 	if a == nil || b == nil {

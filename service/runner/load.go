@@ -30,7 +30,7 @@ func (c *Client) Unload(ctx context.Context, tag string) (n int, err error) {
 	return answer.Unloaded, err
 }
 
-// OutOfMemory tells whether an error says that a model does not fit.
+// OutOfMemory reports whether an error says that a model does not fit.
 func OutOfMemory(err error) bool {
 	var failed *Error
 	return errors.As(err, &failed) && failed.Why == noMemory
@@ -39,7 +39,7 @@ func OutOfMemory(err error) bool {
 // noMemory is the reason of an error that OutOfMemory recognises.
 const noMemory = "not enough GPU memory for this model"
 
-// Crashed tells whether an error says that a model's engine died or cannot be
+// Crashed reports whether an error says that a model's engine died or cannot be
 // started, as opposed to one that answers and refuses.
 func Crashed(err error) bool {
 	var failed *Error
@@ -49,7 +49,7 @@ func Crashed(err error) bool {
 	return failed.Status == 0 || failed.Status >= http.StatusInternalServerError || strings.Contains(failed.Why, "terminated unexpectedly")
 }
 
-// Anthropic tells whether the runner knows Anthropic's API, which came with 1.0.11.
+// Anthropic reports whether the runner knows Anthropic's API, which came with 1.0.11.
 func (c *Client) Anthropic(ctx context.Context) (bool, error) {
 	req, err := c.request(ctx, http.MethodPost, "/anthropic/v1/messages", strings.NewReader("{}"))
 	if err != nil {

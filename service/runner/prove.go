@@ -29,7 +29,7 @@ const MinContext = 32_768
 // Prove asks everything that Claude Code will rely on, in order, and stops where
 // the rest cannot hold. model may be empty when there is only one; wish is the
 // context that Claude Code is to be told, 0 for the model's own. begin and done,
-// when not nil, hear of every proof. It returns the model and its full tag; the
+// when not nil, are called for every proof. It returns the model and its full tag; the
 // error is a *ProofError, about the first proof that did not hold.
 func (c *Client) Prove(ctx context.Context, model string, wish int, begin func(name string), done func(Proof)) (Model, string, error) {
 	p := &prover{c: c, begin: begin, done: done}

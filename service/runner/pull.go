@@ -47,7 +47,7 @@ func lost(ref string) *PullError {
 const silence = 90 * time.Second
 
 // Pull gets a model from its registry and returns when it is in the store. each
-// hears of every step. Ending the context ends the pull; what was loaded is kept,
+// is called with every step. Ending the context ends the pull; what was loaded is kept,
 // and the next pull goes on from there. The error is a *PullError.
 func (c *Client) Pull(ctx context.Context, ref string, each func(Progress)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -89,8 +89,8 @@ func (c *Client) Pull(ctx context.Context, ref string, each func(Progress)) erro
 	return err
 }
 
-// Lacks tells whether the runner says that it has no such model; that it does not
-// answer is no such word.
+// Lacks reports whether the runner says that it has no such model, which a runner
+// that does not answer does not say.
 func (c *Client) Lacks(ctx context.Context, ref string) bool {
 	var object modelObject
 	var failed *Error

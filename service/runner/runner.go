@@ -55,7 +55,7 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Unreachable tells whether nothing answered at all.
+// Unreachable reports whether nothing answered at all.
 func (e *Error) Unreachable() bool { return e.Status == 0 }
 
 // Client talks to one runner. It has a method for each thing that Model Runner can be

@@ -19,8 +19,8 @@ func behind(s *state.Session, f Fact, target claude.Status) {
 	case s.PinnedBy == "switchyard run":
 	case here && s.Route == claude.Cloud && f.pin == "--settings":
 		say(words.T("its command line pins it (--settings)"), words.T("end it, and start it without --settings"))
-	case here && s.Route == claude.Cloud && f.word.Provider != "":
-		say(words.T("%s sends it to another vendor", f.word.Provider), words.T("end it, and start it without that variable"))
+	case here && s.Route == claude.Cloud && f.effective.Provider != "":
+		say(words.T("%s sends it to another vendor", f.effective.Provider), words.T("end it, and start it without that variable"))
 	case here && s.Route == claude.Cloud && f.pin != "":
 		say(words.T("%s takes precedence", f.pin), words.T("switch only its project: switchyard local --project %s", f.CWD))
 	case here && s.Route == claude.Cloud:
@@ -33,11 +33,11 @@ func behind(s *state.Session, f Fact, target claude.Status) {
 		s.Behind = true
 	case target.Route == claude.Offline && s.Route == claude.Local && f.pin == "":
 		say(words.T("it started before the switch to offline: Claude Code may still contact other servers"), words.T("start it again: /exit, then claude --continue"))
-	case here && target.Way != claude.Gateway && s.Route == claude.Local && f.word.ModelBy != "" && claude.CloudName(f.word.Model):
-		say(words.T("%s makes it ask for %s, which Model Runner does not have", f.word.ModelBy, f.word.Model), words.T("choose /model opus there: it means the local model"))
-	case here && s.Route != claude.Cloud && f.word.ModelBy != "" && !claude.CloudName(f.word.Model) && runner.Full(f.word.Model) != target.Model:
-		say(words.T("%s makes it ask for %s", f.word.ModelBy, f.word.Model), words.T("choose /model opus there: it means the chosen model"))
-	case !here && s.Route == claude.Cloud && f.word.ModelBy != "" && strings.Contains(f.word.Model, "/") && old:
-		say(words.T("%s makes it ask the cloud for %s", f.word.ModelBy, f.word.Model), words.T("choose another model with /model there"))
+	case here && target.Way != claude.Gateway && s.Route == claude.Local && f.effective.ModelBy != "" && claude.CloudName(f.effective.Model):
+		say(words.T("%s makes it ask for %s, which Model Runner does not have", f.effective.ModelBy, f.effective.Model), words.T("choose /model opus there: it means the local model"))
+	case here && s.Route != claude.Cloud && f.effective.ModelBy != "" && !claude.CloudName(f.effective.Model) && runner.Full(f.effective.Model) != target.Model:
+		say(words.T("%s makes it ask for %s", f.effective.ModelBy, f.effective.Model), words.T("choose /model opus there: it means the chosen model"))
+	case !here && s.Route == claude.Cloud && f.effective.ModelBy != "" && strings.Contains(f.effective.Model, "/") && old:
+		say(words.T("%s makes it ask the cloud for %s", f.effective.ModelBy, f.effective.Model), words.T("choose another model with /model there"))
 	}
 }

@@ -12,13 +12,13 @@ import (
 // Fact is what a session's record, process and settings say.
 type Fact struct {
 	claude.Session
-	word    claude.Word // what its settings say
-	decided time.Time   // when the file that decides its route was last written
-	pin     string      // what decides its route instead of the target; empty: nothing does
-	ours    bool        // started by switchyard run
-	Stale   bool        // its process was killed; only the record is left
-	lock    string      // where the cloud is forbidden to it; empty: nowhere
-	target  int         // index of the target whose settings it reads; -1: none
+	effective claude.Effective // what its settings say
+	decided   time.Time        // when the file that decides its route was last written
+	pin       string           // what decides its route instead of the target; empty: nothing does
+	ours      bool             // started by switchyard run
+	Stale     bool             // its process was killed; only the record is left
+	lock      string           // where the cloud is forbidden to it; empty: nowhere
+	target    int              // index of the target whose settings it reads; -1: none
 }
 
 // Facts are the facts about all sessions.
@@ -46,7 +46,7 @@ func Look(m *machine.Machine, status []machine.Inspected, roster *claude.Roster,
 		for _, s := range live {
 			p := roster.Process(s)
 			scope := claude.Scope{ManagedDir: managed, ConfigDir: dir, Project: s.CWD, Environ: p.Environ, Launch: p.Launch, Files: cache}
-			one := Fact{Session: s, word: scope.Word(), decided: scope.Decided(), target: targetOf(status, dir, s),
+			one := Fact{Session: s, effective: scope.Effective(), decided: scope.Decided(), target: targetOf(status, dir, s),
 				ours: slices.ContainsFunc(f.Slots, func(p Slot) bool { return p.PID == s.PID })}
 			one.pin = pin(m, status, one)
 			if _, known := locks[s.CWD]; !known {
@@ -94,14 +94,14 @@ func targetOf(status []machine.Inspected, configDir string, s claude.Session) in
 // pin names what decides where a session's requests go, if a switch of its target does
 // not: a file and line, a variable, "--settings" or "switchyard run".
 func pin(m *machine.Machine, status []machine.Inspected, s Fact) string {
-	at := s.word.Place
+	at := s.effective.Place
 	switch {
 	case s.ours && at.Layer == claude.CommandLine:
 		return "switchyard run"
 	case at.Layer == claude.CommandLine:
 		return "--settings"
-	case s.word.Provider != "":
-		return s.word.Provider
+	case s.effective.Provider != "":
+		return s.effective.Provider
 	case at.File == "" || at.Layer == claude.User:
 		return ""
 	case slices.ContainsFunc(status, func(t machine.Inspected) bool { return t.File == at.File && t.Route != claude.Cloud }):

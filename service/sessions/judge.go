@@ -81,19 +81,19 @@ func (w Evidence) judgeOne(f Fact) (s state.Session, again time.Time) {
 		changed = f.decided
 	}
 	seen := !use.Last.IsZero() && (use.Last.After(changed.Add(machine.Reload)) || f.Started().After(changed))
-	s.Route, s.Reason = w.says(f.word)
+	s.Route, s.Reason = w.says(f.effective)
 	if seen {
 		s.Route, s.Reason = claude.Local, ""
 	} else {
 		again = w.silent(&s, f, use, changed)
 	}
 	s.Model = w.model(f, s, use, target)
-	s.Lean = strings.HasPrefix(f.word.Agent, machine.LeanAgent) && (target.Agent != f.word.Agent || !f.Started().Before(target.AgentSince))
-	if s.Route == claude.Local && f.word.Silent && (f.pin != "" || !f.Started().Before(target.Since)) {
+	s.Lean = strings.HasPrefix(f.effective.Agent, machine.LeanAgent) && (target.Agent != f.effective.Agent || !f.Started().Before(target.AgentSince))
+	if s.Route == claude.Local && f.effective.Silent && (f.pin != "" || !f.Started().Before(target.Since)) {
 		s.Route = claude.Offline
 	}
 	if s.PinnedBy == "" {
-		s.PinnedBy = f.word.ModelBy
+		s.PinnedBy = f.effective.ModelBy
 	}
 	if s.Route == claude.Cloud && f.lock != "" {
 		s.Forbidden, s.Reason, s.Remedy = true, words.T("%s forbids the cloud, but this session uses it", f.lock), words.T("end it, and start it again when the route is local: switchyard local")
@@ -113,7 +113,7 @@ func (w Evidence) judgeOne(f Fact) (s state.Session, again time.Time) {
 // limit that it returns, that may still change.
 func (w Evidence) silent(s *state.Session, f Fact, use gateway.Session, changed time.Time) (again time.Time) {
 	asked := f.StatusSince()
-	if f.Status != "busy" || s.Route != claude.Local || f.word.BaseURL != w.Gateway.URL || asked.IsZero() || use.Last.After(asked) {
+	if f.Status != "busy" || s.Route != claude.Local || f.effective.BaseURL != w.Gateway.URL || asked.IsZero() || use.Last.After(asked) {
 		return time.Time{}
 	}
 	if limit := latest(asked, changed).Add(answers); w.Now.Before(limit) {
@@ -125,18 +125,18 @@ func (w Evidence) silent(s *state.Session, f Fact, use gateway.Session, changed 
 }
 
 // says is the route that a session's settings lead to.
-func (w Evidence) says(word claude.Word) (route claude.Route, reason string) {
+func (w Evidence) says(effective claude.Effective) (route claude.Route, reason string) {
 	switch {
-	case !word.Known:
+	case !effective.Known:
 		return state.Unknown, words.T("the system does not say how it was started")
-	case word.Provider != "":
+	case effective.Provider != "":
 		return claude.Cloud, ""
-	case w.local(word.BaseURL):
+	case w.local(effective.BaseURL):
 		return claude.Local, ""
-	case Elsewhere(word.BaseURL):
+	case Elsewhere(effective.BaseURL):
 		return claude.Cloud, ""
 	}
-	return state.Unknown, words.T("its requests go to %s, which is not Switchyard's", machine.PlainURL(word.BaseURL))
+	return state.Unknown, words.T("its requests go to %s, which is not Switchyard's", machine.PlainURL(effective.BaseURL))
 }
 
 // local reports whether a base URL is the gateway, the runner, or was set by a switch.
@@ -172,9 +172,9 @@ func (w Evidence) model(f Fact, s state.Session, use gateway.Session, target cla
 	case use.Model != "" && s.Route != claude.Cloud:
 		return use.Model
 	case s.Route == claude.Cloud, s.Route == state.Unknown:
-		return f.word.Model
-	case f.word.Model != "" && !claude.CloudName(f.word.Model):
-		return runner.Full(f.word.Model)
+		return f.effective.Model
+	case f.effective.Model != "" && !claude.CloudName(f.effective.Model):
+		return runner.Full(f.effective.Model)
 	}
 	return target.Model
 }

@@ -34,13 +34,13 @@ func TestWhatIsOddAboutOneTarget(t *testing.T) {
 	}{
 		{"nothing", claude.Status{Route: claude.Cloud}, "", ""},
 		{"it cannot be read", claude.Status{Broken: &claude.Refusal{File: "/c/settings.json", Line: 2, Why: "a comma is missing", Remedy: "correct it"}}, "settings_broken", "/c/settings.json:2: a comma is missing, so Claude Code ignores the file"},
-		{"somebody changed it", claude.Status{Route: claude.Local, Drift: []string{"API_TIMEOUT_MS"}}, "drift", "/c/settings.json: changed after the switch: API_TIMEOUT_MS"},
+		{"changed by another program", claude.Status{Route: claude.Local, Drift: []string{"API_TIMEOUT_MS"}}, "drift", "/c/settings.json: changed after the switch: API_TIMEOUT_MS"},
 		{"another model than the switch's", claude.Status{Route: claude.Local, Model: "ai/x", Pinned: pin("ai/y")}, "model_pinned", `/c/settings.json:3: "model" names ai/y`},
 		{"the switch's own model", claude.Status{Route: claude.Local, Model: "ai/x", Pinned: pin("ai/x")}, "", ""},
 		{"a model here, in the cloud", claude.Status{Route: claude.Cloud, Pinned: pin("ai/y")}, "model_local", `/c/settings.json:3: "model" names ai/y`},
 		{"the cloud's model, in the cloud", claude.Status{Route: claude.Cloud, Pinned: pin("claude-opus-4-6")}, "", ""},
 		{"the cloud's model by another's name", claude.Status{Route: claude.Cloud, Pinned: pin("claude-opus/4")}, "", ""},
-		{"a name of nobody's, in the cloud", claude.Status{Route: claude.Cloud, Pinned: pin("mine")}, "", ""},
+		{"a name that is not known, in the cloud", claude.Status{Route: claude.Cloud, Pinned: pin("mine")}, "", ""},
 		{"all at once", claude.Status{Route: claude.Local, Drift: []string{"A", "B"}, Pinned: pin("ai/y")}, "drift model_pinned", "A, B"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -168,7 +168,7 @@ func TestTheWatcherTellsWhatChanged(t *testing.T) {
 	hear("a session", w.Sessions())
 	select {
 	case <-w.Events():
-		t.Error("a session is no change of the settings")
+		t.Error("a session is not a change of the settings")
 	default:
 	}
 	write(t, m.Targets()[0].File, "{}")

@@ -80,7 +80,7 @@ type Warning struct {
 }
 
 // KeptFailures is how many failures a State holds: whoever reads only the newest State
-// misses none unless there were more since the one before.
+// misses none unless there were more since the previous one.
 const KeptFailures = 8
 
 // Failure is a command that failed. N counts them, so that the same one twice is two.

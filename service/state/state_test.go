@@ -237,6 +237,6 @@ func TestAnEmptyListIsNoNull(t *testing.T) {
 	}
 	mine := []int{1, 2}
 	if List(mine)[0] = 9; mine[0] != 1 {
-		t.Error("it is no copy")
+		t.Error("it is not a copy")
 	}
 }

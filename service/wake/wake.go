@@ -1,5 +1,5 @@
-// Package wake tells a goroutine that something is to be looked at. Who tells never
-// waits, and several words before the look are one.
+// Package wake tells a goroutine that something is to be looked at. Telling never
+// waits, and several calls before the look count as one.
 package wake
 
 // Notify puts a value into a channel of capacity one, unless one is there already.

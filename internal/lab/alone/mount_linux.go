@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Mounts tells whether this process may mount file systems. Where only root may, it
+// Mounts reports whether this process may mount file systems. Where only root may, it
 // runs the test as the root of a namespace instead, and returns false.
 func Mounts(t *testing.T) bool {
 	t.Helper()

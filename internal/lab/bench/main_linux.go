@@ -200,7 +200,7 @@ func (b *bench) start() (string, error) {
 	return spread(times), nil
 }
 
-// follow measures from a write by somebody else to the menu's signal.
+// follow measures from a write by another program to the menu's signal.
 func (b *bench) follow() (string, error) {
 	cmd, _, err := b.tray()
 	if err != nil {
@@ -278,7 +278,7 @@ func (b *bench) idleLocal() (string, error) {
 	return result, errors.Join(back.Run(), end(cmd))
 }
 
-// asked counts the runner's answers to who asked for its models.
+// asked counts the runner's answers to requests for its models.
 func (b *bench) asked() int {
 	log, _ := os.ReadFile(b.runner.Log)
 	return strings.Count(string(log), "Listing available models")

@@ -1,6 +1,6 @@
 // Command crowd runs a command on a machine that is in use: a Model Runner at the
-// usual port, a Switchyard that runs, a Claude Code, a Docker that hangs, and an
-// environment with everything set. What sees any of it is no test.
+// usual port, a running Switchyard, a Claude Code, a Docker that hangs, and an
+// environment with everything set. A test that sees any of it is not isolated.
 //
 //	crowd COMMAND [ARGUMENTS]
 //	crowd -parts FOLDER    makes the lab's parts in a folder, for LAB_BUILT

@@ -50,7 +50,7 @@ type demo struct {
 	tray     *exec.Cmd
 }
 
-// original is a settings file of somebody with habits: tabs, an odd order, no final newline.
+// original is the settings file of a user with habits: tabs, an odd order, no final newline.
 const original = "{\n\t\"theme\": \"dark\",\n\t\"permissions\": { \"allow\": [\"Bash(ls:*)\"] },\n\t\"env\": { \"EDITOR\": \"vi\" }\n}"
 
 func (d *demo) run() error {

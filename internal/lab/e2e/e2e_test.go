@@ -272,7 +272,7 @@ func TestPanelClickMovesTheRealClaudeCode(t *testing.T) {
 	}
 
 	u.clickRow(desktop, icon, "Cloud", "menu-local")
-	u.until("the settings of before", func() bool { return u.read() == original })
+	u.until("the previous settings", func() bool { return u.read() == original })
 	u.until("the menu's mark", func() bool { return u.hasRow(desktop, "● Cloud") })
 
 	u.write(u.settings, "{ not json")
@@ -399,7 +399,7 @@ func TestTheMenuRunsModelRunner(t *testing.T) {
 	u.until("the stop", func() bool { return u.hasRow(desktop, "Model Runner: stopped by you") })
 }
 
-// A model that somebody pulls is told on the screen, in the cloud too.
+// A pull is announced on the screen, in the cloud too.
 func TestAPulledModelIsToldOnTheScreen(t *testing.T) {
 	u := newUser(t)
 	desktop, err := lab.StartDesktop(u.ctx, u.home)
@@ -560,7 +560,7 @@ func TestALiveSessionFollowsTheClicks(t *testing.T) {
 		t.Errorf("after Cloud: %d requests to the gateway, %d to the runner", company.asked.Load()-company1, u.asked.Load()-local)
 	}
 	u.closeSession()
-	u.until("the settings of before", func() bool { return u.read() == original })
+	u.until("the previous settings", func() bool { return u.read() == original })
 }
 
 func TestALiveSessionLeavesTheRunnerWithoutAnyEnv(t *testing.T) {
@@ -586,5 +586,5 @@ func TestALiveSessionLeavesTheRunnerWithoutAnyEnv(t *testing.T) {
 	}
 	u.tmux("send-keys", "Escape")
 	u.closeSession()
-	u.until("the settings of before", func() bool { return u.read() == original })
+	u.until("the previous settings", func() bool { return u.read() == original })
 }

@@ -114,7 +114,7 @@ func TestAStrictTemplateWorksThroughTheGateway(t *testing.T) {
 	}
 	u.click(bus, "Cloud")
 	u.closeSession()
-	u.until("the settings of before", func() bool { return u.read() == original })
+	u.until("the previous settings", func() bool { return u.read() == original })
 }
 
 // A prefix that the engine has read is not read again: no less through the
@@ -179,7 +179,7 @@ func TestKilledInMidSession(t *testing.T) {
 	}
 	u.must("cloud")
 	u.closeSession()
-	u.until("the settings of before", func() bool {
+	u.until("the previous settings", func() bool {
 		u.must("status") // puts the file back as it was when no tray does
 		return u.read() == original
 	})

@@ -16,7 +16,7 @@ import (
 	"github.com/switchyard-app/switchyard/internal/lab/gguf"
 )
 
-// inNamespace tells whether the test runs in a network namespace of its own, where only the
+// inNamespace reports whether the test runs in a network namespace of its own, where only the
 // loopback device is up. If not, it runs the test there.
 func inNamespace(t *testing.T) bool {
 	t.Helper()
@@ -177,7 +177,7 @@ func TestANetworkThatComesAndGoes(t *testing.T) {
 		t.Error("switched in mid-request")
 	}
 	u.until("the switch back", func() bool { return strings.Contains(log(), `msg=switch route=cloud`) })
-	u.until("the settings of before", func() bool { return u.read() == settings })
+	u.until("the previous settings", func() bool { return u.read() == settings })
 	if n := strings.Count(log(), "msg=switch "); n != 2 {
 		t.Errorf("%d switches", n)
 	}

@@ -41,7 +41,7 @@ func traced(trace, command string) []string {
 	return []string{"strace", "-f", "-qq", "-e", "trace=connect,sendto,sendmsg,sendmmsg", "-o", trace, "sh", "-c", command}
 }
 
-// In the offline route Claude Code itself tries to reach nobody: by claude -p, and in
+// In the offline route Claude Code itself connects to nothing outside: by claude -p, and in
 // an interactive session of 75 s. That the trace would show it, the local route shows.
 func TestNothingGetsOutOffline(t *testing.T) {
 	u := newUser(t)

@@ -65,7 +65,7 @@ func TestPanels(t *testing.T) {
 				}
 			}
 			if n := d.Bus.Signals("LayoutUpdated") - layouts; n > 0 {
-				t.Errorf("the menu was laid out anew %d times", n)
+				t.Errorf("the menu was laid out again %d times", n)
 			}
 			u.picture(d, "panel-"+name+"-changed", screen)
 			u.write(u.settings, "{}\n")

@@ -94,7 +94,7 @@ func run(args []string) error {
 
 var errMemory = errors.New("ggml_backend_cuda_buffer_type_alloc_buffer: allocating 24576.00 MiB on device 0: cudaMalloc failed: out of memory")
 
-// others tells whether another engine of the same runner listens.
+// others reports whether another engine of the same runner listens.
 func others(own string) bool {
 	sockets, _ := filepath.Glob("*.sock")
 	for _, socket := range sockets {

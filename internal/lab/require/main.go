@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// tests need a session bus; the desktop's own parts are for the end-to-end suite.
+// sets are the programs that each purpose needs. Tests need a session bus; the desktop's own parts are for the end-to-end suite.
 var sets = map[string]map[string]string{
 	"test":    {"dbus-daemon": "dbus-daemon", "git": "git", "ip": "iproute2", "unshare": "util-linux"},
 	"package": {"git": "git", "makensis": "nsis"},

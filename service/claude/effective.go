@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Word is what the layers and the launch of a session say of its requests.
-type Word struct {
+// Effective is what the layers and the launch of a session say of its requests.
+type Effective struct {
 	Known    bool   // false: the system does not say how it was started, and nothing else decides
 	BaseURL  string // where they go; empty: to Anthropic
 	Place    Place  // what says so; zero when nothing does
@@ -18,8 +18,8 @@ type Word struct {
 	Silent   bool   // Claude Code itself makes no requests to the network
 }
 
-// Word asks all layers.
-func (s Scope) Word() Word {
+// Effective asks all layers.
+func (s Scope) Effective() Effective {
 	settings, _ := s.Explain()
 	find := func(name string) (Setting, bool) {
 		i := slices.IndexFunc(settings, func(one Setting) bool { return one.Name == name })
@@ -32,7 +32,7 @@ func (s Scope) Word() Word {
 		one, _ := find(name)
 		return one.Value
 	}
-	w := Word{Known: s.Launch != nil, Agent: value("agent")}
+	w := Effective{Known: s.Launch != nil, Agent: value("agent")}
 	if url, set := find(baseURLKey); set {
 		w.BaseURL, w.Place = url.Value, url.Place
 		if url.Layer == Shell {
