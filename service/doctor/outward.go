@@ -25,18 +25,24 @@ var fetchers = []string{"npx", "bunx", "pnpx", "uvx", "pipx", "docker", "podman"
 
 // outward says why an MCP server needs the network; empty: as far as is known, it does not.
 func outward(s localclaude.MCPServer) string {
-	if u, err := url.Parse(s.URL); s.URL != "" && err == nil && !engine.Loopback(u.Hostname()) {
+	if u, err := url.Parse(s.URL); s.URL != "" && err == nil && !thisMachine(u.Hostname()) {
 		return "is at " + u.Hostname()
 	}
 	if name := strings.TrimSuffix(filepath.Base(s.Command), ".exe"); slices.Contains(fetchers, name) {
 		return "is started by " + name + ", which may have to download it"
 	}
 	for _, arg := range s.Args {
-		if u, err := url.Parse(arg); err == nil && u.Scheme != "" && strings.HasPrefix(u.Scheme, "http") && !engine.Loopback(u.Hostname()) {
+		if u, err := url.Parse(arg); err == nil && u.Scheme != "" && strings.HasPrefix(u.Scheme, "http") && !thisMachine(u.Hostname()) {
 			return "talks to " + u.Hostname()
 		}
 	}
 	return ""
+}
+
+// thisMachine reports whether a host is reachable without a network. Names that end in
+// .localhost are loopback by RFC 6761.
+func thisMachine(host string) bool {
+	return engine.Loopback(host) || strings.HasSuffix(host, ".localhost")
 }
 
 // onboarding checks that Claude Code was started before: its first start asks questions.

@@ -137,9 +137,9 @@ const noteUse = 10 * time.Minute
 func (v *Door) ForSession(ctx context.Context, name string) control.SessionAnswer {
 	ctx, cancel := context.WithTimeout(ctx, control.SessionTime)
 	defer cancel()
+	v.Guard.startSoon() // a session is about to use the address
 	v.Runner(ctx)
 	now := v.options.State()
-	v.Guard.startSoon() // a session is about to use the address
 	a := control.SessionAnswer{Address: v.address(), Route: now.Route, Runner: now.Runner, Users: v.gateway.Snapshot().Sessions}
 	if name == "" {
 		name = cmp.Or(now.Model, now.Chosen)

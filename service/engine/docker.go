@@ -146,7 +146,7 @@ func (d *Docker) remote() bool {
 // Loopback reports whether a host is this very machine.
 func Loopback(host string) bool {
 	ip := net.ParseIP(host)
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") || ip != nil && ip.IsLoopback()
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // desktop reports whether it is Docker Desktop's, by its name or place.

@@ -53,7 +53,8 @@ func Open(paths config.Paths, home string, environ []string) (*Machine, error) {
 // Getenv is os.Getenv for this machine's environment.
 func (m *Machine) Getenv(name string) string {
 	for _, pair := range slices.Backward(m.Environ) {
-		if value, ok := strings.CutPrefix(pair, name+"="); ok {
+		key, value, _ := strings.Cut(pair, "=")
+		if key == name || runtime.GOOS == "windows" && strings.EqualFold(key, name) { // there it says Path
 			return value
 		}
 	}

@@ -3,6 +3,7 @@ package models
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"time"
@@ -58,8 +59,8 @@ func learnAll(m *machine.Machine, ids []string, change func(*Learned)) {
 	lock := flock.New(learnedFile(m)+".lock", flock.SetPermissions(0o600)) // the tray and commands may learn at the same time
 	ctx, cancel := context.WithTimeout(context.Background(), learnWait)
 	defer cancel()
-	if ok, err := lock.TryLockContext(ctx, time.Millisecond); err != nil || !ok {
-		return
+	if _, err := lock.TryLockContext(ctx, time.Millisecond); errors.Is(err, context.DeadlineExceeded) {
+		return // another process holds it; a file system without locks goes on without
 	}
 	defer func() { _ = lock.Close() }()
 	known := learned(m)

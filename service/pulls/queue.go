@@ -69,7 +69,10 @@ func New(options Options) *Puller { return &Puller{options: options, actions: ma
 func (p *Puller) Run(ctx context.Context) {
 	defer p.wg.Wait()
 	for _, ref := range p.load() {
-		p.enqueue(ref).resumed = true
+		one := p.enqueue(ref)
+		if one.resumed = true; p.options.Machine.MayPull(ref) != nil { // offline, as EndAll
+			one.State, one.ended = state.Cancelled, time.Now()
+		}
 	}
 	p.startQueued(ctx)
 	p.report(ctx)

@@ -63,8 +63,10 @@ func Slots(m *machine.Machine) (all []Slot) {
 				continue // being written just now
 			}
 			if !claude.Running(p.Session()) {
-				_ = os.Remove(filepath.Join(dir, file.Name()))
-				_ = os.Remove(filepath.Join(dir, name+OverlaySuffix))
+				left, _ := filepath.Glob(filepath.Join(dir, name+".*")) // also what it was writing when it was killed
+				for _, one := range left {
+					_ = os.Remove(one)
+				}
 				continue
 			}
 			all = append(all, p)
