@@ -19,8 +19,8 @@ type departures struct {
 	*hub
 
 	mu      sync.Mutex
-	checked *doctor.Departure // that was checked
-	cures   []state.Finding   // what it found, with what cures it
+	checked *doctor.Departure // the last one; nil: none yet
+	cures   []state.Finding   // what it found, each with what cures it
 }
 
 // CheckDeparture runs the proofs and checks what would go wrong without a network.
@@ -40,7 +40,7 @@ var checking = words.Key("Checking for the departure…")
 
 // reportDeparture puts into the State what would go wrong without a network. With
 // notify, a notification says so; one is the context of the command it is part of.
-func (d *departures) reportDeparture(ctx, one context.Context, r *doctor.Departure, tell bool) {
+func (d *departures) reportDeparture(ctx, one context.Context, r *doctor.Departure, notify bool) {
 	t := d.startTask(ctx, checking)
 	found := doctor.CheckDeparture(one, d.machine, r)
 	t.end(ctx)
@@ -59,7 +59,7 @@ func (d *departures) reportDeparture(ctx, one context.Context, r *doctor.Departu
 	d.checked, d.cures = r, found
 	d.mu.Unlock()
 	d.update(ctx, func(k *known) {
-		if result.N = k.leaving.N; tell {
+		if result.N = k.leaving.N; notify {
 			result.N++
 		}
 		k.leaving = result
