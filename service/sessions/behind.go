@@ -2,12 +2,16 @@ package sessions
 
 import (
 	"strings"
+	"time"
 
 	"github.com/switchyard-app/switchyard/service/claude"
 	"github.com/switchyard-app/switchyard/service/runner"
 	"github.com/switchyard-app/switchyard/service/state"
 	"github.com/switchyard-app/switchyard/service/words"
 )
+
+// follows is how long a session may take to follow a switch before it counts as behind.
+const follows = 3 * time.Second
 
 // behind sets Behind, with a reason and a remedy, if the session did not follow the last
 // switch of its target.

@@ -26,12 +26,8 @@ type Evidence struct {
 	Now     time.Time
 }
 
-const (
-	// follows is how long a session may take to follow a switch before it counts as behind.
-	follows = 3 * time.Second
-	// answers is how long after a session becomes busy the gateway must have seen a request.
-	answers = 10 * time.Second
-)
+// answers is how long after a session becomes busy the gateway must have seen a request.
+const answers = 10 * time.Second
 
 // Judge says where the next request of each session goes. stale are the sessions whose
 // process was killed. again is when a result may change without an event; zero: never.
