@@ -128,7 +128,7 @@ the file is Model Runner's description of the model (GET /models/NAME).`,
 				return usageError{fmt.Errorf("invalid --kv %q: use f16, q8_0 or q4_0", kv)}
 			}
 			if s.Parallel < 0 || (file == "") == (len(args) == 0) {
-				return usageError{fmt.Errorf("name a model or give --metadata, not both")}
+				return usageError{fmt.Errorf("name a model, or give --metadata FILE; not both")}
 			}
 			var fit memory.Fit
 			if file != "" {

@@ -61,9 +61,9 @@ func (d *document) onlyJSON(value *hujson.Value) error {
 	}
 	switch {
 	case offset >= 0 && (trailing < 0 || offset < trailing):
-		return d.errorAt(offset, "a comment, so Claude Code skips the whole file")
+		return d.errorAt(offset, "a comment, which JSON does not allow")
 	case trailing >= 0:
-		return d.errorAt(trailing, "a trailing comma, so Claude Code skips the whole file")
+		return d.errorAt(trailing, "a trailing comma, which JSON does not allow")
 	}
 	return nil
 }

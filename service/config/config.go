@@ -62,7 +62,7 @@ func Load(path string, getenv func(string) string) (Config, []state.Warning, err
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case errors.As(err, &syntax):
-		return c, nil, &fault.Error{Kind: fault.Refused, What: "reading " + path, Why: fmt.Sprintf("line %d: %s", syntax.Position.Line, syntax.Message), Remedy: correct}
+		return c, nil, &fault.Error{Kind: fault.Refused, What: "reading " + path, Why: fmt.Sprintf("line %d: %s", syntax.Position.Line, strings.TrimSuffix(syntax.Message, ".")), Remedy: correct}
 	case errors.As(err, &unreadable):
 		return c, nil, &fault.Error{Kind: fault.Failed, What: "reading " + path, Why: err.Error(), Remedy: "make the file readable, or remove it"}
 	case err != nil: // a value of another type

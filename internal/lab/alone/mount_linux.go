@@ -19,6 +19,7 @@ func Mounts(t *testing.T) bool {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), "unshare", "--user", "--map-root-user", "--mount", self, "-test.run", "^"+t.Name()+"$", "-test.v")
+	cmd.Env = Outside() // it cleans its own
 	out, err := cmd.CombinedOutput()
 	if strings.HasPrefix(string(out), "unshare: ") {
 		t.Skipf("needs root, or a system that lets anybody make namespaces: %s", out)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/switchyard-app/switchyard/internal/lab"
+	"github.com/switchyard-app/switchyard/internal/lab/alone"
 	"github.com/switchyard-app/switchyard/internal/lab/gguf"
 )
 
@@ -39,7 +40,7 @@ func inNamespace(t *testing.T) bool {
 	}
 	cmd := exec.CommandContext(t.Context(), "unshare", "--user", "--map-root-user", "--net", "sh", "-c", `ip link set lo up && exec "$0" "$@"`,
 		self, "-test.run", "^"+t.Name()+"$", "-test.v")
-	cmd.Env = append(os.Environ(), inside+"=1")
+	cmd.Env = append(alone.Outside(), inside+"=1") // it cleans its own, and builds with the caches outside
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s", out)
 	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
