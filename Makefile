@@ -32,7 +32,7 @@ test: ## run all tests but the desktop ones, with the race detector
 
 e2e: ## run the tests with a real panel, mouse, Claude Code and Docker Engine
 	@$(GO) run ./internal/lab/require e2e
-	$(GO) test -tags e2e -count=1 -v ./internal/lab/e2e
+	$(GO) test -tags e2e -count=1 -timeout 25m -v ./internal/lab/e2e
 	$(GO) test -race -tags e2e -count=1 -v -run OnARealDocker ./service
 
 bench: ## measure and print the table
