@@ -14,7 +14,7 @@ import (
 
 // sets are the programs that each purpose needs. Tests need a session bus; the desktop's own parts are for the end-to-end suite.
 var sets = map[string]map[string]string{
-	"test":    {"dbus-daemon": "dbus-daemon", "git": "git", "ip": "iproute2", "unshare": "util-linux"},
+	"test":    {"gcc": "gcc libc6-dev", "dbus-daemon": "dbus-daemon", "git": "git", "ip": "iproute2", "unshare": "util-linux"},
 	"package": {"git": "git", "makensis": "nsis"},
 	"e2e": {
 		"dbus-daemon": "dbus-daemon", "git": "git", "Xvfb": "xvfb", "Xorg": "xserver-xorg-core", "/usr/lib/xorg/modules/drivers/dummy_drv.so": "xserver-xorg-video-dummy", "xfce4-panel": "xfce4-panel", "mate-panel": "mate-panel", "xfconf-query": "xfconf",
