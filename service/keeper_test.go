@@ -418,3 +418,21 @@ func killGroup(t *testing.T, lock string) {
 }
 
 func alive(pid int) bool { return syscall.Kill(-pid, 0) == nil }
+
+// A runner that Switchyard did not start is not stopped, and is as well as before.
+func TestARefusedCommandChangesNothing(t *testing.T) {
+	m := scratchMachine(t, map[string]gguf.Model{"ai/tiny": {}})
+	s := serve(t, m)
+	s.until("the runner", func(s state.State) bool { return s.Runner.State == state.Running })
+	for n, verb := range []localrunner.Verb{localrunner.Start, localrunner.Stop} {
+		var refused *fault.Error
+		if err := s.ControlRunner(t.Context(), verb); !errors.As(err, &refused) || refused.Kind != fault.Refused {
+			t.Errorf("%s: %v", verb, err)
+		}
+		s.until("the failure, told", func(s state.State) bool { return len(s.Failures) == n+1 })
+		s.sync(t.Context())
+		if now := s.State(); now.Runner.State != state.Running || now.Runner.ByPerson || m.StoppedByPerson() {
+			t.Errorf("after %s: %+v", verb, now.Runner)
+		}
+	}
+}

@@ -77,6 +77,11 @@ func (k *Keeper) onEffortDone(ctx context.Context, o outcome) {
 	now := time.Now()
 	switch {
 	case o.superseded:
+	case notOurs(o.err): // nothing was done, and nothing is wrong with the runner
+		if o.do == localrunner.Stop {
+			k.policy.stopped = false
+			k.options.Machine.RememberStop(false)
+		}
 	case o.err != nil:
 		k.options.Log.Warn("runner", "do", o.do, "error", o.err)
 		if k.needsPerson = needsPerson(o.err); o.do != localrunner.Stop && !k.needsPerson {
@@ -93,6 +98,12 @@ func (k *Keeper) onEffortDone(ctx context.Context, o outcome) {
 	}
 	k.pause = 0
 	k.look(ctx)
+}
+
+// notOurs reports whether the engine refused, because it did not start the runner.
+func notOurs(err error) bool {
+	var e *engine.Error
+	return errors.As(err, &e) && e.Code == engine.NotOurs
 }
 
 // needsPerson reports whether only a person can remove the reason of a failed start.
