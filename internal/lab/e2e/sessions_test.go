@@ -240,7 +240,7 @@ func TestRun(t *testing.T) {
 	if code, _, problems := u.run("", "--", "--no-such-flag"); code != 1 || !strings.Contains(problems, "no-such-flag") {
 		t.Errorf("claude's own failure: exit code %d\n%s", code, problems)
 	}
-	if code, _, problems := u.run("", "-p", "hello"); code != 2 || !strings.Contains(problems, "what is meant for claude comes after --") {
+	if code, _, problems := u.run("", "-p", "hello"); code != 2 || !strings.Contains(problems, "arguments for claude go after --") {
 		t.Errorf("without --: exit code %d\n%s", code, problems)
 	}
 	if code, _, problems := u.run("", "--model", "nonesuch", "--", "-p", "hello"); code != 3 || !strings.Contains(problems, "no model nonesuch") {
@@ -280,7 +280,7 @@ func TestRun(t *testing.T) {
 		t.Helper()
 		u.window("ask", shop, path+" sh -c 'trap : INT; "+u.program+" run -- -p hello; echo code $?; sleep 60'")
 		screen := func() string { return u.tmux("capture-pane", "-p", "-t", "ask") }
-		u.until("the question", func() bool { return strings.Contains(screen(), "Wait for it, share it, or not now?") })
+		u.until("the question", func() bool { return strings.Contains(screen(), "Wait, share, or cancel?") })
 		u.tmux("send-keys", "-t", "ask", answer)
 		u.until("the answer's effect", func() bool { return strings.Contains(screen(), want) })
 		u.tmux("kill-window", "-t", "ask")
@@ -368,7 +368,7 @@ func TestRunInTheCloud(t *testing.T) {
 	if code != 0 || !strings.Contains(out, gatewayWords) || u.asked.Load() != asked {
 		t.Errorf("exit code %d, %d requests to the runner\n%s\n%s", code, u.asked.Load()-asked, out, problems)
 	}
-	if code, _, problems := u.run("", "--cloud", "--model", "x"); code != 2 || !strings.Contains(problems, "about local models") {
+	if code, _, problems := u.run("", "--cloud", "--model", "x"); code != 2 || !strings.Contains(problems, "for local models") {
 		t.Errorf("exit code %d\n%s", code, problems)
 	}
 	u.must("cloud")
