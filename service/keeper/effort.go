@@ -61,6 +61,10 @@ func (k *Keeper) onEffortDone(ctx context.Context, o outcome) {
 	case o.superseded:
 		o.err = &fault.Error{Kind: fault.Failed, What: o.do.Task(), Why: "superseded by a newer command", Remedy: "try again"}
 	}
+	if notOurs(o.err) && o.do == localrunner.Stop { // it was not stopped
+		k.policy.stopped = false
+		k.options.Machine.RememberStop(false)
+	}
 	var rest []request
 	for _, a := range k.waiting {
 		switch {
@@ -77,11 +81,7 @@ func (k *Keeper) onEffortDone(ctx context.Context, o outcome) {
 	now := time.Now()
 	switch {
 	case o.superseded:
-	case notOurs(o.err): // nothing was done, and nothing is wrong with the runner
-		if o.do == localrunner.Stop {
-			k.policy.stopped = false
-			k.options.Machine.RememberStop(false)
-		}
+	case notOurs(o.err): // nothing is wrong with the runner
 	case o.err != nil:
 		k.options.Log.Warn("runner", "do", o.do, "error", o.err)
 		if k.needsPerson = needsPerson(o.err); o.do != localrunner.Stop && !k.needsPerson {
