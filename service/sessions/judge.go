@@ -44,7 +44,9 @@ func (w Evidence) Judge(facts []Fact) (live, stale []state.Session, again time.T
 		}
 		live = append(live, s)
 	}
-	byPlace := func(a, b state.Session) int { return cmp.Or(strings.Compare(a.CWD, b.CWD), a.PID-b.PID) }
+	byPlace := func(a, b state.Session) int {
+		return cmp.Or(strings.Compare(a.CWD, b.CWD), a.Started.Compare(b.Started), a.PID-b.PID) // process numbers start again
+	}
 	slices.SortFunc(live, byPlace)
 	slices.SortFunc(stale, byPlace)
 	return live, stale, again

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -69,8 +70,7 @@ func (u *user) list(more ...string) (all []state.Session) {
 	return all
 }
 
-// routes is the list in short: folder, kind, route and pin of each, by folder
-// and then by process.
+// routes is the list in short: folder, kind, route and pin of each, sorted.
 func (u *user) routes() string {
 	u.Helper()
 	var lines []string
@@ -81,6 +81,7 @@ func (u *user) routes() string {
 		}
 		lines = append(lines, line)
 	}
+	slices.Sort(lines)
 	return strings.Join(lines, "\n")
 }
 
