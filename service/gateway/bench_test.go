@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/switchyard-app/switchyard/internal/lab/messages"
+	"github.com/switchyard-app/switchyard/service/gateway/shape"
 )
 
 // longRequest is a request of about 100 KB, shaped as Claude Code's.
@@ -32,11 +33,11 @@ func BenchmarkNormalise(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		r, err := parse(body)
+		r, err := shape.Parse(body)
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := r.normalise("docker.io/ai/tiny:latest", false); err != nil {
+		if _, err := r.For("docker.io/ai/tiny:latest", false); err != nil {
 			b.Fatal(err)
 		}
 	}

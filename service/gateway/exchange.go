@@ -14,16 +14,19 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/switchyard-app/switchyard/service/gateway/document"
+	"github.com/switchyard-app/switchyard/service/gateway/shape"
 )
 
 // exchange is one request on its way to the runner and back.
 type exchange struct {
 	g      *Gateway
 	in     *http.Request
-	req    *request
+	req    *shape.Request
 	model  Model
 	path   string // of the runner's API
-	body   rope
+	body   document.Rope
 	answer *answer
 	record Record
 	side   bool
@@ -60,14 +63,14 @@ func (g *Gateway) exchange(w http.ResponseWriter, r *http.Request, isTurn bool) 
 		return
 	}
 	defer release()
-	req, err := parse(body)
+	req, err := shape.Parse(body)
 	if err != nil {
 		invalid(Malformed, "not a Messages request: "+err.Error()).write(w)
 		return
 	}
 	x.req = req
-	x.model = g.opt.Model(r.Context(), req.model)
-	x.answer = newAnswer(w, req.stream && isTurn, g.stuck)
+	x.model = g.opt.Model(r.Context(), req.Model)
+	x.answer = newAnswer(w, req.Stream && isTurn, g.stuck)
 	defer x.answer.close()
 	x.identify()
 	if isTurn {
@@ -89,10 +92,10 @@ func (x *exchange) identify() {
 	header := x.in.Header
 	x.record = Record{
 		Time: x.start, Model: x.model.Tag, Context: x.model.Context,
-		SessionID: name(cmp.Or(header.Get("X-Claude-Code-Session-Id"), x.req.sessionID)),
+		SessionID: name(cmp.Or(header.Get("X-Claude-Code-Session-Id"), x.req.SessionID)),
 		AgentID:   name(header.Get("X-Claude-Code-Agent-Id")),
 	}
-	x.side = x.record.AgentID != "" || !x.req.tools
+	x.side = x.record.AgentID != "" || !x.req.HasTools
 }
 
 // name bounds what a client calls itself.
@@ -143,7 +146,7 @@ func (x *exchange) run(isTurn bool) *failure {
 
 func (x *exchange) prepare() *failure {
 	x.blind = x.g.isBlind(x.model.Tag)
-	body, err := x.req.normalise(x.model.Tag, x.blind)
+	body, err := x.req.For(x.model.Tag, x.blind)
 	if err != nil {
 		return invalid(Malformed, "not a Messages request: "+err.Error())
 	}
@@ -164,7 +167,7 @@ func (x *exchange) forward(ctx context.Context) {
 // overflows asks the engine to count the prompt when it could be too long.
 func (x *exchange) overflows(ctx context.Context) *failure {
 	limit := x.model.Context
-	if limit == 0 || x.g.tokensAtMost(x.model.Tag, x.body.size) < limit {
+	if limit == 0 || x.g.tokensAtMost(x.model.Tag, x.body.Size()) < limit {
 		return nil
 	}
 	count, err := x.g.transport.count(ctx, x.body)
@@ -184,8 +187,8 @@ func (x *exchange) rewrite(out *http.Request) {
 	header.Set("User-Agent", "switchyard")
 	out.Header = header
 	x.g.transport.address(out, x.path)
-	out.Body, out.ContentLength = x.body.reader(), x.body.size
-	out.GetBody = func() (io.ReadCloser, error) { return x.body.reader(), nil }
+	out.Body, out.ContentLength = x.body.Reader(), x.body.Size()
+	out.GetBody = func() (io.ReadCloser, error) { return x.body.Reader(), nil }
 	out.TransferEncoding = nil
 }
 
@@ -227,7 +230,7 @@ func (x *exchange) refused(resp *http.Response, retry string) error {
 
 // stream passes a streamed answer on through the filter.
 func (x *exchange) stream(resp *http.Response, kind string) {
-	stream := newEvents(resp.Body, x.req.model)
+	stream := newEvents(resp.Body, x.req.Model)
 	stream.first = func() { x.first = time.Now() }
 	stream.gone = func() bool { return x.in.Context().Err() != nil }
 	stream.end = func(f *failure) { x.fault, x.usage, x.record.Cut = f, stream.usage, stream.cut }
@@ -249,11 +252,11 @@ func (x *exchange) whole(resp *http.Response) {
 		x.replaceBody(resp, body)
 		return
 	}
-	if x.req.stream {
+	if x.req.Stream {
 		x.replace(resp, broken("it is not a stream; what answers may not be Docker Model Runner"))
 		return
 	}
-	out, said, cut, err := answerJSON(body, x.req.model)
+	out, said, cut, err := answerJSON(body, x.req.Model)
 	if err != nil {
 		x.replace(resp, broken(err.Error()+"; what answers may not be Docker Model Runner"))
 		return
@@ -309,15 +312,15 @@ func (x *exchange) finish() {
 	r.InputTokens = x.usage.Input + x.usage.Cached
 	if !x.first.IsZero() {
 		r.TTFT = x.first.Sub(x.start).Milliseconds()
-		if took := end.Sub(x.first); took >= telling && x.req.stream {
+		if took := end.Sub(x.first); took >= telling && x.req.Stream {
 			r.TokensPerS = round(float64(r.OutputTokens) / took.Seconds())
 		}
 	}
 	if r.Context > 0 {
 		r.ContextUsedPct = round(100 * float64(r.InputTokens+r.OutputTokens) / float64(r.Context))
 	}
-	r.Bytes = x.body.size
-	x.g.learn(r.Model, x.body.size, r.InputTokens)
+	r.Bytes = x.body.Size()
+	x.g.learn(r.Model, x.body.Size(), r.InputTokens)
 	x.g.sessions.end(r, x.side)
 	if x.model.Missing {
 		r.Model = "" // any client could invent names without end

@@ -11,6 +11,8 @@ import (
 	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/switchyard-app/switchyard/service/gateway/document"
 )
 
 // usage is how many tokens a request took, as llama.cpp counts them: input
@@ -273,73 +275,73 @@ func (e *events) Close() error {
 
 // renameMessage writes the name that was asked for into a message, which stands
 // in the member within or is the document itself. It returns the message's usage.
-func renameMessage(document []byte, asked, within string) (out []byte, said usage, ok bool) {
-	outer, err := members(document)
+func renameMessage(whole []byte, asked, within string) (out []byte, said usage, ok bool) {
+	outer, err := document.Members(whole)
 	if err != nil {
 		return nil, said, false
 	}
 	message := outer
 	if within != "" {
-		if message, err = members(find(outer, within)); err != nil {
+		if message, err = document.Members(document.Find(outer, within)); err != nil {
 			return nil, said, false
 		}
 	}
-	_ = json.Unmarshal(find(message, "usage"), &said)
+	_ = json.Unmarshal(document.Find(message, "usage"), &said)
 	for i := range message {
-		if message[i].name == "model" {
-			message[i].value = quote(asked)
+		if message[i].Name == "model" {
+			message[i].Value = document.Quote(asked)
 		}
 	}
-	renamed := object(message, "")
+	renamed := document.Object(message, "")
 	if within == "" {
-		return renamed.bytes(), said, true
+		return renamed.Bytes(), said, true
 	}
 	for i := range outer {
-		if outer[i].name == within {
-			outer[i].value = renamed.bytes()
+		if outer[i].Name == within {
+			outer[i].Value = renamed.Bytes()
 		}
 	}
-	whole := object(outer, "")
-	return whole.bytes(), said, true
+	renamed = document.Object(outer, "")
+	return renamed.Bytes(), said, true
 }
 
 // answerJSON checks and repairs an answer that was not streamed. cut reports whether it
 // became too long.
 func answerJSON(body []byte, asked string) (out []byte, said usage, cut bool, err error) {
-	message, err := members(body)
+	message, err := document.Members(body)
 	if err != nil {
 		return nil, said, false, fmt.Errorf("it is not a message: %w", err)
 	}
-	if field(message, "type") != "message" {
+	if document.Field(message, "type") != "message" {
 		return nil, said, false, errors.New("it is not a message")
 	}
-	cut = field(message, "stop_reason") == maxTokens
-	content := find(message, "content")
-	blocks, err := elements(content)
+	cut = document.Field(message, "stop_reason") == maxTokens
+	content := document.Find(message, "content")
+	blocks, err := document.Elements(content)
 	if err != nil && content.Kind() != 'n' && content != nil {
 		return nil, said, cut, errors.New("its content is not a list")
 	}
 	if !slices.ContainsFunc(blocks, func(v jsontext.Value) bool {
-		b, err := members(v)
-		return err == nil && speaks(field(b, "type"), field(b, "text"))
+		b, err := document.Members(v)
+		return err == nil && speaks(document.Field(b, "type"), document.Field(b, "text"))
 	}) {
-		var list []rope
+		var list []document.Rope
 		for _, v := range append(blocks, jsontext.Value(`{"type":"text","text":"`+silence+`"}`)) {
-			var one rope
-			one.raw(v)
+			var one document.Rope
+			one.Raw(v)
 			list = append(list, one)
 		}
-		repaired := array(list)
+		repaired := document.Array(list)
 		if content == nil {
-			message = append(message, member{"content", nil})
+			message = append(message, document.Member{Name: "content"})
 		}
 		for i := range message {
-			if message[i].name == "content" {
-				message[i].value = repaired.bytes()
+			if message[i].Name == "content" {
+				message[i].Value = repaired.Bytes()
 			}
 		}
 	}
-	repaired := object(message, "")
-	out, said, _ = renameMessage(repaired.bytes(), asked, "")
+	repaired := document.Object(message, "")
+	out, said, _ = renameMessage(repaired.Bytes(), asked, "")
 	return out, said, cut, nil
 }

@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/switchyard-app/switchyard/service/gateway/document"
 )
 
 // transport dials the runner and nothing else.
@@ -73,13 +75,13 @@ func isDial(err error) bool {
 }
 
 // count asks the engine how many tokens a request's prompt has.
-func (t *transport) count(ctx context.Context, body rope) (int, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://runner/", body.reader())
+func (t *transport) count(ctx context.Context, body document.Rope) (int, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://runner/", body.Reader())
 	if err != nil {
 		return 0, err
 	}
-	req.GetBody = func() (io.ReadCloser, error) { return body.reader(), nil }
-	req.ContentLength = body.size
+	req.GetBody = func() (io.ReadCloser, error) { return body.Reader(), nil }
+	req.ContentLength = body.Size()
 	req.Header.Set("Content-Type", "application/json")
 	t.address(req, "/anthropic/v1/messages/count_tokens")
 	var counted struct {

@@ -1,4 +1,4 @@
-package gateway
+package shape
 
 import (
 	"fmt"
@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/switchyard-app/switchyard/service/gateway/document"
 )
 
 // cloudOnly are the fields that mean something to Anthropic's servers alone.
@@ -15,96 +17,91 @@ var cloudOnly = []string{"betas", "container", "context_management", "inference_
 
 const billingLine = "x-anthropic-billing-header"
 
-// normalise writes the request as a llama.cpp with any chat template takes it.
+// For writes the request as a llama.cpp with any chat template takes it.
 // Every piece depends only on what stands before it and, where a system message
 // opens a user turn, on the turn's own rest. So a longer conversation begins with
 // the very bytes of the shorter one, and the engine's prefix cache holds.
 //
 // blind says that the model sees no images: a note takes their place.
-func (r *request) normalise(model string, blind bool) (rope, error) {
-	var out rope
-	out.text("{")
+func (r *Request) For(model string, blind bool) (document.Rope, error) {
+	var out document.Rope
+	out.Text("{")
 	next := ""
 	for _, m := range r.members {
-		var value rope
+		var value document.Rope
 		var err error
-		switch m.name {
+		switch m.Name {
 		case "model":
-			value.raw(quote(model))
+			value.Raw(document.Quote(model))
 		case "system":
-			value, err = withoutBilling(m.value)
+			value, err = withoutBilling(m.Value)
 		case "tools":
-			value, err = withoutServerTools(m.value)
+			value, err = withoutServerTools(m.Value)
 		case "messages":
-			value = foldMessages(r.messages, blind, !hasText(find(r.members, "system")))
+			value = foldMessages(r.messages, blind, !hasText(document.Find(r.members, "system")))
 		default:
-			if !slices.Contains(cloudOnly, m.name) {
-				value.raw(m.value)
+			if !slices.Contains(cloudOnly, m.Name) {
+				value.Raw(m.Value)
 			}
 		}
 		if err != nil {
-			return rope{}, fmt.Errorf("%s: %w", m.name, err)
+			return document.Rope{}, fmt.Errorf("%s: %w", m.Name, err)
 		}
-		if value.size == 0 {
+		if value.Size() == 0 {
 			continue
 		}
-		out.text(next)
-		out.raw(quote(m.name))
-		out.text(":")
-		out.join(value)
+		out.Text(next)
+		out.Raw(document.Quote(m.Name))
+		out.Text(":")
+		out.Join(value)
 		next = ","
 	}
-	out.text("}")
+	out.Text("}")
 	return out, nil
-}
-
-func quote(s string) []byte {
-	out, _ := jsontext.AppendQuote(nil, s)
-	return out
 }
 
 // hasText reports whether the system prompt says anything: then a system message
 // at the head of the conversation is not the first one.
 func hasText(system jsontext.Value) bool {
 	value, err := withoutBilling(system)
-	return err == nil && value.size > 0
+	return err == nil && value.Size() > 0
 }
 
 // withoutBilling drops Claude Code's accounting line, which differs between
 // sessions and would part their prefixes, and the marks of Anthropic's cache.
-func withoutBilling(system jsontext.Value) (rope, error) {
-	var out rope
+func withoutBilling(system jsontext.Value) (document.Rope, error) {
+	var out document.Rope
 	switch system.Kind() {
 	case '"':
-		said := text(system)
+		said := document.Text(system)
 		if strings.HasPrefix(said, billingLine) {
 			if _, said, _ = strings.Cut(said, "\n"); said == "" {
 				return out, nil
 			}
-			out.raw(quote(said))
+			out.Raw(document.Quote(said))
 			return out, nil
 		}
 		if said != "" {
-			out.raw(system)
+			out.Raw(system)
 		}
 		return out, nil
 	case '[':
-		blocks, err := elements(system)
+		blocks, err := document.Elements(system)
 		if err != nil {
 			return out, err
 		}
-		var kept []rope
+		var kept []document.Rope
 		for _, b := range blocks {
-			block, err := members(b)
+			block, err := document.Members(b)
 			if err != nil {
 				return out, err
 			}
-			if !strings.HasPrefix(field(block, "text"), billingLine) {
-				kept = append(kept, object(block, "cache_control"))
+			if !strings.HasPrefix(document.Field(block, "text"), billingLine) {
+				kept = append(kept, document.Object(block, "cache_control"))
 			}
 		}
 		if len(kept) > 0 {
-			out = array(kept)
+			out = document.Array(kept)
 		}
 		return out, nil
 	}
@@ -113,62 +110,28 @@ func withoutBilling(system jsontext.Value) (rope, error) {
 
 // withoutServerTools drops the tools that Anthropic's servers run: a model here
 // would call them and wait for ever.
-func withoutServerTools(tools jsontext.Value) (rope, error) {
-	var out rope
+func withoutServerTools(tools jsontext.Value) (document.Rope, error) {
+	var out document.Rope
 	if tools.Kind() != '[' {
 		return out, nil
 	}
-	offered, err := elements(tools)
+	offered, err := document.Elements(tools)
 	if err != nil {
 		return out, err
 	}
-	var kept []rope
+	var kept []document.Rope
 	for _, t := range offered {
-		tool, err := members(t)
+		tool, err := document.Members(t)
 		if err != nil {
 			return out, err
 		}
-		if kind := field(tool, "type"); kind != "" && kind != "custom" && find(tool, "input_schema") == nil {
+		if kind := document.Field(tool, "type"); kind != "" && kind != "custom" && document.Find(tool, "input_schema") == nil {
 			continue
 		}
-		kept = append(kept, object(tool, "cache_control"))
+		kept = append(kept, document.Object(tool, "cache_control"))
 	}
 	if len(kept) > 0 {
-		out = array(kept)
+		out = document.Array(kept)
 	}
 	return out, nil
-}
-
-// object writes an object again without one of its members.
-func object(all []member, without string) rope {
-	var out rope
-	next := "{"
-	for _, m := range all {
-		if m.name == without {
-			continue
-		}
-		out.text(next)
-		out.raw(quote(m.name))
-		out.text(":")
-		out.raw(m.value)
-		next = ","
-	}
-	if next == "{" {
-		out.text(next)
-	}
-	out.text("}")
-	return out
-}
-
-func array(items []rope) rope {
-	var out rope
-	out.text("[")
-	for i, item := range items {
-		if i > 0 {
-			out.text(",")
-		}
-		out.join(item)
-	}
-	out.text("]")
-	return out
 }

@@ -1,4 +1,4 @@
-package gateway
+package shape
 
 import (
 	"bytes"
@@ -10,18 +10,18 @@ import (
 
 func normalised(t testing.TB, body string, blind bool) string {
 	t.Helper()
-	r, err := parse([]byte(body))
+	r, err := Parse([]byte(body))
 	if err != nil {
 		t.Fatalf("%v in %s", err, body)
 	}
-	out, err := r.normalise("docker.io/ai/m:latest", blind)
+	out, err := r.For("docker.io/ai/m:latest", blind)
 	if err != nil {
 		t.Fatalf("%v in %s", err, body)
 	}
-	if int64(len(out.bytes())) != out.size {
-		t.Errorf("the size is %d, the document has %d bytes", out.size, len(out.bytes()))
+	if int64(len(out.Bytes())) != out.Size() {
+		t.Errorf("the size is %d, the document has %d bytes", out.Size(), len(out.Bytes()))
 	}
-	return string(out.bytes())
+	return string(out.Bytes())
 }
 
 func TestNormalise(t *testing.T) {
@@ -76,7 +76,7 @@ func TestNormalise(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	for _, body := range []string{``, `x`, `[]`, `{`, `{"model":"x"}`, `{"messages":[]}`, `{"model":1,"messages":[]}`, `{"model":"x","messages":{}}`, `{"model":"x","messages":[]} {}`} {
-		if r, err := parse([]byte(body)); err == nil {
+		if r, err := Parse([]byte(body)); err == nil {
 			t.Errorf("%s was taken as %+v", body, r)
 		}
 	}
@@ -163,15 +163,15 @@ func FuzzFolding(f *testing.F) {
 	f.Add([]byte(`{"model":"x","messages":[{"role":"assistant","content":null},{"role":"system","content":"s"},{"role":"system","content":[{"type":"text","text":"t"},{"type":"image"}]},{"role":"user","content":[]}]}`))
 	f.Add([]byte(`{"model":"x","messages":[{"role":"system"},{"role":"tool","content":[1,[],"\ud800"]}],"system":["x"],"tools":[{}]}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		r, err := parse(body)
+		r, err := Parse(body)
 		if err != nil {
 			return
 		}
-		out, err := r.normalise("m", false)
+		out, err := r.For("m", false)
 		if err != nil {
 			return
 		}
-		got := out.bytes()
+		got := out.Bytes()
 		before, after := words(t, body), words(t, got)
 		if !slices.Equal(before, after) {
 			t.Errorf("words changed\n%q\n%q\n%s", before, after, got)
@@ -185,12 +185,12 @@ func FuzzFolding(f *testing.F) {
 				t.Errorf("a system message in the midst: %s", got)
 			}
 		}
-		again, err := parse(got)
+		again, err := Parse(got)
 		if err != nil {
 			t.Fatalf("%v: %s", err, got)
 		}
-		if twice, err := again.normalise("m", false); err != nil || !bytes.Equal(twice.bytes(), got) {
-			t.Errorf("not the same the second time, %v\n%s\n%s", err, got, twice.bytes())
+		if twice, err := again.For("m", false); err != nil || !bytes.Equal(twice.Bytes(), got) {
+			t.Errorf("not the same the second time, %v\n%s\n%s", err, got, twice.Bytes())
 		}
 	})
 }

@@ -1,25 +1,27 @@
-package gateway
+package shape
 
 import (
 	"bytes"
 	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/switchyard-app/switchyard/service/gateway/document"
 )
 
 // block is one piece of a message's content, as it is written.
 type block struct {
-	rope
+	document.Rope
 	result bool // of a tool
 }
 
 // conversation writes the messages of a request, with those of the system folded in.
 type conversation struct {
 	blind bool
-	done  []rope
-	open  bool     // a user message is being written: a system message joins it
-	alone bool     // it holds only system messages so far: the next user message joins it
-	rest  []member // its members besides role and content
+	done  []document.Rope
+	open  bool              // a user message is being written: a system message joins it
+	alone bool              // it holds only system messages so far: the next user message joins it
+	rest  []document.Member // its members besides role and content
 	says  []block
 }
 
@@ -30,10 +32,10 @@ type conversation struct {
 //
 // llama.cpp puts a user message's text before its tool results, whatever the
 // order was; text after a result gets a message of its own.
-func foldMessages(messages []message, blind, leads bool) rope {
+func foldMessages(messages []message, blind, leads bool) document.Rope {
 	c := &conversation{blind: blind}
 	for i, m := range messages {
-		content := find(m.members, "content")
+		content := document.Find(m.members, "content")
 		switch {
 		case m.role == "system" && i == 0 && leads:
 			c.other(m)
@@ -47,7 +49,7 @@ func foldMessages(messages []message, blind, leads bool) rope {
 		}
 	}
 	c.flush()
-	return array(c.done)
+	return document.Array(c.done)
 }
 
 // system adds a system message to the open user message, or opens one.
@@ -57,7 +59,7 @@ func (c *conversation) system(m message, content jsontext.Value) {
 		said = append(said, reminder(content))
 	}
 	for _, p := range m.blocks {
-		if t := find(p.members, "text"); m.listed && t.Kind() == '"' {
+		if t := document.Find(p.members, "text"); m.listed && t.Kind() == '"' {
 			said = append(said, reminder(t))
 		} else if m.listed {
 			said = append(said, c.block(p))
@@ -75,9 +77,9 @@ func (c *conversation) system(m message, content jsontext.Value) {
 // reminder wraps a JSON string without decoding it.
 func reminder(quoted jsontext.Value) block {
 	var b block
-	b.text(`{"type":"text","text":"<system-reminder>\n`)
-	b.raw(quoted[1 : len(quoted)-1])
-	b.text(`\n</system-reminder>"}`)
+	b.Text(`{"type":"text","text":"<system-reminder>\n`)
+	b.Raw(quoted[1 : len(quoted)-1])
+	b.Text(`\n</system-reminder>"}`)
 	return b
 }
 
@@ -88,14 +90,14 @@ func (c *conversation) user(m message, content jsontext.Value) {
 		c.flush()
 	}
 	c.open, c.alone = true, false
-	c.rest = slices.DeleteFunc(slices.Clone(m.members), func(m member) bool {
-		return m.name == "role" || m.name == "content" || m.name == "cache_control"
+	c.rest = slices.DeleteFunc(slices.Clone(m.members), func(m document.Member) bool {
+		return m.Name == "role" || m.Name == "content" || m.Name == "cache_control"
 	})
 	if !m.listed {
 		var b block
-		b.text(`{"type":"text","text":`)
-		b.raw(content)
-		b.text("}")
+		b.Text(`{"type":"text","text":`)
+		b.Raw(content)
+		b.Text("}")
 		c.says = append(c.says, b)
 		return
 	}
@@ -107,7 +109,7 @@ func (c *conversation) user(m message, content jsontext.Value) {
 // block writes a content block again, without the marks of Anthropic's cache
 // and, for a blind model, without images.
 func (c *conversation) block(p part) block {
-	switch kind := find(p.members, "type"); string(kind) {
+	switch kind := document.Find(p.members, "type"); string(kind) {
 	case `"image"`:
 		if c.blind {
 			return note("[an image was here; this model sees none]")
@@ -117,83 +119,83 @@ func (c *conversation) block(p part) block {
 			return note("[a document was here; local models read text only]")
 		}
 	case `"tool_result"`:
-		return block{rope: unmarked(c.withoutImages(p)), result: true}
+		return block{Rope: unmarked(c.withoutImages(p)), result: true}
 	}
-	return block{rope: unmarked(p)}
+	return block{Rope: unmarked(p)}
 }
 
 // unmarked writes a block without its cache mark.
-func unmarked(p part) rope {
-	if find(p.members, "cache_control") != nil {
-		return object(p.members, "cache_control")
+func unmarked(p part) document.Rope {
+	if document.Find(p.members, "cache_control") != nil {
+		return document.Object(p.members, "cache_control")
 	}
-	var same rope
-	same.raw(p.whole)
+	var same document.Rope
+	same.Raw(p.whole)
 	return same
 }
 
 func note(said string) block {
 	var b block
-	b.text(`{"type":"text","text":`)
-	b.raw(quote(said))
-	b.text("}")
+	b.Text(`{"type":"text","text":`)
+	b.Raw(document.Quote(said))
+	b.Text("}")
 	return b
 }
 
 // unreadable reports whether a document holds something else than text.
-func unreadable(m []member) bool {
-	source, err := members(find(m, "source"))
-	return err == nil && field(source, "type") != "text" && field(source, "type") != "content"
+func unreadable(m []document.Member) bool {
+	source, err := document.Members(document.Find(m, "source"))
+	return err == nil && document.Field(source, "type") != "text" && document.Field(source, "type") != "content"
 }
 
 // withoutImages takes images out of a tool's result for a blind model.
 func (c *conversation) withoutImages(result part) part {
-	content := find(result.members, "content")
+	content := document.Find(result.members, "content")
 	if !c.blind || content.Kind() != '[' || !bytes.Contains(content, []byte(`image`)) {
 		return result
 	}
-	blocks, err := elements(content)
+	blocks, err := document.Elements(content)
 	if err != nil {
 		return result
 	}
-	var kept []rope
+	var kept []document.Rope
 	for _, v := range blocks {
-		m, err := members(v)
+		m, err := document.Members(v)
 		if err != nil {
 			return result
 		}
-		kept = append(kept, c.block(part{v, m}).rope)
+		kept = append(kept, c.block(part{v, m}).Rope)
 	}
-	list := array(kept)
+	list := document.Array(kept)
 	return rewritten(result, "content", list)
 }
 
 // rewritten is a block with another value of one member.
-func rewritten(p part, name string, value rope) part {
+func rewritten(p part, name string, value document.Rope) part {
 	all := slices.Clone(p.members)
 	for i := range all {
-		if all[i].name == name {
-			all[i].value = value.bytes()
+		if all[i].Name == name {
+			all[i].Value = value.Bytes()
 		}
 	}
-	whole := object(all, "")
-	return part{whole.bytes(), all}
+	whole := document.Object(all, "")
+	return part{whole.Bytes(), all}
 }
 
 // other writes a message that is not a user's: only cache marks go.
 func (c *conversation) other(m message) {
-	var out rope
-	if !slices.ContainsFunc(m.blocks, func(p part) bool { return find(p.members, "cache_control") != nil }) {
-		out.raw(m.whole)
+	var out document.Rope
+	if !slices.ContainsFunc(m.blocks, func(p part) bool { return document.Find(p.members, "cache_control") != nil }) {
+		out.Raw(m.whole)
 		c.done = append(c.done, out)
 		return
 	}
-	var kept []rope
+	var kept []document.Rope
 	for _, p := range m.blocks {
 		kept = append(kept, unmarked(p))
 	}
-	list := array(kept)
-	out.raw(rewritten(part{m.whole, m.members}, "content", list).whole)
+	list := document.Array(kept)
+	out.Raw(rewritten(part{m.whole, m.members}, "content", list).whole)
 	c.done = append(c.done, out)
 }
 
@@ -215,19 +217,19 @@ func (c *conversation) flush() {
 }
 
 func (c *conversation) message(blocks []block) {
-	var content []rope
+	var content []document.Rope
 	for _, b := range blocks {
-		content = append(content, b.rope)
+		content = append(content, b.Rope)
 	}
-	var out rope
-	out.text(`{"role":"user","content":`)
-	out.join(array(content))
+	var out document.Rope
+	out.Text(`{"role":"user","content":`)
+	out.Join(document.Array(content))
 	for _, m := range c.rest {
-		out.text(",")
-		out.raw(quote(m.name))
-		out.text(":")
-		out.raw(m.value)
+		out.Text(",")
+		out.Raw(document.Quote(m.Name))
+		out.Text(":")
+		out.Raw(m.Value)
 	}
-	out.text("}")
+	out.Text("}")
 	c.done = append(c.done, out)
 }

@@ -1,0 +1,112 @@
+// Package shape writes a Messages request of Claude Code as a local model takes it.
+package shape
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/switchyard-app/switchyard/service/gateway/document"
+)
+
+// Request is a Messages request as far as the gateway has to understand it. It
+// is read in one pass; the rest stays bytes of the body.
+type Request struct {
+	members   []document.Member // without the value of messages
+	messages  []message
+	Model     string
+	Stream    bool
+	HasTools  bool   // it offers tools: a session's turn, no title job
+	SessionID string // from the body; a header may say it too
+}
+
+// message is one message of a conversation.
+type message struct {
+	whole   jsontext.Value
+	members []document.Member // content without its value when it is a list
+	role    string
+	listed  bool // content is a list
+	blocks  []part
+}
+
+// part is one element of a message's content.
+type part struct {
+	whole   jsontext.Value
+	members []document.Member // nil for what is not an object
+}
+
+// Parse reads a request's body.
+func Parse(body []byte) (*Request, error) {
+	r := &Request{}
+	s := document.Scan(body)
+	list := false
+	if _, err := s.Object(func(name string) error {
+		if name == "messages" && s.Kind() == '[' {
+			list, r.messages = true, nil // of a name that comes twice the last counts
+			r.members = append(r.members, document.Member{Name: name})
+			return s.Array(func() error { return r.readMessage(s) })
+		}
+		value, err := s.Value()
+		list = list && name != "messages"
+		r.members = append(r.members, document.Member{name, value})
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	if err := s.End(); err != nil {
+		return nil, err
+	}
+	r.Model, r.Stream = document.Field(r.members, "model"), document.Find(r.members, "stream").Kind() == 't'
+	switch {
+	case r.Model == "":
+		return nil, errors.New(`it names no "model"`)
+	case !list:
+		return nil, errors.New(`it has no list "messages"`)
+	}
+	if offered, err := document.Elements(document.Find(r.members, "tools")); err == nil {
+		r.HasTools = len(offered) > 0
+	}
+	if metadata, err := document.Members(document.Find(r.members, "metadata")); err == nil {
+		var user struct {
+			SessionID string `json:"session_id"`
+		}
+		if json.Unmarshal([]byte(document.Field(metadata, "user_id")), &user) == nil {
+			r.SessionID = user.SessionID
+		}
+	}
+	return r, nil
+}
+
+func (r *Request) readMessage(s *document.Scanner) (err error) {
+	var m message
+	m.whole, err = s.Object(func(name string) error {
+		if name == "content" && s.Kind() == '[' {
+			m.listed, m.blocks = true, nil
+			m.members = append(m.members, document.Member{Name: name})
+			return s.Array(func() error { return m.readPart(s) })
+		}
+		value, err := s.Value()
+		m.listed = m.listed && name != "content"
+		m.members = append(m.members, document.Member{name, value})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("message %d: %w", len(r.messages), err)
+	}
+	m.role = document.Field(m.members, "role")
+	r.messages = append(r.messages, m)
+	return nil
+}
+
+func (m *message) readPart(s *document.Scanner) (err error) {
+	var p part
+	if s.Kind() == '{' {
+		p.members, p.whole, err = s.Members()
+	} else {
+		p.whole, err = s.Value()
+	}
+	m.blocks = append(m.blocks, p)
+	return err
+}
