@@ -50,7 +50,7 @@ func Parse(body []byte) (*Request, error) {
 		}
 		value, err := s.Value()
 		list = list && name != "messages"
-		r.members = append(r.members, document.Member{name, value})
+		r.members = append(r.members, document.Member{Name: name, Value: value})
 		return err
 	}); err != nil {
 		return nil, err
@@ -89,7 +89,7 @@ func (r *Request) readMessage(s *document.Scanner) (err error) {
 		}
 		value, err := s.Value()
 		m.listed = m.listed && name != "content"
-		m.members = append(m.members, document.Member{name, value})
+		m.members = append(m.members, document.Member{Name: name, Value: value})
 		return err
 	})
 	if err != nil {
