@@ -37,7 +37,7 @@ func BenchmarkNormalise(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := r.For("docker.io/ai/tiny:latest", false); err != nil {
+		if _, err := r.For(shape.Model{Tag: "docker.io/ai/tiny:latest"}); err != nil {
 			b.Fatal(err)
 		}
 	}

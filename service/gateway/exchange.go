@@ -33,9 +33,9 @@ type exchange struct {
 	start  time.Time
 	first  time.Time
 	usage  usage
-	fault  *failure // why it failed; nil when it did not
-	blind  bool     // it was sent without images
-	resend bool     // the model turned out to be blind: once more, without images
+	fault  *failure    // why it failed; nil when it did not
+	needs  shape.Needs // that it was written for
+	resend bool        // the model turned out to be blind: once more, without images
 }
 
 type exchangeKey struct{}
@@ -145,12 +145,12 @@ func (x *exchange) run(isTurn bool) *failure {
 }
 
 func (x *exchange) prepare() *failure {
-	x.blind = x.g.isBlind(x.model.Tag)
-	body, err := x.req.For(x.model.Tag, x.blind)
+	x.needs = x.g.needs(x.model)
+	shaped, err := x.req.For(shape.Model{Tag: x.model.Tag, Needs: x.needs})
 	if err != nil {
 		return invalid(Malformed, "not a Messages request: "+err.Error())
 	}
-	x.body = body
+	x.body, x.record.Notes = shaped.Body, shaped.Notes
 	return nil
 }
 
@@ -216,8 +216,8 @@ func (x *exchange) refused(resp *http.Response, retry string) error {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxError))
 	_ = resp.Body.Close()
 	f := translate(resp.StatusCode, body, x.model)
-	if f.reason == NoImages && !x.blind {
-		x.g.setBlind(x.model.Tag)
+	if f.reason == NoImages && !x.needs.Blind {
+		x.g.learnNeed(x.model.Tag, shape.Blind)
 		x.resend = true
 		return errResend
 	}

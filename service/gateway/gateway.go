@@ -17,6 +17,8 @@ import (
 
 	"golang.org/x/net/netutil"
 	"golang.org/x/sync/semaphore"
+
+	"github.com/switchyard-app/switchyard/service/gateway/shape"
 )
 
 // Upstream is where the runner's API is.
@@ -31,6 +33,7 @@ type Model struct {
 	Context int    // tokens that the engine loads it with; 0 when unknown
 	Slots   int    // requests that the engine serves at a time; 0 when unknown
 	Missing bool   // the runner has no such model
+	Needs   shape.Needs
 }
 
 // Options are what the gateway needs from outside. Functions may be called from
@@ -39,10 +42,11 @@ type Options struct {
 	Tokens   func() []string // accepted bearer tokens; none: no request is let in
 	Upstream func(ctx context.Context) Upstream
 	Model    func(ctx context.Context, name string) Model
-	Revive   func(ctx context.Context) error // brings a runner that does not answer up; nil: that is not allowed
-	Parallel int                             // requests at a time for a model; 0: what the model bears
-	Changed  func()                          // a Snapshot would be another one now; must not block; may be nil
-	Served   func(tag string, why Reason)    // a request ended, well or because of why; must not block; may be nil
+	Revive   func(ctx context.Context) error  // brings a runner that does not answer up; nil: that is not allowed
+	Parallel int                              // requests at a time for a model; 0: what the model bears
+	Changed  func()                           // a Snapshot would be another one now; must not block; may be nil
+	Learned  func(tag string, l shape.Lesson) // an engine's refusal taught what a model needs; must not block; may be nil
+	Served   func(tag string, why Reason)     // a request ended, well or because of why; must not block; may be nil
 }
 
 const (
@@ -65,8 +69,8 @@ type Gateway struct {
 	stuck     time.Duration
 
 	mu     sync.Mutex
-	queues map[string]*queue // by model
-	blind  map[string]bool   // models that turned out to see no images
+	queues map[string]*queue         // by model
+	taught map[string][]shape.Lesson // by model; what engines' refusals taught since the start
 	dense  map[string]float64
 }
 
@@ -74,7 +78,7 @@ type Gateway struct {
 func New(opt Options) *Gateway {
 	g := &Gateway{
 		opt: opt, bodies: semaphore.NewWeighted(memory), ring: newRing(), sessions: newSessions(), stuck: stuck,
-		queues: map[string]*queue{}, blind: map[string]bool{}, dense: map[string]float64{},
+		queues: map[string]*queue{}, taught: map[string][]shape.Lesson{}, dense: map[string]float64{},
 	}
 	g.metrics = newMetrics()
 	g.transport = newTransport(g)
@@ -199,16 +203,25 @@ func (g *Gateway) parallel(m Model) int {
 	return max(1, slots)
 }
 
-func (g *Gateway) isBlind(model string) bool {
+// needs are what is known of a model's needs from outside, and what was learned here.
+func (g *Gateway) needs(m Model) shape.Needs {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.blind[model]
+	n := m.Needs
+	for _, l := range g.taught[m.Tag] {
+		n = n.With(l)
+	}
+	return n
 }
 
-func (g *Gateway) setBlind(model string) {
+// learnNeed remembers what a refusal taught.
+func (g *Gateway) learnNeed(tag string, l shape.Lesson) {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.blind[model] = true
+	g.taught[tag] = append(g.taught[tag], l)
+	g.mu.Unlock()
+	if g.opt.Learned != nil {
+		g.opt.Learned(tag, l)
+	}
 }
 
 // tokensAtMost estimates from above how many tokens a body is: two bytes for one

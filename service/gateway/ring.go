@@ -5,27 +5,30 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/switchyard-app/switchyard/service/gateway/shape"
 )
 
 // Record is what is kept of one request: numbers and names, never a word of it.
 type Record struct {
-	Time           time.Time `json:"time"`
-	SessionID      string    `json:"session_id"`
-	AgentID        string    `json:"agent_id"` // of a subagent; empty for the session itself
-	Model          string    `json:"model"`
-	Status         int       `json:"status"`        // as the gateway judged it, also where a stream had begun
-	InputTokens    int       `json:"input_tokens"`  // the whole prompt
-	CachedTokens   int       `json:"cached_tokens"` // the part of it that came from the engine's cache
-	OutputTokens   int       `json:"output_tokens"`
-	TTFT           int64     `json:"ttft_ms"` // from the request's arrival to the first piece of content; 0 without one
-	Duration       int64     `json:"duration_ms"`
-	Queued         int64     `json:"queued_ms"`
-	TokensPerS     float64   `json:"tokens_per_s"` // of the output, from its first piece on
-	Context        int       `json:"context"`      // tokens; 0 when unknown
-	ContextUsedPct float64   `json:"context_used_pct"`
-	Bytes          int64     `json:"bytes"` // of the request as the engine got it
-	Cut            bool      `json:"cut"`   // the answer was cut off at the greatest length that its request allows
-	Error          Reason    `json:"error"`
+	Time           time.Time    `json:"time"`
+	SessionID      string       `json:"session_id"`
+	AgentID        string       `json:"agent_id"` // of a subagent; empty for the session itself
+	Model          string       `json:"model"`
+	Status         int          `json:"status"`        // as the gateway judged it, also where a stream had begun
+	InputTokens    int          `json:"input_tokens"`  // the whole prompt
+	CachedTokens   int          `json:"cached_tokens"` // the part of it that came from the engine's cache
+	OutputTokens   int          `json:"output_tokens"`
+	TTFT           int64        `json:"ttft_ms"` // from the request's arrival to the first piece of content; 0 without one
+	Duration       int64        `json:"duration_ms"`
+	Queued         int64        `json:"queued_ms"`
+	TokensPerS     float64      `json:"tokens_per_s"` // of the output, from its first piece on
+	Context        int          `json:"context"`      // tokens; 0 when unknown
+	ContextUsedPct float64      `json:"context_used_pct"`
+	Bytes          int64        `json:"bytes"` // of the request as the engine got it
+	Cut            bool         `json:"cut"`   // the answer was cut off at the greatest length that its request allows
+	Error          Reason       `json:"error"`
+	Notes          []shape.Note `json:"notes,omitempty"` // what the model got otherwise than it was sent
 }
 
 // ringSize is how many requests are remembered.

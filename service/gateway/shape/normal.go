@@ -21,9 +21,12 @@ const billingLine = "x-anthropic-billing-header"
 // Every piece depends only on what stands before it and, where a system message
 // opens a user turn, on the turn's own rest. So a longer conversation begins with
 // the very bytes of the shorter one, and the engine's prefix cache holds.
-//
-// blind says that the model sees no images: a note takes their place.
-func (r *Request) For(model string, blind bool) (document.Rope, error) {
+func (r *Request) For(m Model) (Shaped, error) {
+	out, err := r.written(m)
+	return Shaped{Body: out}, err
+}
+
+func (r *Request) written(model Model) (document.Rope, error) {
 	var out document.Rope
 	out.Text("{")
 	next := ""
@@ -32,13 +35,13 @@ func (r *Request) For(model string, blind bool) (document.Rope, error) {
 		var err error
 		switch m.Name {
 		case "model":
-			value.Raw(document.Quote(model))
+			value.Raw(document.Quote(model.Tag))
 		case "system":
 			value, err = withoutBilling(m.Value)
 		case "tools":
 			value, err = withoutServerTools(m.Value)
 		case "messages":
-			value = foldMessages(r.messages, blind, !hasText(document.Find(r.members, "system")))
+			value = foldMessages(r.messages, model.Needs.Blind, !hasText(document.Find(r.members, "system")))
 		default:
 			if !slices.Contains(cloudOnly, m.Name) {
 				value.Raw(m.Value)

@@ -14,7 +14,8 @@ func normalised(t testing.TB, body string, blind bool) string {
 	if err != nil {
 		t.Fatalf("%v in %s", err, body)
 	}
-	out, err := r.For("docker.io/ai/m:latest", blind)
+	shaped, err := r.For(Model{Tag: "docker.io/ai/m:latest", Needs: Needs{Blind: blind}})
+	out := shaped.Body
 	if err != nil {
 		t.Fatalf("%v in %s", err, body)
 	}

@@ -1,0 +1,57 @@
+package shape
+
+import "github.com/switchyard-app/switchyard/service/gateway/document"
+
+// Needs are what a model and its chat template want of a request. The zero value is a
+// template that takes whatever Claude Code says, once it is in order.
+type Needs struct {
+	Blind        bool // it sees no images
+	LooseSchemas bool // its engine refused a tool's schema: all are loosened
+	ShortIDs     bool // a tool call's id has exactly nine letters and digits (Mistral Nemo)
+	OneCall      bool // an assistant's message holds one tool call (Llama 3.1)
+	NoTools      bool // the template knows no tools: calls and results are written as text (Gemma)
+}
+
+// Lesson is a need that was learned from an engine's refusal.
+type Lesson string
+
+const (
+	Blind        Lesson = "blind"
+	LooseSchemas Lesson = "loose_schemas"
+	ShortIDs     Lesson = "short_ids"
+	OneCall      Lesson = "one_call"
+	NoTools      Lesson = "no_tools"
+)
+
+// With are the needs with a lesson learned.
+func (n Needs) With(l Lesson) Needs {
+	switch l {
+	case Blind:
+		n.Blind = true
+	case LooseSchemas:
+		n.LooseSchemas = true
+	case ShortIDs:
+		n.ShortIDs = true
+	case OneCall:
+		n.OneCall = true
+	case NoTools:
+		n.NoTools = true
+	}
+	return n
+}
+
+// Model is the model that a request is written for.
+type Model struct {
+	Tag   string // how the engine knows it
+	Needs Needs
+}
+
+// Note says what of a request the model got otherwise than it was sent. It never holds a
+// word of the request.
+type Note string
+
+// Shaped is a request as the engine gets it.
+type Shaped struct {
+	Body  document.Rope
+	Notes []Note // sorted, each once
+}
