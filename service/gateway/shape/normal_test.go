@@ -168,11 +168,11 @@ func FuzzFolding(f *testing.F) {
 		if err != nil {
 			return
 		}
-		out, err := r.For("m", false)
+		out, err := r.For(Model{Tag: "m"})
 		if err != nil {
 			return
 		}
-		got := out.Bytes()
+		got := out.Body.Bytes()
 		before, after := words(t, body), words(t, got)
 		if !slices.Equal(before, after) {
 			t.Errorf("words changed\n%q\n%q\n%s", before, after, got)
@@ -190,8 +190,8 @@ func FuzzFolding(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%v: %s", err, got)
 		}
-		if twice, err := again.For("m", false); err != nil || !bytes.Equal(twice.Bytes(), got) {
-			t.Errorf("not the same the second time, %v\n%s\n%s", err, got, twice.Bytes())
+		if twice, err := again.For(Model{Tag: "m"}); err != nil || !bytes.Equal(twice.Body.Bytes(), got) {
+			t.Errorf("not the same the second time, %v\n%s\n%s", err, got, twice.Body.Bytes())
 		}
 	})
 }
