@@ -17,7 +17,8 @@ type block struct {
 
 // conversation writes the messages of a request, with those of the system folded in.
 type conversation struct {
-	blind bool
+	needs Needs
+	said  notes
 	done  []document.Rope
 	open  bool              // a user message is being written: a system message joins it
 	alone bool              // it holds only system messages so far: the next user message joins it
@@ -32,8 +33,8 @@ type conversation struct {
 //
 // llama.cpp puts a user message's text before its tool results, whatever the
 // order was; text after a result gets a message of its own.
-func foldMessages(messages []message, blind, leads bool) document.Rope {
-	c := &conversation{blind: blind}
+func foldMessages(messages []message, needs Needs, said notes, leads bool) document.Rope {
+	c := &conversation{needs: needs, said: said}
 	for i, m := range messages {
 		content := document.Find(m.members, "content")
 		switch {
@@ -111,7 +112,8 @@ func (c *conversation) user(m message, content jsontext.Value) {
 func (c *conversation) block(p part) block {
 	switch kind := document.Find(p.members, "type"); string(kind) {
 	case `"image"`:
-		if c.blind {
+		if c.needs.Blind {
+			c.said.add(ImageUnseen)
 			return note("[an image was here; this model sees none]")
 		}
 	case `"document"`:
@@ -151,7 +153,7 @@ func unreadable(m []document.Member) bool {
 // withoutImages takes images out of a tool's result for a blind model.
 func (c *conversation) withoutImages(result part) part {
 	content := document.Find(result.members, "content")
-	if !c.blind || content.Kind() != '[' || !bytes.Contains(content, []byte(`image`)) {
+	if !c.needs.Blind || content.Kind() != '[' || !bytes.Contains(content, []byte(`image`)) {
 		return result
 	}
 	blocks, err := document.Elements(content)

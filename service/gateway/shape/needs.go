@@ -50,6 +50,14 @@ type Model struct {
 // word of the request.
 type Note string
 
+// ImageUnseen says that a note took the place of an image, because the model sees none.
+const ImageUnseen Note = "image_unseen"
+
+// notes are those of one request.
+type notes map[Note]bool
+
+func (n notes) add(what Note) { n[what] = true }
+
 // Shaped is a request as the engine gets it.
 type Shaped struct {
 	Body  document.Rope

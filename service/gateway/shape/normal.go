@@ -2,6 +2,7 @@ package shape
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -22,11 +23,12 @@ const billingLine = "x-anthropic-billing-header"
 // opens a user turn, on the turn's own rest. So a longer conversation begins with
 // the very bytes of the shorter one, and the engine's prefix cache holds.
 func (r *Request) For(m Model) (Shaped, error) {
-	out, err := r.written(m)
-	return Shaped{Body: out}, err
+	said := notes{}
+	out, err := r.written(m, said)
+	return Shaped{Body: out, Notes: slices.Sorted(maps.Keys(said))}, err
 }
 
-func (r *Request) written(model Model) (document.Rope, error) {
+func (r *Request) written(model Model, said notes) (document.Rope, error) {
 	var out document.Rope
 	out.Text("{")
 	next := ""
@@ -41,7 +43,7 @@ func (r *Request) written(model Model) (document.Rope, error) {
 		case "tools":
 			value, err = withoutServerTools(m.Value)
 		case "messages":
-			value = foldMessages(r.messages, model.Needs.Blind, !hasText(document.Find(r.members, "system")))
+			value = foldMessages(r.messages, model.Needs, said, !hasText(document.Find(r.members, "system")))
 		default:
 			if !slices.Contains(cloudOnly, m.Name) {
 				value.Raw(m.Value)
