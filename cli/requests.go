@@ -99,6 +99,10 @@ func (c *commands) requestsText(r gateway.Record) error {
 // note is what is remarkable about a request.
 func note(r gateway.Record) string {
 	switch {
+	case r.Purpose != "" && r.Error != "":
+		return string(r.Purpose) + ": " + string(r.Error)
+	case r.Purpose != "":
+		return string(r.Purpose)
 	case r.Error == gateway.Overflow:
 		return "too long for the context: Claude Code compacts"
 	case r.Error != "":
@@ -120,6 +124,9 @@ type totalKey struct{ session, model string }
 type total struct{ requests, input, cached, output, cut, overflows, failed int }
 
 func (t *totals) add(r gateway.Record) {
+	if r.Purpose != "" { // Switchyard's own
+		return
+	}
 	key := totalKey{r.SessionID, r.Model}
 	if t.sums == nil {
 		t.sums = map[totalKey]*total{}

@@ -95,6 +95,9 @@ func (x *exchange) identify() {
 		SessionID: name(cmp.Or(header.Get("X-Claude-Code-Session-Id"), x.req.SessionID)),
 		AgentID:   name(header.Get("X-Claude-Code-Agent-Id")),
 	}
+	if Purpose(header.Get(PurposeHeader)) == Proof {
+		x.record.Purpose, x.record.SessionID, x.record.AgentID = Proof, "", ""
+	}
 	x.side = x.record.AgentID != "" || !x.req.HasTools
 }
 
@@ -321,11 +324,13 @@ func (x *exchange) finish() {
 	}
 	r.Bytes = x.body.Size()
 	x.g.learn(r.Model, x.body.Size(), r.InputTokens)
-	x.g.sessions.end(r, x.side)
 	if x.model.Missing {
 		r.Model = "" // any client could invent names without end
 	}
-	x.g.metrics.observe(r)
+	if r.Purpose == "" {
+		x.g.sessions.end(r, x.side)
+		x.g.metrics.observe(r)
+	}
 	x.g.ring.add(*r)
 	if x.g.opt.Served != nil {
 		x.g.opt.Served(r.Model, r.Error)

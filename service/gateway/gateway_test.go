@@ -532,3 +532,32 @@ func TestFollowingSeesOldAndNew(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What Switchyard itself asks is recorded and judged, but is nobody's session and in no total.
+func TestAProofIsNoSession(t *testing.T) {
+	served := make(chan Reason, 2)
+	r := newRig(t, answers(500, "text/plain", "llama.cpp terminated unexpectedly"), func(o *Options) {
+		o.Served = func(_ string, why Reason) { served <- why }
+	})
+	ask := func(purpose string) {
+		req := r.request(http.MethodPost, "/v1/messages", hello)
+		req.Header.Set("X-Claude-Code-Session-Id", "s1")
+		req.Header.Set(PurposeHeader, purpose)
+		r.do(req)
+	}
+	ask("proof")
+	proof := r.records(1)[0]
+	if proof.Purpose != Proof || proof.SessionID != "" || proof.Error != EngineFailed {
+		t.Errorf("%+v", proof)
+	}
+	if now := r.g.Snapshot(); len(now.Sessions) != 0 || len(r.g.metrics.requests) != 0 {
+		t.Errorf("%+v %v", now, r.g.metrics.requests)
+	}
+	ask("whatever")
+	if other := r.records(2)[1]; other.Purpose != "" || other.SessionID != "s1" || len(r.g.Snapshot().Sessions) != 1 || len(r.g.metrics.requests) != 1 {
+		t.Errorf("%+v", other)
+	}
+	if first, second := <-served, <-served; first != EngineFailed || second != EngineFailed {
+		t.Errorf("the keeper heard %q, %q", first, second)
+	}
+}

@@ -30,7 +30,7 @@ func (c *conversation) words(says []word, p part) []word {
 		says = append(says, plainly(heading("search result", p.members, "title", "source"))...)
 		return c.contents(says, document.Find(p.members, "content"))
 	case `"tool_reference"`:
-		return append(says, plainly("[the tool "+document.Field(p.members, "tool_name")+" was found]")...)
+		return append(says, plainly("["+heading("the tool", p.members, "tool_name")+" was found]")...)
 	case `"thinking"`:
 		return c.bare(says, document.Find(p.members, "thinking"))
 	case `"compaction"`:
@@ -82,7 +82,8 @@ func read(v jsontext.Value) part {
 func (c *conversation) other(says []word, p part, kind string) []word {
 	switch {
 	case strings.HasSuffix(kind, "_tool_result"):
-		says = append(says, plainly("[the tool answered:]")...)
+		says = append(says, plainly("[a tool answered:]")...)
+		return append(c.readable(says, "", p.whole), plainly("[end of its answer]")...)
 	case kind == "redacted_thinking":
 		return says // only Anthropic's servers read it
 	case kind == "container_upload":

@@ -1,6 +1,7 @@
 package shape
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -149,7 +150,7 @@ func (c *conversation) call(says []word, t *turn, p part) []word {
 	}
 	if c.needs.NoTools {
 		c.names[made.id] = made.name
-		return append(says, plainly("[called the tool "+made.name+" with "+string(made.input)+"]")...)
+		return append(says, plainly(fmt.Sprintf("[called the tool %q with %s]", made.name, made.input))...)
 	}
 	t.calls = append(t.calls, made)
 	return says
@@ -172,11 +173,12 @@ func (c *conversation) result(says []word, p part) []word {
 			}
 		}
 	}
-	heading := "[a tool's result]"
+	heading := "[a tool answered:]"
 	if name := c.names[id]; name != "" {
-		heading = "[the tool " + name + " answered]"
+		heading = fmt.Sprintf("[the tool %q answered:]", name)
 	}
-	return append(append(says, plainly(heading)...), answer...)
+	says = append(says, plainly(heading)...)
+	return append(append(says, answer...), plainly("[end of its answer]")...)
 }
 
 // plainly is a text of ours.
