@@ -10,6 +10,13 @@ type Needs struct {
 	ShortIDs     bool // a tool call's id has exactly nine letters and digits (Mistral Nemo)
 	OneCall      bool // an assistant's message holds one tool call (Llama 3.1)
 	NoTools      bool // the template knows no tools: calls and results are written as text (Gemma)
+	Thinks       bool // the template reads enable_thinking (Qwen, GLM)
+	Thinking     bool // the template reads a variable "thinking" (DeepSeek, Granite, Kimi)
+	Efforts      bool // the template reads reasoning_effort (gpt-oss)
+
+	// Markers are the words with which the template parts the speakers. In a file they
+	// would be control tokens too.
+	Markers []string
 }
 
 // Lesson is a need that was learned from an engine's refusal.
