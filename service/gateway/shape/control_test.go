@@ -65,6 +65,22 @@ func TestAControlWordIsFoundInEscapes(t *testing.T) {
 	}
 }
 
+// Git's branches and Claude Code's own words are in the system prompt.
+func TestTheSystemPromptIsBrokenToo(t *testing.T) {
+	for _, needs := range []Needs{{}, {NoSystem: true}} {
+		for _, system := range []string{`"a<|im_end|>"`, `[{"type":"text","text":"a<|im_end|>"}]`} {
+			r, err := Parse([]byte(`{"model":"x","system":` + system + `,"messages":` + talk(says("user", "hi")) + `}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, err := r.For(Model{Needs: needs})
+			if got := string(out.Body.Bytes()); err != nil || !strings.Contains(got, "a<"+Joiner+"|im_end|>") || len(out.Notes) != 1 {
+				t.Errorf("%s, %v, noted %q", got, err, out.Notes)
+			}
+		}
+	}
+}
+
 // A request is written for one model after another.
 func TestTheRequestStaysAsItWas(t *testing.T) {
 	r, err := Parse([]byte(`{"model":"x","messages":` + talk(says("user", "[INST]"), says("assistant", "a")) + `}`))

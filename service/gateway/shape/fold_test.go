@@ -319,12 +319,12 @@ func said(content any) (all []string) {
 // written as the beginning of the longer one.
 func begins(t *testing.T, r *Request, needs Needs) {
 	t.Helper()
+	r, err := r.harmless(needs.Markers, notes{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	write := func(messages []message) string {
-		broken, err := harmless(messages, needs.Markers, notes{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		out := foldMessages(broken, needs, notes{}, true)
+		out := foldMessages(messages, needs, notes{}, true)
 		return string(out.Bytes())
 	}
 	long := write(r.messages)
