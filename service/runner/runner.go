@@ -103,6 +103,9 @@ func (c *Client) Through(url, token string) {
 	c.messages.token = token
 }
 
+// Mended reports whether messages go through a gateway.
+func (c *Client) Mended() bool { return c.messages != nil }
+
 // Endpoint is the runner that the client talks to.
 func (c *Client) Endpoint() Endpoint { return c.endpoint }
 
@@ -123,6 +126,22 @@ func (c *Client) Version(ctx context.Context) (string, error) {
 		return "", nil
 	}
 	return answer.Version, err
+}
+
+// Build names the programs that answer: the runner's version, and that of its llama.cpp.
+// What one of them refuses, the next one may take. It is empty while llama.cpp is not
+// installed. The runner reads the version of llama.cpp when it starts.
+func (c *Client) Build(ctx context.Context) (string, error) {
+	var engines map[string]string
+	if err := c.get(ctx, "asking for the engine", "/engines/status", &engines); err != nil {
+		return "", err
+	}
+	engine, running := strings.CutPrefix(engines["llama.cpp"], "Running: ")
+	if !running {
+		return "", nil
+	}
+	version, err := c.Version(ctx)
+	return strings.TrimSpace(version + " " + engine), err
 }
 
 // Preload loads a model and returns when it is in memory, which may take minutes.
