@@ -44,9 +44,13 @@ func (r *Request) written(model Model, said notes) (document.Rope, error) {
 		case "system":
 			value, err = withoutBilling(m.Value)
 		case "tools":
-			value, err = withoutServerTools(m.Value)
+			if !model.Needs.NoTools {
+				value, err = withoutServerTools(m.Value)
+			}
 		case "messages":
-			value = foldMessages(r.messages, model.Needs, said, !model.Needs.NoSystem && !hasText(document.Find(r.members, "system")))
+			var messages []message
+			messages, err = harmless(r.messages, model.Needs.Markers, said)
+			value = foldMessages(messages, model.Needs, said, !model.Needs.NoSystem && !hasText(document.Find(r.members, "system")))
 		default:
 			if !slices.Contains(cloudOnly, m.Name) {
 				value.Raw(m.Value)
