@@ -18,6 +18,7 @@ import (
 // detail is what only the runner knows about a model.
 type detail struct {
 	context, slots int
+	about          string // in words
 	asked          time.Time
 }
 
@@ -48,10 +49,11 @@ func (v *Door) upstream(ctx context.Context) gateway.Upstream {
 	return gateway.Upstream{URL: seen.URL, Socket: seen.Socket}
 }
 
-// model says which model a request means. Every name of Anthropic's means the chosen one.
+// model says which model a request means. Every name of Anthropic's means the chosen one, but
+// for a model of the runner's that is called so.
 func (v *Door) model(ctx context.Context, name string) gateway.Model {
 	now := v.options.State()
-	if claude.CloudName(name) {
+	if claude.Tier(name) || claude.CloudName(name) && state.Resolve(now.Models, name) == "" {
 		if name = now.Model; name == "" {
 			name = now.Chosen
 		}
@@ -89,7 +91,7 @@ func (v *Door) detail(ctx context.Context, client *runner.Client, tag string) de
 	if err != nil {
 		return d // the previous one; the next request asks again
 	}
-	d = detail{context: m.Context, slots: m.Slots, asked: time.Now()}
+	d = detail{context: m.Context, slots: m.Slots, about: m.About(m.Context), asked: time.Now()}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.details[tag] = d
@@ -149,5 +151,9 @@ func (v *Door) ForSession(ctx context.Context, name string) control.SessionAnswe
 	}
 	m := v.model(ctx, name) // of a runner that starts, the name alone: the gateway waits for it
 	a.Model, a.Context, a.Missing = m.Tag, m.Context, m.Missing
+	a.Slots = gateway.Parallel(v.options.Machine.Config.Parallel, m.Slots, m.Context)
+	v.mu.Lock()
+	a.About = v.details[m.Tag].about
+	v.mu.Unlock()
 	return a
 }
