@@ -1,6 +1,6 @@
 // Package lab holds real parts for tests, benchmarks and the demo: Docker Model
 // Runner and its command line built from their module, a registry, an engine (a
-// double, or a real llama-server where one is named), Claude Code from npm, a
+// double, or llama.cpp itself), Claude Code from npm, a
 // desktop session bus. Nothing in it touches the user's own files.
 package lab
 
@@ -28,7 +28,7 @@ type Parts struct {
 	DockerModel string // the real "docker model" command line
 	Registry    string // Model Runner's own test registry, as a program
 	EngineDir   string // a folder with a llama-server
-	RealEngine  bool   // it is llama.cpp's, named by LAB_LLAMA_SERVER, not the double
+	RealEngine  bool   // it is llama.cpp's, not the double
 }
 
 func partsIn(dir string) *Parts {
