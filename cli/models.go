@@ -67,6 +67,11 @@ func modelsText(all []state.Model, now time.Time) string {
 		fmt.Fprintln(w, strings.Join([]string{runner.Short(m.Tag), words.Size(m.Size), m.Quantization, words.Tokens(m.Context), fitWord(m.Fit), held, tools, used}, "\t"))
 	}
 	_ = w.Flush()
+	for _, m := range all {
+		if m.Unfit() {
+			b.WriteString(warningText([]state.Warning{m.UnfitWarning()}))
+		}
+	}
 	return trimLines(b.String())
 }
 

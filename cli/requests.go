@@ -19,6 +19,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/gateway"
 	"github.com/switchyard-app/switchyard/service/machine"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/state"
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
@@ -98,15 +99,16 @@ func (c *commands) requestsText(r gateway.Record) error {
 
 // note is what is remarkable about a request.
 func note(r gateway.Record) string {
+	var said string
 	switch {
 	case r.Error == gateway.Overflow:
-		return "too long for the context: Claude Code compacts"
+		said = "too long for the context: Claude Code compacts"
 	case r.Error != "":
-		return string(r.Error)
-	case r.Cut:
-		return "answer hit the output limit"
+		said = string(r.Error)
+	case r.Cut && r.Purpose == "":
+		said = "answer hit the output limit"
 	}
-	return ""
+	return strings.Join(nonEmpty(string(r.Purpose), said, state.NotesText(r.Notes)), ": ")
 }
 
 // totals are the sums of one session on one model each, in the order of their coming.
@@ -120,6 +122,9 @@ type totalKey struct{ session, model string }
 type total struct{ requests, input, cached, output, cut, overflows, failed int }
 
 func (t *totals) add(r gateway.Record) {
+	if r.Purpose != "" { // Switchyard's own
+		return
+	}
 	key := totalKey{r.SessionID, r.Model}
 	if t.sums == nil {
 		t.sums = map[totalKey]*total{}

@@ -9,9 +9,20 @@ import (
 	"github.com/switchyard-app/switchyard/service/gateway/shape"
 )
 
+// Purpose is what a request is for that Switchyard itself makes. Such requests belong to no
+// session and are in no total.
+type Purpose string
+
+// Proof is a request that proves that a model works.
+const Proof Purpose = "proof"
+
+// PurposeHeader names a request's Purpose. The runner's client sends it.
+const PurposeHeader = "X-Switchyard-Purpose"
+
 // Record is what is kept of one request: numbers and names, never a word of it.
 type Record struct {
 	Time           time.Time    `json:"time"`
+	Purpose        Purpose      `json:"purpose,omitempty"` // empty: a session's
 	SessionID      string       `json:"session_id"`
 	AgentID        string       `json:"agent_id"` // of a subagent; empty for the session itself
 	Model          string       `json:"model"`

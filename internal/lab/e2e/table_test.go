@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -41,53 +42,70 @@ func engineUser(t *testing.T) *user {
 	return newUserOf(t, parts)
 }
 
-// prompt is the last prompt that the engine of a model read, and its tokens.
-func (u *user) prompt(model string) (text string, tokens int64) {
-	u.Helper()
-	sockets, err := filepath.Glob(filepath.Join(u.store, "*.sock"))
-	if err != nil {
-		u.Fatal(err)
-	}
-	for _, socket := range sockets {
-		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", socket) }}, Timeout: 10 * time.Second}
-		var props struct {
-			Alias string `json:"model_alias"`
-			Path  string `json:"model_path"`
-		}
-		if get(client, "http://engine/props", &props) != nil || !u.holds(props.Path, model) {
-			continue
-		}
-		var slots []struct {
-			Task   int64  `json:"id_task"`
-			Prompt string `json:"prompt"`
-			Tokens int64  `json:"n_prompt_tokens"`
-		}
-		if err := get(client, "http://engine/slots", &slots); err != nil {
-			u.Fatal(err)
-		}
-		last := int64(-1)
-		for _, s := range slots {
-			if s.Prompt != "" && s.Task > last {
-				last, text, tokens = s.Task, s.Prompt, s.Tokens
-			}
-		}
-	}
-	return strings.ReplaceAll(text, "\u2581", " "), tokens
+// engine asks the real engine of one model, past all that is before it.
+type engine struct {
+	client *http.Client
+	store  string // the runner's folder
+	model  string
+	socket string // where it listened last
 }
 
-func get(client *http.Client, url string, into any) error {
-	resp, err := client.Get(url)
+// prompt is the last prompt that it read, and how many tokens it holds with the answer.
+func (e *engine) prompt() (text string, tokens int64, err error) {
+	var slots []struct {
+		Task   int64  `json:"id_task"`
+		Prompt string `json:"prompt"`
+		Tokens int64  `json:"n_prompt_tokens"`
+	}
+	if e.socket == "" || e.get("slots", &slots) != nil { // it may have been unloaded
+		if err := e.find(); err != nil {
+			return "", 0, err
+		}
+		if err := e.get("slots", &slots); err != nil {
+			return "", 0, err
+		}
+	}
+	last := int64(-1)
+	for _, s := range slots {
+		if s.Prompt != "" && s.Task > last {
+			last, text, tokens = s.Task, s.Prompt, s.Tokens
+		}
+	}
+	return strings.ReplaceAll(text, "\u2581", " "), tokens, nil
+}
+
+// find looks for the socket of the model's engine.
+func (e *engine) find() error {
+	sockets, err := filepath.Glob(filepath.Join(e.store, "*.sock"))
+	if err != nil {
+		return err
+	}
+	for _, e.socket = range sockets {
+		var props struct {
+			Path string `json:"model_path"`
+		}
+		if e.get("props", &props) != nil {
+			continue
+		}
+		if keys, err := gguf.ReadKeys(props.Path); err == nil && keys[gguf.KeyName] == "ai/"+e.model {
+			return nil
+		}
+	}
+	return fmt.Errorf("no engine of %s in %s: %q", e.model, e.store, sockets)
+}
+
+func (e *engine) get(path string, into any) error {
+	if e.client == nil {
+		e.client = &http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", e.socket)
+		}}}
+	}
+	resp, err := e.client.Get("http://engine/" + path)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
 	return json.NewDecoder(resp.Body).Decode(into)
-}
-
-// holds reports whether a file of the runner's store is a model.
-func (u *user) holds(path, model string) bool {
-	keys, err := gguf.ReadKeys(path)
-	return err == nil && keys[gguf.KeyName] == "ai/"+model
 }
 
 // The table: every request with every chat template, through Switchyard, Model Runner
@@ -150,30 +168,56 @@ func (u *user) column(template string, all []request, table *table) {
 		return
 	}
 	defer sdk.Stop()
+	e := &engine{store: u.store, model: template}
 	for _, r := range all {
-		var problems []string
-		for _, stream := range []bool{false, true} {
-			answer, err := sdk.Ask(r.bytes(template, stream), stream)
-			if err != nil {
-				u.Error(err)
-				return
+		plain, err := sdk.Ask(r.bytes(template, false), false)
+		if err != nil {
+			u.Error(err)
+			return
+		}
+		prompt, tokens := "", int64(0)
+		if plain.Status == http.StatusOK {
+			if prompt, tokens, err = e.prompt(); err != nil {
+				u.Errorf("%s, %s: %v", template, r.name, err)
 			}
-			prompt, tokens := "", int64(0)
-			if answer.Status == http.StatusOK {
-				prompt, tokens = u.prompt(template)
-			}
-			for _, p := range r.judge(template, answer, prompt, tokens) {
-				if stream {
-					p = "streamed: " + p
-				}
-				problems = append(problems, p)
-			}
-			if len(problems) > 0 {
-				break
-			}
+		}
+		problems := r.judge(template, plain, prompt, tokens)
+		streamed, err := sdk.Ask(r.bytes(template, true), true)
+		if err != nil {
+			u.Error(err)
+			return
+		}
+		for _, p := range differ(plain, streamed) {
+			problems = append(problems, "streamed: "+p)
 		}
 		table.note(r, template, problems)
 	}
+}
+
+// differ says what of an answer comes otherwise as a stream.
+func differ(plain, streamed lab.Answer) (problems []string) {
+	problems = streamed.Problems
+	for _, what := range []struct {
+		name      string
+		one, then any
+	}{
+		{"status", plain.Status, streamed.Status}, {"error", plain.Error, streamed.Error}, {"stop reason", plain.Stop, streamed.Stop}, {"stop sequence", plain.StopSequence, streamed.StopSequence},
+		{"tokens", plain.Input + plain.Cached, streamed.Input + streamed.Cached}, {"content", content(plain), content(streamed)},
+	} {
+		if what.one != what.then {
+			problems = append(problems, fmt.Sprintf("the %s is %v, not %v", what.name, what.then, what.one))
+		}
+	}
+	return problems
+}
+
+// content is what an answer says.
+func content(a lab.Answer) string {
+	var said []string
+	for _, b := range a.Blocks {
+		said = append(said, strings.TrimSpace(fmt.Sprintf("%s %s %s %s", b.Type, b.Name, strings.TrimSpace(b.Text), b.Input)))
+	}
+	return strings.Join(said, " | ")
 }
 
 // bytes is the request's body.
@@ -244,8 +288,8 @@ func (r request) judge(template string, a lab.Answer, prompt string, tokens int6
 			problem("%q reached the model", word)
 		}
 	}
-	if tokens != a.Input+a.Cached && a.Input+a.Cached > 0 {
-		problem("%d tokens of the prompt were told, the engine read %d", a.Input+a.Cached, tokens)
+	if told := a.Input + a.Cached; told > 0 && tokens != told+max(a.Output-1, 0) { // the last one it said it has not read
+		problem("%d tokens of a prompt and %d of an answer were told, the engine holds %d", told, a.Output, tokens)
 	}
 	return append(problems, r.judgeAnswer(a, hasTools)...)
 }

@@ -24,6 +24,7 @@ type Model struct {
 	Name      string // general.name
 	Context   uint32 // tokens; 0 means 262,144
 	Strict    bool   // the chat template refuses a system message in mid-conversation, as the Qwen family's does
+	Plain     bool   // the chat template knows no tools and wants the speakers to alternate, as Gemma's does
 	Size      int64  // bytes that the file is filled up to, with nothing; 0: as small as it is
 	Behaviour string // what the engine double does, see package messages; a real engine ignores it
 

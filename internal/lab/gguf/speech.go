@@ -45,7 +45,7 @@ var (
 		"nemo": {marks: []string{"[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]", "[INST]", "[/INST]", "[TOOL_CALLS]", "[TOOL_RESULTS]", "[/TOOL_RESULTS]", "</s>"},
 			ends: []string{"[/INST]", "[/TOOL_RESULTS]"}, call: nemoCall},
 		"llama31": {marks: []string{"<|start_header_id|>", "<|end_header_id|>", "<|eom_id|>", "<|eot_id|>"}, ends: []string{"\n", "\n\n"}, call: llamaCall},
-		"gemma":   {marks: []string{"<start_of_turn>", "<end_of_turn>"}, ends: newline, call: hermesCall},
+		"gemma":   {marks: []string{"<start_of_turn>", "<end_of_turn>"}, ends: newline},
 		"gptoss": {marks: []string{"<|start|>", "<|channel|>", "<|message|>", "<|constrain|>", "<|end|>", "<|call|>", "<|return|>"},
 			ends: []string{"assistant"}, before: "<|channel|>final<|message|>", callEnd: "<|call|>", opens: true, call: gptossCall},
 	}
@@ -120,6 +120,9 @@ func (m Model) template() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if speeches[m.speaks()].call == nil {
+		return jinja, nil
+	}
 	var ask strings.Builder
 	ask.WriteString("{%- if add_generation_prompt and tools and lab_last is string %}")
 	word := "if"
@@ -179,6 +182,8 @@ func (m Model) speaks() string {
 		return m.Template
 	case m.Strict:
 		return "strict"
+	case m.Plain:
+		return "gemma"
 	case m.Tokenizer != "":
 		return "qwen3"
 	}

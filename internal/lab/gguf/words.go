@@ -181,6 +181,9 @@ func (m Model) speak(v *words) (end int) {
 	if s.callEnd != "" {
 		callEnd = v.ids[s.callEnd]
 	}
+	if s.call == nil {
+		return end
+	}
 	for i, c := range m.calls() {
 		mark := m.callMark(i, c.Tools)
 		v.say([]int{v.add(mark, tokenOwn)}, []string{strings.TrimPrefix(s.call(c.Tools), mark)}, callEnd)

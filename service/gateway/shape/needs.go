@@ -10,6 +10,14 @@ type Needs struct {
 	ShortIDs     bool // a tool call's id has exactly nine letters and digits (Mistral Nemo)
 	OneCall      bool // an assistant's message holds one tool call (Llama 3.1)
 	NoTools      bool // the template knows no tools: calls and results are written as text (Gemma)
+	NoSystem     bool // the template refuses every system message: its text opens the first user message
+	Thinks       bool // the template reads enable_thinking (Qwen, GLM)
+	Thinking     bool // the template reads a variable "thinking" (DeepSeek, Granite, Kimi)
+	Efforts      bool // the template reads reasoning_effort (gpt-oss)
+
+	// Markers are the words with which the template parts the speakers. In a file they
+	// would be control tokens too.
+	Markers []string
 }
 
 // Lesson is a need that was learned from an engine's refusal.
@@ -21,23 +29,40 @@ const (
 	ShortIDs     Lesson = "short_ids"
 	OneCall      Lesson = "one_call"
 	NoTools      Lesson = "no_tools"
+	NoSystem     Lesson = "no_system"
 )
 
 // With are the needs with a lesson learned.
 func (n Needs) With(l Lesson) Needs {
-	switch l {
-	case Blind:
-		n.Blind = true
-	case LooseSchemas:
-		n.LooseSchemas = true
-	case ShortIDs:
-		n.ShortIDs = true
-	case OneCall:
-		n.OneCall = true
-	case NoTools:
-		n.NoTools = true
+	if need := n.taught(l); need != nil {
+		*need = true
 	}
 	return n
+}
+
+// Has reports whether the needs hold a lesson already.
+func (n Needs) Has(l Lesson) bool {
+	need := n.taught(l)
+	return need != nil && *need
+}
+
+// taught is the need that a lesson teaches; nil for a lesson of another version.
+func (n *Needs) taught(l Lesson) *bool {
+	switch l {
+	case Blind:
+		return &n.Blind
+	case LooseSchemas:
+		return &n.LooseSchemas
+	case ShortIDs:
+		return &n.ShortIDs
+	case OneCall:
+		return &n.OneCall
+	case NoTools:
+		return &n.NoTools
+	case NoSystem:
+		return &n.NoSystem
+	}
+	return nil
 }
 
 // Model is the model that a request is written for.

@@ -24,6 +24,9 @@ const billingLine = "x-anthropic-billing-header"
 // the very bytes of the shorter one, and the engine's prefix cache holds.
 func (r *Request) For(m Model) (Shaped, error) {
 	said := notes{}
+	if m.Needs.NoSystem {
+		r = r.withoutSystem()
+	}
 	out, err := r.written(m, said)
 	return Shaped{Body: out, Notes: slices.Sorted(maps.Keys(said))}, err
 }
@@ -41,9 +44,13 @@ func (r *Request) written(model Model, said notes) (document.Rope, error) {
 		case "system":
 			value, err = withoutBilling(m.Value)
 		case "tools":
-			value, err = withoutServerTools(m.Value)
+			if !model.Needs.NoTools {
+				value, err = withoutServerTools(m.Value)
+			}
 		case "messages":
-			value = foldMessages(r.messages, model.Needs, said, !hasText(document.Find(r.members, "system")))
+			var messages []message
+			messages, err = harmless(r.messages, model.Needs.Markers, said)
+			value = foldMessages(messages, model.Needs, said, !model.Needs.NoSystem && !hasText(document.Find(r.members, "system")))
 		default:
 			if !slices.Contains(cloudOnly, m.Name) {
 				value.Raw(m.Value)
