@@ -504,7 +504,12 @@ func (u *user) openSession() { u.openSessionWith("Bash") }
 
 func (u *user) openSessionWith(tools string) {
 	u.Helper()
-	u.tmux("new-session", "-d", "-x", "120", "-y", "45", "-c", u.home, "env DISABLE_AUTOUPDATER=1 "+u.claude+" --tools "+tools)
+	u.openWith("--tools " + tools)
+}
+
+func (u *user) openWith(args string) {
+	u.Helper()
+	u.tmux("new-session", "-d", "-x", "120", "-y", "45", "-c", u.home, "env DISABLE_AUTOUPDATER=1 "+u.claude+" "+args)
 	u.Cleanup(func() { u.tmux("kill-server") })
 	u.until("claude's prompt", func() bool { return strings.Contains(u.screen(), "❯") || strings.Contains(u.screen(), "> ") })
 	u.until("the session's record", func() bool { return len(u.sessions()) == 1 })
