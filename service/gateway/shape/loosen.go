@@ -156,7 +156,10 @@ func (m *mender) takes(s *schema, w *keyword) bool {
 	case "enum":
 		values, err := document.Elements(w.value)
 		return err == nil && len(values) > 0
-	case "minLength", "maxLength", "minItems", "maxItems":
+	case "minLength", "minItems":
+		n, err := strconv.ParseInt(string(w.value), 10, 32)
+		return err == nil && n >= 0 && n <= most
+	case "maxLength", "maxItems":
 		n, err := strconv.ParseInt(string(w.value), 10, 32) // as engines read it
 		return err == nil && n >= 0
 	case "minimum", "exclusiveMinimum":
@@ -263,14 +266,19 @@ func bound(v jsontext.Value) (float64, bool) {
 	return n, err == nil && v.Kind() == '0' && n <= 1<<53 && n >= -(1<<53)
 }
 
+// most is how often something may have to be repeated.
+const most = 1000
+
 // regular reports whether an expression is one that grammars can follow: repeated at most
-// 1000 times, without look-around.
+// 1000 times, without look-around. Engines take off the marks of its ends as they stand.
 func regular(pattern string) bool {
-	if pattern == "" {
-		return false
+	inner := strings.TrimSuffix(strings.TrimPrefix(pattern, "^"), "$")
+	for _, p := range []string{pattern, inner} {
+		if _, err := syntax.Parse(p, syntax.Perl); err != nil || p == "" {
+			return false
+		}
 	}
-	_, err := syntax.Parse(pattern, syntax.Perl)
-	return err == nil
+	return true
 }
 
 // counted drops limits that contradict each other: engines run out of memory over them.

@@ -24,8 +24,11 @@ const billingLine = "x-anthropic-billing-header"
 // the very bytes of the shorter one, and the engine's prefix cache holds.
 func (r *Request) For(m Model) (Shaped, error) {
 	said := notes{}
-	r, err := r.meant(m.Needs, said)
+	r, err := r.harmless(m.Needs.Markers, said)
 	if err != nil {
+		return Shaped{}, err
+	}
+	if r, err = r.meant(m.Needs, said); err != nil {
 		return Shaped{}, err
 	}
 	if m.Needs.NoSystem {
@@ -50,9 +53,7 @@ func (r *Request) written(model Model, said notes) (document.Rope, error) {
 		case "tools":
 			value = r.offer
 		case "messages":
-			var messages []message
-			messages, err = harmless(r.messages, model.Needs.Markers, said)
-			value = foldMessages(messages, model.Needs, said, !model.Needs.NoSystem && !hasText(document.Find(r.members, "system")))
+			value = foldMessages(r.messages, model.Needs, said, !model.Needs.NoSystem && !hasText(document.Find(r.members, "system")))
 		default:
 			if !slices.Contains(cloudOnly, m.Name) {
 				value.Raw(m.Value)
