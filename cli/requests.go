@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -113,8 +115,9 @@ func note(r gateway.Record) string {
 
 // totals are the sums of one session on one model each, in the order of their coming.
 type totals struct {
-	keys []totalKey
-	sums map[totalKey]*total
+	keys  []totalKey
+	sums  map[totalKey]*total
+	notes map[string]int // requests, by what of them the model got otherwise
 }
 
 type totalKey struct{ session, model string }
@@ -127,7 +130,10 @@ func (t *totals) add(r gateway.Record) {
 	}
 	key := totalKey{r.SessionID, r.Model}
 	if t.sums == nil {
-		t.sums = map[totalKey]*total{}
+		t.sums, t.notes = map[totalKey]*total{}, map[string]int{}
+	}
+	for _, n := range r.Notes {
+		t.notes[state.NoteText(n)]++
 	}
 	if t.sums[key] == nil {
 		t.keys = append(t.keys, key)
@@ -170,6 +176,9 @@ func (t *totals) text() string {
 	}
 	if overflows > 0 {
 		fmt.Fprintf(&b, "! %s too long for the context\n  → Claude Code then compacts; a larger context (switchyard context MODEL N) makes this rarer\n", words.Count(overflows, "prompt was", "prompts were"))
+	}
+	for _, text := range slices.Sorted(maps.Keys(t.notes)) {
+		fmt.Fprintf(&b, "%s reached the model changed: %s\n", words.Count(t.notes[text], "request", "requests"), text)
 	}
 	return b.String()
 }

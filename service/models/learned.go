@@ -167,6 +167,9 @@ func LearnFrom(m *machine.Machine, model runner.Model, build string, through boo
 		if asked {
 			l.Tools = &calls
 		}
+		if calls && (through || held[runner.Conversations()[0]]) { // what a refusal taught was wrong
+			l.Lessons = slices.DeleteFunc(l.Lessons, func(one shape.Lesson) bool { return one == shape.NoTools })
+		}
 		if through && talked {
 			l.Proven = all
 		}

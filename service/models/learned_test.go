@@ -108,6 +108,7 @@ func TestWhatTheProofsTeach(t *testing.T) {
 		}
 		return all
 	}
+	known := append(proofs()[:5], proofs()[len(proofs())-1]) // the conversations left out
 	for _, tt := range []struct {
 		name    string
 		through bool
@@ -120,7 +121,7 @@ func TestWhatTheProofsTeach(t *testing.T) {
 		{"no tool call", true, proofs("tool_call"), "false", true},
 		{"one conversation", true, proofs("two_calls"), "true", false},
 		{"it stopped before", true, proofs()[:3], "", false},
-		{"the conversations were left out", true, proofs()[:6], "true", false},
+		{"the conversations were left out", true, known, "true", false},
 		{"no answer", true, []runner.Proof{{Name: "tool_call", Err: errors.New("gone")}}, "", false},
 	} {
 		m := &machine.Machine{Paths: config.Paths{State: t.TempDir()}}
@@ -132,9 +133,32 @@ func TestWhatTheProofsTeach(t *testing.T) {
 		if tools != tt.tools || Proven(m, "sha256:a", "b1") != tt.proven || Proven(m, "sha256:a", "b2") || Proven(m, "sha256:a", "") {
 			t.Errorf("%s: tools %q, %+v", tt.name, tools, learned(m))
 		}
-		LearnFrom(m, runner.Model{ID: "sha256:a"}, "b1", true, proofs()[:6])
+		LearnFrom(m, runner.Model{ID: "sha256:a"}, "b1", true, known)
 		if Proven(m, "sha256:a", "b1") != tt.proven {
 			t.Errorf("%s: what was left out changed it", tt.name)
+		}
+	}
+}
+
+// A refusal may teach too much: that a model calls tools is seen in the end.
+func TestAProofOverrulesALesson(t *testing.T) {
+	m := &machine.Machine{Paths: config.Paths{State: t.TempDir()}}
+	call, result := runner.Proof{Name: "tool_call", OK: true}, runner.Proof{Name: "tool_result", OK: true}
+	for _, tt := range []struct {
+		name    string
+		through bool
+		proofs  []runner.Proof
+		want    bool
+	}{
+		{"nothing proven", true, nil, true},
+		{"it calls, but takes no result", false, []runner.Proof{call}, true},
+		{"it calls and takes results", false, []runner.Proof{result, call}, false},
+		{"it calls through the gateway, which knows the lesson", true, []runner.Proof{call}, false},
+	} {
+		LearnLesson(m, "sha256:a", "b1", shape.NoTools)
+		LearnFrom(m, runner.Model{ID: "sha256:a"}, "b1", tt.through, tt.proofs)
+		if n := Needs(m, "sha256:a", "b1", shape.Needs{}); n.NoTools != tt.want {
+			t.Errorf("%s: %+v", tt.name, n)
 		}
 	}
 }

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"net/http"
+	"slices"
 	"strings"
+
+	"github.com/switchyard-app/switchyard/service/gateway/verdict"
 )
 
 // conversation is a kind of request that Claude Code sends sooner or later, and that
@@ -115,20 +117,11 @@ func (c *Client) send(ctx context.Context, tag string, talk conversation) error 
 	return err
 }
 
-// refusal is an error that says that the request was not taken; nil for any other. llama.cpp
-// has several statuses for it.
+// refusal is an error that says that the request was not taken; nil for any other.
 func refusal(err error) *Error {
 	var failed *Error
-	if !errors.As(err, &failed) {
-		return nil
-	}
-	if failed.Status == http.StatusBadRequest {
+	if errors.As(err, &failed) && slices.Contains([]verdict.Reason{verdict.TemplateRefused, verdict.SchemaRefused, verdict.Refused}, failed.reason) {
 		return failed
-	}
-	for _, sign := range []string{"Jinja Exception", "raise_exception", "Failed to parse messages", "JSON schema", "failed to parse grammar", "initialize samplers"} {
-		if failed.Status >= http.StatusInternalServerError && strings.Contains(failed.Why, sign) {
-			return failed
-		}
 	}
 	return nil
 }
@@ -154,26 +147,42 @@ func (c *Client) callsTools(ctx context.Context, tag string) (calls bool, instea
 	return false, cmp.Or(instead, "no tool call came back, only text"), err
 }
 
+// carriesTools reports whether the runner itself, without a gateway, lets the model call a
+// tool and takes the result.
+func (c *Client) carriesTools(ctx context.Context, tag string) (carries bool, err error) {
+	direct := &Client{endpoint: c.endpoint, http: c.http}
+	calls, _, err := direct.callsTools(ctx, tag)
+	if err == nil && calls {
+		err = direct.send(ctx, tag, conversations[0])
+		carries = err == nil
+	}
+	if refusal(err) != nil {
+		err = nil
+	}
+	return carries, err
+}
+
 func (c *Client) proveTool(ctx context.Context, m Model, tag string) (detail, remedy string, err error) {
-	asked := c
-	if m.NoTools && c.messages != nil {
-		// The gateway writes tools as text for such a model. Only the engine can tell
-		// that it has another template than the one in the file.
-		asked = &Client{endpoint: c.endpoint, http: c.http}
+	calls, instead := false, ""
+	if !m.NoTools {
+		calls, instead, err = c.callsTools(ctx, tag)
 	}
-	calls, instead, err := asked.callsTools(ctx, tag)
-	if calls && m.NoTools {
-		err = asked.send(ctx, tag, conversations[0])
-		calls = err == nil
+	if failed := refusal(err); failed != nil {
+		instead, err = failed.Why, nil
 	}
-	switch failed := refusal(err); {
-	case m.NoTools && (err == nil || failed != nil) && !calls:
-		return "its chat template has no tools: Claude Code could only talk",
-			"choose a model that calls tools, such as ai/qwen3-coder (switchyard pull); or switch with --force, only to talk", nil
+	if err == nil && !calls && (m.NoTools || c.messages != nil) {
+		// The gateway writes tools as text for a model that it believes to know none. But the
+		// engine may have another template than the file, or what a refusal taught was wrong.
+		calls, err = c.carriesTools(ctx, tag)
+	}
+	switch {
 	case err != nil:
 		return "", "", err
 	case calls:
 		return "called", "", nil
+	case m.NoTools:
+		return "its chat template has no tools: Claude Code could only talk",
+			"choose a model that calls tools, such as ai/qwen3-coder (switchyard pull); or switch with --force, only to talk", nil
 	}
 	return instead, "choose a model that can call tools (docker model search, look for \"tools\"); without them Claude Code can only talk", nil
 }

@@ -24,11 +24,8 @@ type Proof struct {
 
 // Proofs are the names of all proofs, in their order.
 func Proofs() []string {
-	all := []string{"runner", "model", "context", "message", "system_message", "tool_call"}
-	for _, c := range conversations {
-		all = append(all, c.name)
-	}
-	return all
+	all := append([]string{"runner", "model", "context", "message", "system_message"}, Conversations()...)
+	return append(all, "tool_call")
 }
 
 // MinContext is the smallest context, in tokens, that Claude Code can work in:
@@ -69,15 +66,15 @@ func (c *Client) Prove(ctx context.Context, w Wish) (Model, string, error) {
 		return chosen, tag, p.err
 	}
 	p.prove(ctx, "system_message", func(ctx context.Context) (string, string, error) { return c.proveSystem(ctx, tag) })
-	calls := p.prove(ctx, "tool_call", func(ctx context.Context) (string, string, error) { return c.proveTool(ctx, chosen, tag) })
-	if chosen.NoTools && !calls && c.messages == nil {
-		return chosen, tag, p.err // every conversation with a tool's result would fail for the same reason
-	}
-	if w.Proven == nil || !w.Proven(chosen) {
+	// Directly, such a model refuses every conversation with a tool's result for one reason.
+	hopeless := chosen.NoTools && c.messages == nil
+	if !hopeless && (w.Proven == nil || !w.Proven(chosen)) {
 		for _, talk := range conversations {
 			p.prove(ctx, talk.name, func(ctx context.Context) (string, string, error) { return c.proveConversation(ctx, tag, talk) })
 		}
 	}
+	// Last, when the gateway knows whether it has to write tools as text.
+	p.prove(ctx, "tool_call", func(ctx context.Context) (string, string, error) { return c.proveTool(ctx, chosen, tag) })
 	return chosen, tag, p.err
 }
 

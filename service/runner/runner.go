@@ -50,7 +50,7 @@ type Error struct {
 	Remedy   string
 	Err      error
 
-	sick bool // an engine died or cannot be started
+	reason verdict.Reason // why the runner refused; empty when nothing answered
 }
 
 func (e *Error) Error() string {
@@ -222,7 +222,7 @@ func (c *Client) unreachable(doing string, err error) *Error {
 func (c *Client) refused(doing string, status int, body []byte) *Error {
 	v := verdict.Of(status, body)
 	e := &Error{Endpoint: c.endpoint, Doing: doing, Status: status, Why: cmp.Or(v.Said, "HTTP "+strconv.Itoa(status)),
-		Remedy: "see the runner's log (switchyard runner logs)", sick: v.Reason.Effect().Sick}
+		Remedy: "see the runner's log (switchyard runner logs)", reason: v.Reason}
 	switch lower := strings.ToLower(e.Why); {
 	case status == http.StatusNotFound && strings.Contains(lower, "model"):
 		e.Remedy = "pull it (switchyard pull), or choose one that is installed"

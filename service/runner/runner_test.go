@@ -56,13 +56,13 @@ func TestProofsOnARealRunner(t *testing.T) {
 		proofs string // in order; a failed one in capitals
 		says   string
 	}{
-		{"good", 0, "runner model context message system_message tool_call " + talks, ""},
-		{"docker.io/ai/good:latest", 32768, "runner model context message system_message tool_call " + talks, ""},
-		{"good", 100_000, "runner model CONTEXT message system_message tool_call " + talks, "at most 65536"},
-		{"strict", 0, "runner model context message SYSTEM_MESSAGE tool_call " + strings.Replace(talks, "late_reminder", "LATE_REMINDER", 1), "chat template"},
-		{"mute", 0, "runner model context message system_message TOOL_CALL " + talks, "as text"},
+		{"good", 0, "runner model context message system_message " + talks + " tool_call", ""},
+		{"docker.io/ai/good:latest", 32768, "runner model context message system_message " + talks + " tool_call", ""},
+		{"good", 100_000, "runner model CONTEXT message system_message " + talks + " tool_call", "at most 65536"},
+		{"strict", 0, "runner model context message SYSTEM_MESSAGE " + strings.Replace(talks, "late_reminder", "LATE_REMINDER", 1) + " tool_call", "chat template"},
+		{"mute", 0, "runner model context message system_message " + talks + " TOOL_CALL", "as text"},
 		{"plain", 0, "runner model context message SYSTEM_MESSAGE TOOL_CALL", "system messages"},
-		{"small", 0, "runner model CONTEXT message system_message tool_call " + talks, "32768"},
+		{"small", 0, "runner model CONTEXT message system_message " + talks + " tool_call", "32768"},
 		{"oom", 0, "runner model context MESSAGE", "not enough GPU memory"},
 		{"goood", 0, "runner MODEL", "the nearest are ai/good"},
 		{"", 0, "runner MODEL", "choose one: "},

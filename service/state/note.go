@@ -9,7 +9,12 @@ import (
 
 // noteWords say what the model got otherwise than it was sent.
 var noteWords = map[shape.Note]string{
-	shape.ImageUnseen: "image left out: the model sees none",
+	shape.ImageUnseen:     "image left out (the model sees none)",
+	shape.ImageLeftOut:    "image left out (nothing is fetched)",
+	shape.DocumentLeftOut: "document left out (it is no text)",
+	shape.MediaLeftOut:    "sound or film left out",
+	shape.BlockLeftOut:    "content of Anthropic's servers left out",
+	shape.ControlWords:    "control words broken",
 }
 
 // NoteText says what of a request the model got otherwise than it was sent.

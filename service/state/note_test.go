@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/switchyard-app/switchyard/service/gateway/shape"
@@ -55,11 +54,11 @@ func TestNotesInALine(t *testing.T) {
 		want  string
 	}{
 		{nil, ""},
-		{[]shape.Note{shape.ImageUnseen}, "image left out: the model sees none"},
-		{[]shape.Note{"brand_new", shape.ImageUnseen}, "brand new, image left out: the model sees none"},
+		{[]shape.Note{shape.ImageUnseen}, "image left out (the model sees none)"},
+		{[]shape.Note{"brand_new", shape.ImageUnseen}, "brand new, image left out (the model sees none)"},
 	} {
 		if got := NotesText(tt.notes); got != tt.want {
-			t.Errorf("%v: %q", strings.Fields(got), got)
+			t.Errorf("%q, want %q", got, tt.want)
 		}
 	}
 }
