@@ -587,3 +587,14 @@ func TestAProofIsNoSession(t *testing.T) {
 		t.Errorf("the keeper heard %q, %q", first, second)
 	}
 }
+
+func TestACompressedRequestIsRefusedPlainly(t *testing.T) {
+	r := newRig(t, answers(200, "application/json", `{"type":"message","content":[]}`), nil)
+	for packed, want := range map[string]int{"gzip": 415, "zstd": 415, "identity": 200, "": 200} {
+		req := r.request(http.MethodPost, "/v1/messages", hello)
+		req.Header.Set("Content-Encoding", packed)
+		if status, answer, _ := r.do(req); status != want || want == 415 && !strings.Contains(answer, "the request is compressed ("+packed+")") {
+			t.Errorf("%q: %d %s", packed, status, answer)
+		}
+	}
+}

@@ -277,6 +277,8 @@ func TestStreams(t *testing.T) {
 		{"no reason", replace(hi, `"end_turn"`, "null"), hi, ""},
 		{"no reason, after a call", begins + block(0, "tool_use") + gives(0, "{}") + stop(0) + replace(ends, `"end_turn"`, "null"), begins + block(0, "tool_use") + gives(0, "{}") + stop(0) + used, ""},
 		{"OpenAI's reason", replace(hi, "end_turn", "stop"), hi, ""},
+		{"an unknown reason", replace(hi, "end_turn", "whatever"), hi, ""},
+		{"a stop sequence that was not reached", replace(hi, `"end_turn","stop_sequence":null`, `"max_tokens","stop_sequence":"ready"`), replace(hi, "end_turn", "max_tokens"), ""},
 		{"a stop sequence", replace(hi, `"stop_sequence":null},`, `"stop_sequence":"ready"},`), replace(hi, `"end_turn","stop_sequence":null},`, `"stop_sequence","stop_sequence":"ready"},`), ""},
 		{"an end in two", begins + block(0, "text") + says(0, "hi") + stop(0) + "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\",\"stop_sequence\":null}}\n\nevent: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":null},\"usage\":{\"output_tokens\":5}}\n\n" + stops, hi, ""},
 		{"content after the end", strings.TrimSuffix(begins+ends, stops) + block(0, "text") + says(0, "hi") + stop(0) + stops + says(0, "more"), hi, ""},

@@ -25,29 +25,27 @@ func completeMessage(message []document.Member, asked string, newID func(string)
 	return with(message, "usage", usage.Bytes())
 }
 
-// stopped is the end of a message with a reason that Claude Code knows: llama.cpp says
-// end_turn beside a stop sequence, others say nothing, or use OpenAI's words.
+// stopped is the end of a message with a reason that Anthropic has: llama.cpp says end_turn
+// beside a stop sequence, others say nothing, or use OpenAI's words.
 func stopped(end []document.Member, called bool) []document.Member {
-	reason := document.Field(end, "stop_reason")
-	was := reason
+	reason, sequence := document.Field(end, "stop_reason"), document.Field(end, "stop_sequence")
 	switch reason {
-	case "", "stop", "end_turn":
-		reason = "end_turn"
-		switch {
-		case document.Field(end, "stop_sequence") != "":
-			reason = "stop_sequence"
-		case called:
-			reason = "tool_use"
-		}
+	case maxTokens, "pause_turn", "refusal", "model_context_window_exceeded", "tool_use":
 	case "length":
 		reason = maxTokens
 	case "tool_calls", "function_call":
 		reason = "tool_use"
+	default:
+		reason = "end_turn"
+		switch {
+		case sequence != "":
+			reason = "stop_sequence"
+		case called:
+			reason = "tool_use"
+		}
 	}
-	if reason != was {
-		end = with(end, "stop_reason", document.Quote(reason))
-	}
-	if document.Find(end, "stop_sequence").Kind() != '"' {
+	end = with(end, "stop_reason", document.Quote(reason))
+	if reason != "stop_sequence" {
 		end = with(end, "stop_sequence", []byte("null"))
 	}
 	return end
