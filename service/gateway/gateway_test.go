@@ -311,7 +311,7 @@ func TestABlindModelIsAskedAgainWithoutImages(t *testing.T) {
 		}
 		answers(200, "application/json", `{"type":"message","content":[{"type":"text","text":"I see nothing"}]}`)(w, r)
 	}), nil)
-	const picture = `{"model":"x","messages":[{"role":"user","content":[{"type":"image","source":{}}]}]}`
+	const picture = `{"model":"x","messages":[{"role":"user","content":[{"type":"image","source":{"type":"base64","media_type":"image/png","data":"AAAA"}}]}]}`
 	for range 2 {
 		if status, answer, _ := r.ask(picture); status != 200 || !strings.Contains(answer, "I see nothing") {
 			t.Errorf("%d %s", status, answer)

@@ -27,7 +27,7 @@ func (c *conversation) words(says []word, p part) []word {
 	case `"document"`:
 		return c.document(says, p.members)
 	case `"search_result"`:
-		says = append(says, plainly(heading("search result", p.members, "title", "source"))...)
+		says = append(says, plainly("["+heading("search result", p.members, "title", "source")+"]")...)
 		return c.contents(says, document.Find(p.members, "content"))
 	case `"tool_reference"`:
 		return append(says, plainly("["+heading("the tool", p.members, "tool_name")+" was found]")...)
@@ -142,15 +142,13 @@ func (c *conversation) readable(says []word, name string, v jsontext.Value) []wo
 		if v.Kind() == '"' {
 			said = document.Text(v)
 		}
-		switch name {
-		case "":
-		case "content", "text":
-		default:
+		if said == "" {
+			return says
+		}
+		if name != "" && name != "content" && name != "text" {
 			said = name + ": " + said
 		}
-		if said != "" {
-			says = append(says, plainly(said)...)
-		}
+		says = append(says, plainly(said)...)
 	}
 	return says
 }

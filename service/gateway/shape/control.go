@@ -23,30 +23,48 @@ var always = []string{"<start_of_turn>", "<end_of_turn>", "<__media__>"}
 // templates have them in a variable.
 var ends = []string{"<s>", "</s>"}
 
-// harmless returns the messages with the control words in them broken.
-func harmless(messages []message, markers []string, said notes) ([]message, error) {
+// harmless is the request with the control words in its conversation and its system prompt
+// broken: the names of a repository's files and branches stand there too.
+func (r *Request) harmless(markers []string, said notes) (*Request, error) {
+	out := *r
 	words := byFirst(markers)
-	out := messages
-	for i, m := range messages {
-		at := controls(m.whole, words)
-		if len(at) == 0 {
+	for i, m := range r.messages {
+		text, found := broken(m.whole, words)
+		if !found {
 			continue
 		}
-		if said.add(ControlWords); &out[0] == &messages[0] {
-			out = slices.Clone(messages)
-		}
-		var broken []byte
-		from := 0
-		for _, to := range at {
-			broken = append(append(broken, m.whole[from:to]...), Joiner...)
-			from = to
+		if said.add(ControlWords); &out.messages[0] == &r.messages[0] {
+			out.messages = slices.Clone(r.messages)
 		}
 		var err error
-		if out[i], err = readMessage(document.Scan(append(broken, m.whole[from:]...))); err != nil {
+		if out.messages[i], err = readMessage(document.Scan(text)); err != nil {
 			return nil, fmt.Errorf("message %d: %w", i, err)
 		}
 	}
-	return out, nil
+	for i, m := range r.members {
+		if m.Name != "system" {
+			continue
+		}
+		if text, found := broken(m.Value, words); found {
+			said.add(ControlWords)
+			out.members = slices.Clone(out.members)
+			out.members[i].Value = text
+		}
+	}
+	return &out, nil
+}
+
+// broken is a JSON text with a joiner in each control word.
+func broken(text []byte, words map[byte][]string) (out []byte, found bool) {
+	from := 0
+	for _, to := range controls(text, words) {
+		out = append(append(out, text[from:to]...), Joiner...)
+		from = to
+	}
+	if from == 0 {
+		return text, false
+	}
+	return append(out, text[from:]...), true
 }
 
 // byFirst are the control words to look for, by their first sign.

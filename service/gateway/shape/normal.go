@@ -24,6 +24,10 @@ const billingLine = "x-anthropic-billing-header"
 // the very bytes of the shorter one, and the engine's prefix cache holds.
 func (r *Request) For(m Model) (Shaped, error) {
 	said := notes{}
+	r, err := r.harmless(m.Needs.Markers, said)
+	if err != nil {
+		return Shaped{}, err
+	}
 	if m.Needs.NoSystem {
 		r = r.withoutSystem()
 	}
@@ -48,9 +52,7 @@ func (r *Request) written(model Model, said notes) (document.Rope, error) {
 				value, err = withoutServerTools(m.Value)
 			}
 		case "messages":
-			var messages []message
-			messages, err = harmless(r.messages, model.Needs.Markers, said)
-			value = foldMessages(messages, model.Needs, said, !model.Needs.NoSystem && !hasText(document.Find(r.members, "system")))
+			value = foldMessages(r.messages, model.Needs, said, !model.Needs.NoSystem && !hasText(document.Find(r.members, "system")))
 		default:
 			if !slices.Contains(cloudOnly, m.Name) {
 				value.Raw(m.Value)
