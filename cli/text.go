@@ -46,7 +46,7 @@ func statusText(s state.State, home string, now time.Time) string {
 		}
 		note := ""
 		if t.Waiting > 0 {
-			note = fmt.Sprintf("variables stay empty until %s", words.Count(t.Waiting, "session ends", "sessions end"))
+			note = fmt.Sprintf("variables stay empty until %s: %s", words.Count(t.Waiting, "session ends", "sessions end"), strings.ReplaceAll(t.Held(), home+"/", "~/"))
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", head, tilde(t.File, home), t.Route, note)
 	}

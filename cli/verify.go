@@ -43,7 +43,7 @@ func (c *commands) verify(ctx context.Context, args []string) error {
 	switch {
 	case err != nil:
 		return err
-	case len(v.Attempts) > 0:
+	case len(v.Attempts) > 0, v.Past != "":
 		return errReported{fault.Failed}
 	case v.ExitCode != 0:
 		return exitCode(max(v.ExitCode, 1))

@@ -1,6 +1,6 @@
 // Package lab holds real parts for tests, benchmarks and the demo: Docker Model
 // Runner and its command line built from their module, a registry, an engine (a
-// double, or a real llama-server where one is named), Claude Code from npm, a
+// double, or llama.cpp itself), Claude Code from npm, a
 // desktop session bus. Nothing in it touches the user's own files.
 package lab
 
@@ -28,7 +28,7 @@ type Parts struct {
 	DockerModel string // the real "docker model" command line
 	Registry    string // Model Runner's own test registry, as a program
 	EngineDir   string // a folder with a llama-server
-	RealEngine  bool   // it is llama.cpp's, named by LAB_LLAMA_SERVER, not the double
+	RealEngine  bool   // it is llama.cpp's, not the double
 }
 
 func partsIn(dir string) *Parts {
@@ -116,6 +116,21 @@ func Root() (string, error) {
 	}
 }
 
+// MCP builds the MCP server with sixty ugly tools, and returns its path.
+func MCP(ctx context.Context) (string, error) {
+	root, err := Root()
+	if err != nil {
+		return "", err
+	}
+	dir, unlock, err := cache(ctx, "mcp", filepath.Join(root, "internal", "lab", "mcp", "main.go"))
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	path := filepath.Join(dir, "mcp")
+	return path, goBuild(ctx, root, path, "./internal/lab/mcp")
+}
+
 // Switchyard builds the program itself and returns its path; with LAB_RACE set,
 // with the race detector.
 func Switchyard(ctx context.Context) (string, error) {
@@ -151,6 +166,11 @@ func Claude(ctx context.Context) (string, error) {
 	if v := os.Getenv("LAB_CLAUDE_VERSION"); v != "" {
 		version = v
 	}
+	return ClaudeVersion(ctx, version)
+}
+
+// ClaudeVersion is Claude for a version, or a tag such as "latest".
+func ClaudeVersion(ctx context.Context, version string) (string, error) {
 	dir, unlock, err := cache(ctx, "claude", version)
 	if err != nil {
 		return "", err

@@ -5,9 +5,6 @@ package claude
 
 import (
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 )
 
 // Route is where Claude Code's requests go.
@@ -39,6 +36,9 @@ type Destination struct {
 	Token   string // never empty: without one Claude Code sends its OAuth token to BaseURL
 	Model   string // the model's full tag
 	Context int    // tokens; 0 when unknown
+	Name    string // of the model in Claude Code's /model; empty: its tag
+	About   string // the line beside Name
+	Slots   int    // requests that the model is given at a time; 0 when unknown
 	Way     Way
 	Direct  string // the runner's own address for Claude Code, for when the gateway ends; empty: it has none
 	Agent   *Agent // for the sessions that are started from now on; nil: their own choice
@@ -67,22 +67,8 @@ const (
 	tokenKey   = "ANTHROPIC_AUTH_TOKEN"
 )
 
-// providerKeys send Claude Code to another vendor, whatever the base URL says.
-var providerKeys = []string{
-	"CLAUDE_CODE_USE_ANTHROPIC_AWS", "CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_FOUNDRY",
-	"CLAUDE_CODE_USE_MANTLE", "CLAUDE_CODE_USE_VERTEX",
-}
-
-// modelKeys name the model of a session or of its side jobs, before any alias does.
-var modelKeys = []string{"ANTHROPIC_MODEL", "ANTHROPIC_SMALL_FAST_MODEL", "CLAUDE_CODE_SUBAGENT_MODEL"}
-
-// secretKeys are sent with every request, wherever it goes.
-var secretKeys = []string{"ANTHROPIC_API_KEY", "ANTHROPIC_CUSTOM_HEADERS"}
-
-// proxyKeys name proxies, noProxyKey what is reached without one; both are also written small.
-var proxyKeys = []string{"ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY"}
-
 const (
+	// noProxyKey names what is reached without a proxy. It and the proxies are also written small.
 	noProxyKey = "NO_PROXY"
 	loopbacks  = "localhost,127.0.0.1,::1"
 )
@@ -110,6 +96,19 @@ func Values(route Route, to Destination) map[string]string {
 		"API_FORCE_IDLE_TIMEOUT":             "0",
 		"CLAUDE_CODE_AUTO_COMPACT_WINDOW":    fmt.Sprint(min(maxCompactWindow, max(minCompactWindow, to.Context))),
 		"CLAUDE_CODE_MAX_OUTPUT_TOKENS":      "4096",
+		"CLAUDE_CODE_TOTAL_TOKENS_REMINDER":  "off", // else a system message after results counts down
+	}
+	if to.Name != "" {
+		for _, tier := range []string{"OPUS", "SONNET", "HAIKU", "FABLE"} {
+			values["ANTHROPIC_DEFAULT_"+tier+"_MODEL_NAME"] = to.Name
+			values["ANTHROPIC_DEFAULT_"+tier+"_MODEL_DESCRIPTION"] = to.About
+		}
+	}
+	if to.Slots > 0 {
+		// A workflow's agents wait for their turn. A subagent above the limit is refused, and
+		// a pair is common: two of them share one slot in the gateway's queue.
+		values["CLAUDE_CODE_WORKFLOW_MAX_CONCURRENT_AGENTS"] = fmt.Sprint(to.Slots)
+		values["CLAUDE_CODE_MAX_CONCURRENT_SUBAGENTS"] = fmt.Sprint(max(2, to.Slots))
 	}
 	if to.Context > 0 {
 		values["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] = fmt.Sprint(to.Context)
@@ -124,18 +123,10 @@ func Values(route Route, to Destination) map[string]string {
 	return values
 }
 
-// routingKeys are the variables that decide where requests go and with which
-// model: when a stronger layer sets one, a switch below it has no effect.
-func routingKeys() []string {
-	keys := []string{"ANTHROPIC_MODEL"}
-	for name := range maps.Keys(Values(Offline, Destination{Context: 1})) {
-		if strings.HasPrefix(name, "ANTHROPIC_") {
-			keys = append(keys, name)
-		}
-	}
-	keys = append(keys, providerKeys...)
-	slices.Sort(keys)
-	return keys
+// Owned reports whether a switch may set a variable as one of the route's own.
+func Owned(name string) bool {
+	_, ours := Values(Offline, Destination{Context: 1, Name: "n", Slots: 1})[name]
+	return ours
 }
 
 // Refusal says why a target was left as it is.

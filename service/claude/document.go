@@ -147,6 +147,15 @@ func (d *document) text(name string) (variable, bool) {
 	return variable{name, literal(m.Value), d.line(m.Name.StartOffset)}, true
 }
 
+// setting returns a top-level setting as people write it, and its line.
+func (d *document) setting(name string) (variable, bool) {
+	m, value := last(d.root, name), d.value(topLevel+name)
+	if m == nil || value == nil {
+		return variable{}, false
+	}
+	return variable{name, *value, d.line(m.Name.StartOffset)}, true
+}
+
 // rawVariable returns an owned name's value as it stands in the file.
 func (d *document) rawVariable(name string) ([]byte, bool) {
 	m := d.member(name)

@@ -16,9 +16,8 @@ func (e *entry) extra() map[string]string {
 	if e == nil || e.returning() {
 		return values
 	}
-	own := Values(Offline, Destination{Context: 1})
 	for _, k := range e.Keys {
-		if _, ours := own[k.Name]; !ours && k.New != nil && k.Name != agentKey {
+		if !Owned(k.Name) && k.New != nil && k.Name != agentKey {
 			values[k.Name] = *k.New
 		}
 	}

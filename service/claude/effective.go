@@ -11,7 +11,8 @@ type Effective struct {
 	Known    bool   // false: the system does not say how it was started, and nothing else decides
 	BaseURL  string // where they go; empty: to Anthropic
 	Place    Place  // what says so; zero when nothing does
-	Provider string // the variable that sends them to another vendor; empty: none
+	Provider string // the variable or flag that sends them past BaseURL; empty: none
+	Ignores  string // the variable or flag that leaves the user's settings unread; empty: none
 	Model    string // the name that they are asked with; empty: Claude Code's own choice
 	ModelBy  string // --model, ANTHROPIC_MODEL or model, when that names one model and no tier; empty: none does
 	Agent    string // the agent file that replaces the system prompt
@@ -41,13 +42,20 @@ func (s Scope) Effective() Effective {
 	} else {
 		w.Known = w.Known && s.Environ != nil
 	}
-	for _, name := range providerKeys {
+	for _, name := range outletsOf(vendor, 0) {
 		if truthy(value(name)) {
 			w.Provider = name
 		}
 	}
+	if name := s.Past(); name != "" {
+		w.Provider = name
+	}
+	w.Ignores = s.Ignores()
 	w.Silent = value("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC") != "" && value("CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL") != ""
 	named, by := value("model"), "model"
+	if v := value("ANTHROPIC_DEFAULT_MODEL"); v != "" && named == "" {
+		named, by = v, "ANTHROPIC_DEFAULT_MODEL"
+	}
 	if v := value("ANTHROPIC_MODEL"); v != "" {
 		named, by = v, "ANTHROPIC_MODEL"
 	}

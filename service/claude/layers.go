@@ -108,7 +108,10 @@ func (s Scope) sources() []source {
 		}
 	}
 	all = append(all, source{layer: User, file: filepath.Join(s.ConfigDir, "settings.json")})
-	return slices.DeleteFunc(all, func(src source) bool { return !s.Launch.reads(src.layer) })
+	restricted := s.Ignores() == "CLAUDE_CODE_RESTRICTED"
+	return slices.DeleteFunc(all, func(src source) bool {
+		return !s.Launch.reads(src.layer) || restricted && src.layer != Managed && src.layer != CommandLine
+	})
 }
 
 // Sources are the settings files that decide, strongest first; some may not be there.
@@ -122,7 +125,7 @@ func (s Scope) Sources() (files []string) {
 }
 
 // Explain lists the variables that decide where Claude Code's requests go and
-// how it treats the model, and the settings agent, apiKeyHelper and model,
+// how it treats the model, and the settings beside env that have a say in that,
 // wherever one is set. skipped are the files that Claude Code ignores whole, and why.
 func (s Scope) Explain() (settings []Setting, skipped []*Refusal) {
 	found := map[string][]Place{}
@@ -140,13 +143,15 @@ func (s Scope) Explain() (settings []Setting, skipped []*Refusal) {
 			continue
 		}
 		for _, v := range doc.variables() {
-			if relevant(v.Name) {
+			if relevant(v.Name) && !shellOnly(v.Name) {
 				found[v.Name] = append(found[v.Name], Place{src.layer, src.file, v.Line, v.Value})
 			}
 		}
-		for _, name := range []string{"agent", "apiKeyHelper", "model"} {
-			if v, ok := doc.text(name); ok {
-				found[name] = append(found[name], Place{src.layer, src.file, v.Line, v.Value})
+		for _, o := range outlets {
+			if name, setting := strings.CutPrefix(o.name, topLevel); setting {
+				if v, ok := doc.setting(name); ok {
+					found[name] = append(found[name], Place{src.layer, src.file, v.Line, v.Value})
+				}
 			}
 		}
 	}
@@ -183,8 +188,15 @@ func relevant(name string) bool {
 	if strings.HasPrefix(name, "ANTHROPIC_") || strings.HasPrefix(name, "CLAUDE_CODE_USE_") {
 		return true
 	}
-	if _, owned := Values(Offline, Destination{Context: 1})[name]; owned {
+	if _, known := outletNamed(name); known || Owned(name) {
 		return true
 	}
-	return name == "CLAUDE_CONFIG_DIR" || name == "CLAUDE_CODE_SUBAGENT_MODEL" || slices.Contains(proxyKeys, strings.ToUpper(name)) || strings.ToUpper(name) == noProxyKey
+	o, known := outletNamed(strings.ToUpper(name))
+	return known && o.effect == proxy
+}
+
+// shellOnly reports whether Claude Code takes a variable from its environment alone, not from settings.
+func shellOnly(name string) bool {
+	o, known := outletNamed(name)
+	return known && (o.effect == past || o.effect == ignores)
 }

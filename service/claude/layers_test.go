@@ -175,12 +175,26 @@ func TestASecondSwitchStaysNeutral(t *testing.T) {
 }
 
 func TestNamesOfTheCloud(t *testing.T) {
-	for name, want := range map[string]bool{
-		"opus": true, "Sonnet[1m]": true, "default": true, "claude-opus-4-6": true,
-		"": false, "[[crash]]": false, "ai/opus": false, "qwen3": false,
+	for _, tt := range []struct {
+		names string
+		want  bool
+	}{
+		{"opus Sonnet[1m] default claude-opus-4-6 claude-opus-4-6[1m] Claude-Opus-5 claude-tier-of-tomorrow-7", true},
+		{"claude-3-5-haiku-20241022 claude-opus-5@20250101 claude-3-5-sonnet-v2@20241022 projects/p/locations/l/publishers/anthropic/models/claude-opus-5", true},
+		{"us.anthropic.claude-opus-4-6-v1:0 anthropic.claude-opus-5 global.anthropic.claude-sonnet-5-20250929-v1:0 us-gov.anthropic.claude-haiku-4-5", true},
+		{"arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude-opus-5-v1:0", true},
+		{"anthropic/claude-opus-5.5 anthropic/Claude-Sonnet-5 openrouter/anthropic/claude-opus-5 bedrock/us.anthropic.claude-opus-5 bedrock/converse/eu.anthropic.claude-haiku-4-5", true},
+		{"vertex/claude-opus-5@20250101 vertex_ai/claude-opus-5 databricks-claude-sonnet-5 anthropic--claude-4.5-sonnet litellm/claude-opus-5", true},
+		{"[[crash]] ai/opus qwen3 ai/claude-like-finetune me/claude-opus-distill hf.co/me/claude-3-opus-gguf:Q4_K_M docker.io/ai/claude-like:latest", false},
+		{"claude claudette-7b ai/qwen3-claude-style my.claude/opus anthropic/other openrouter/qwen/qwen3", false},
 	} {
-		if CloudName(name) != want {
-			t.Errorf("%q: %t", name, !want)
+		for name := range strings.FieldsSeq(tt.names) {
+			if CloudName(name) != tt.want {
+				t.Errorf("%q: %t", name, !tt.want)
+			}
 		}
+	}
+	if CloudName("") {
+		t.Error("nothing is no name")
 	}
 }

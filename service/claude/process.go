@@ -36,6 +36,9 @@ type Launch struct {
 	Sources  []string // of --setting-sources: user, project, local; nil: all of them
 	Model    string   // of --model
 	Agent    string   // of --agent
+
+	Restricted bool   // --restricted: settings files but the administrator's, and those of Settings, are not read
+	Leaves     string // the flag that runs the session in Anthropic's cloud; empty: none does
 }
 
 // ParseLaunch reads a command line as Claude Code does.
@@ -46,8 +49,11 @@ func ParseLaunch(args []string) Launch {
 		if args[i] == "--" {
 			break
 		}
-		if name == "--bare" {
-			l.Sources = []string{}
+		if name == "--restricted" {
+			l.Restricted, l.Sources = true, []string{}
+		}
+		if slices.Contains(outletsOf(leaves, 0), name) {
+			l.Leaves = name
 		}
 		if !slices.Contains([]string{"--settings", "--setting-sources", "--model", "--agent"}, name) {
 			continue
@@ -62,6 +68,9 @@ func ParseLaunch(args []string) Launch {
 		case "--settings":
 			l.Settings = append(l.Settings, value)
 		case "--setting-sources":
+			if l.Restricted {
+				break
+			}
 			l.Sources = strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' })
 		case "--model":
 			l.Model = value

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -22,6 +21,7 @@ type Status struct {
 	AgentSince time.Time
 	Drift      []string  // owned keys that were changed after the switch
 	Waiting    []Session // sessions that still see keys as "" after a return to cloud
+	Empty      []string  // these keys
 	Pinned     *Place    // a "model" setting that names one model rather than an alias
 	Broken     *Refusal  // the file cannot be read, so Claude Code skips it
 }
@@ -51,6 +51,7 @@ func (l *Ledger) Inspect(t Target) (Status, error) {
 	case current.returning():
 		status.Since = current.Since
 		status.Waiting = stillRunning(current.Waiting)
+		status.Empty = current.stillEmpty(doc)
 	default:
 		status.compare(doc, current)
 	}
@@ -68,6 +69,16 @@ func (status *Status) read(doc *document, file string) {
 	if v, ok := doc.text("model"); ok && !alias(v.Value) {
 		status.Pinned = &Place{User, file, v.Line, v.Value}
 	}
+}
+
+// stillEmpty are the keys that are "" in the file for the sake of sessions.
+func (e *entry) stillEmpty(doc *document) (names []string) {
+	for _, k := range e.Keys {
+		if k.Old == nil && k.New != nil && *k.New == "" && same(doc.value(k.Name), k.New) {
+			names = append(names, k.Name)
+		}
+	}
+	return names
 }
 
 // compare finds what of the current entry still stands in the file.
@@ -94,26 +105,6 @@ func (status *Status) compare(doc *document, current *entry) {
 	if undone {
 		status.Drift = nil // put back by hand: nothing is left to say
 	}
-}
-
-// tiers are Claude Code's names that leave open which model is meant.
-var tiers = []string{"default", "opus", "sonnet", "haiku", "fable", "opusplan", "best"}
-
-// CloudName reports whether a model name is one of Anthropic's, not a local model.
-func CloudName(name string) bool {
-	return slices.Contains(tiers, tier(name)) || strings.HasPrefix(name, "claude-")
-}
-
-// tier is a name without the mark of a long context: opus[1m].
-func tier(name string) string {
-	name, _, _ = strings.Cut(strings.ToLower(name), "[")
-	return name
-}
-
-// alias reports whether a model setting is one of Claude Code's names for a tier,
-// which the switch maps to the local model.
-func alias(model string) bool {
-	return model == "" || slices.Contains(tiers, tier(model))
 }
 
 // modified is when a file was written last; zero when it cannot be told.

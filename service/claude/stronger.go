@@ -8,7 +8,6 @@ import (
 // Stronger returns a refusal when a layer above the target's decides the route,
 // so that a switch of the target would have no effect; nil when none does.
 func (s Scope) Stronger(t Target) *Refusal {
-	routing := routingKeys()
 	for _, src := range s.sources() {
 		if src.file == t.File {
 			return nil
@@ -18,10 +17,8 @@ func (s Scope) Stronger(t Target) *Refusal {
 			continue // Claude Code skips such a file as well
 		}
 		for _, v := range doc.variables() {
-			if v.Value == "" || !slices.Contains(routing, v.Name) {
-				continue
-			}
-			if slices.Contains(providerKeys, v.Name) && !truthy(v.Value) {
+			o, known := outletNamed(v.Name)
+			if !known || o.answer&refused == 0 || v.Value == "" || o.effect == vendor && !truthy(v.Value) {
 				continue
 			}
 			return &Refusal{File: src.file, Line: v.Line, Why: "the " + string(src.layer) + " settings set " + v.Name + ", which overrules " + t.File, Remedy: strongerRemedy(src, t)}
@@ -53,10 +50,8 @@ func (s Scope) Neutral() map[string]string {
 	values := s.pastProxies()
 	settings, _ := s.Explain()
 	for _, setting := range settings {
-		switch {
-		case slices.Contains(providerKeys, setting.Name) && truthy(setting.Value),
-			slices.Contains(modelKeys, setting.Name) && !alias(setting.Value),
-			slices.Contains(secretKeys, setting.Name) && setting.Value != "":
+		o, known := outletNamed(setting.Name)
+		if known && o.answer&blanked != 0 && o.acts(setting.Value) {
 			values[setting.Name] = ""
 		}
 	}
@@ -71,17 +66,17 @@ func (s Scope) Neutral() map[string]string {
 // not enough. NO_PROXY in the settings counts.
 func (s Scope) Proxied() (Setting, bool) {
 	settings, _ := s.Explain()
-	var proxy Setting
+	var by Setting
 	found := false
 	for _, setting := range settings {
 		switch upper := strings.ToUpper(setting.Name); {
 		case upper == noProxyKey && coversLoopback(setting.Value):
 			return Setting{}, false
-		case slices.Contains(proxyKeys, upper) && setting.Value != "" && !found:
-			proxy, found = setting, true
+		case slices.Contains(outletsOf(proxy, 0), upper) && upper != noProxyKey && setting.Value != "" && !found:
+			by, found = setting, true
 		}
 	}
-	return proxy, found
+	return by, found
 }
 
 func coversLoopback(list string) bool {
@@ -115,6 +110,15 @@ func (s Scope) pastProxies() map[string]string {
 func truthy(value string) bool {
 	switch strings.ToLower(strings.TrimSpace(value)) {
 	case "1", "true", "yes", "on":
+		return true
+	}
+	return false
+}
+
+// falsy reads a switch that is turned off, as Claude Code does.
+func falsy(value string) bool {
+	switch strings.ToLower(strings.TrimSpace(value)) {
+	case "0", "false", "no", "off":
 		return true
 	}
 	return false

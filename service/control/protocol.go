@@ -156,6 +156,8 @@ type SessionAnswer struct {
 	Address Address           `json:"address"`
 	Model   string            `json:"model"`
 	Context int               `json:"context"`
+	About   string            `json:"about"` // the model in words
+	Slots   int               `json:"slots"` // requests that the model is given at a time; 0 when unknown
 	Missing bool              `json:"missing"`
 	Route   claude.Route      `json:"route"`
 	Runner  state.Runner      `json:"runner"`

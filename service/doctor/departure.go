@@ -40,6 +40,7 @@ func CheckDeparture(ctx context.Context, m *machine.Machine, r *Departure) []sta
 	d := &doctor{machine: m}
 	d.proofCures(r)
 	d.setUp(ctx)
+	d.past(r.Folder)
 	d.onboarding()
 	d.login(time.Now())
 	d.servers(r.Folder)
@@ -77,6 +78,15 @@ func (d *doctor) proofCures(r *Departure) {
 				}
 				return err
 			}})
+	}
+}
+
+// past finds what takes Claude Code past the settings of the offline route.
+func (d *doctor) past(folder string) {
+	scope := d.machine.Scope(folder)
+	if name := cmp.Or(scope.Past(), scope.Ignores()); name != "" {
+		d.add(state.Finding{Code: "goes_past", Severity: state.SeverityError, Text: name + " in this environment takes Claude Code past its settings, so that it would not be offline",
+			Remedy: "start claude without it, or with switchyard run"})
 	}
 }
 

@@ -48,6 +48,7 @@ func Examine(ctx context.Context, m *machine.Machine) []state.Finding {
 		}
 		d.add(state.Finding{Code: w.Code, Severity: severity, Text: w.Text, Remedy: w.Remedy})
 	}
+	d.emptied(now.Targets)
 	for _, w := range now.Runner.Exposure() {
 		finding := state.Finding{Code: w.Code, Severity: state.SeverityWarning, Text: w.Text, Remedy: w.Remedy}
 		if w.Code == "runner_exposed" {
@@ -89,6 +90,17 @@ func (d *doctor) setUp(ctx context.Context) {
 	d.disk(ctx)
 	d.claude(ctx)
 	d.proxies()
+}
+
+// emptied names who holds the variables that stay "" after a switch to the cloud: the values
+// of another launcher, or of a shell, lose against them.
+func (d *doctor) emptied(targets []state.Target) {
+	for _, t := range targets {
+		if t.Waiting > 0 && len(t.Empty) > 0 {
+			d.add(state.Finding{Code: "kept_empty", Severity: state.SeverityWarning, Remedy: "end it, or set the variables in the file",
+				Text: fmt.Sprintf("%s: %s stay \"\" until %s (%s), so that what a shell or another launcher sets there has no effect", t.File, words.Some(t.Empty), words.Count(t.Waiting, "session ends", "sessions end"), t.Held())})
+		}
+	}
 }
 
 // disk checks for free space where models and Docker's images are stored.

@@ -25,6 +25,7 @@ type detail struct {
 	template       string // its chat template
 	reads          shape.Needs
 	needs          shape.Needs // these, with what was learned
+	about          string      // in words
 	asked          time.Time
 }
 
@@ -55,10 +56,11 @@ func (v *Door) upstream(ctx context.Context) gateway.Upstream {
 	return gateway.Upstream{URL: seen.URL, Socket: seen.Socket}
 }
 
-// model says which model a request means. Every name of Anthropic's means the chosen one.
+// model says which model a request means. Every name of Anthropic's means the chosen one, but
+// for a model of the runner's that is called so.
 func (v *Door) model(ctx context.Context, name string) gateway.Model {
 	now := v.options.State()
-	if claude.CloudName(name) {
+	if claude.Tier(name) || claude.CloudName(name) && state.Resolve(now.Models, name) == "" {
 		if name = now.Model; name == "" {
 			name = now.Chosen
 		}
@@ -100,7 +102,7 @@ func (v *Door) detail(ctx context.Context, client *runner.Client, tag string) de
 	if err != nil {
 		return old // the next request asks again
 	}
-	d := detail{id: m.ID, context: m.Context, slots: m.Slots, build: cmp.Or(build, old.build), template: m.Template, reads: old.reads, asked: time.Now()}
+	d := detail{id: m.ID, context: m.Context, slots: m.Slots, about: m.About(m.Context), build: cmp.Or(build, old.build), template: m.Template, reads: old.reads, asked: time.Now()}
 	if d.template != old.template {
 		d.reads = shape.Read(d.template)
 	}
@@ -202,5 +204,9 @@ func (v *Door) ForSession(ctx context.Context, name string) control.SessionAnswe
 	}
 	m := v.model(ctx, name) // of a runner that starts, the name alone: the gateway waits for it
 	a.Model, a.Context, a.Missing = m.Tag, m.Context, m.Missing
+	a.Slots = gateway.Parallel(v.options.Machine.Config.Parallel, m.Slots, m.Context)
+	v.mu.Lock()
+	a.About = v.details[m.Tag].about
+	v.mu.Unlock()
 	return a
 }

@@ -187,18 +187,21 @@ func (g *Gateway) queue(model string) *queue {
 	return q
 }
 
-// parallel is how many requests at a time a model bears: as many as the engine
-// has slots, and as its context, which they share, has room for sessions.
-func (g *Gateway) parallel(m Model) int {
-	if g.opt.Parallel > 0 {
-		return g.opt.Parallel
+// parallel is how many requests at a time a model bears.
+func (g *Gateway) parallel(m Model) int { return Parallel(g.opt.Parallel, m.Slots, m.Context) }
+
+// Parallel is how many requests at a time a model is given: as many as are configured, else
+// as many as its engine has slots, and as its context, which they share, has room for
+// sessions. What is unknown is 0.
+func Parallel(configured, slots, context int) int {
+	if configured > 0 {
+		return configured
 	}
-	slots := m.Slots
 	if slots == 0 {
 		slots = defaultSlots
 	}
-	if m.Context > 0 {
-		slots = min(slots, m.Context/minContext)
+	if context > 0 {
+		slots = min(slots, context/minContext)
 	}
 	return max(1, slots)
 }

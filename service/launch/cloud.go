@@ -44,7 +44,7 @@ func cloudValues(m *machine.Machine, folder string) (map[string]string, error) {
 		return values, nil
 	}
 	for _, s := range settings {
-		if _, ours := claude.Values(claude.Local, claude.Destination{})[s.Name]; ours || s.Name == "ANTHROPIC_MODEL" && strings.Contains(s.Value, "/") {
+		if claude.Owned(s.Name) || s.Name == "ANTHROPIC_MODEL" && strings.Contains(s.Value, "/") && !claude.CloudName(s.Value) {
 			values[s.Name] = ""
 		}
 	}

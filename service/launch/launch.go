@@ -62,6 +62,9 @@ func Prepare(ctx context.Context, m *machine.Machine, r Request, progress localr
 	if status, err := m.Ledger.Inspect(claude.UserTarget(m.ConfigDir())); r.Cloud && err == nil && status.Route == claude.Offline {
 		return run, &fault.Error{Kind: fault.Refused, What: whatRun, Why: "the route is offline", Remedy: "end that first: switchyard cloud --yes"}
 	}
+	if err := stays(r); err != nil {
+		return run, err
+	}
 	base, args, err := ownSettings(m, r)
 	if err != nil {
 		return run, err
@@ -100,7 +103,18 @@ func Prepare(ctx context.Context, m *machine.Machine, r Request, progress localr
 	run.Args = append(front, args...)
 	run.Environ = append(slices.DeleteFunc(slices.Clone(m.Environ), func(pair string) bool { return strings.HasPrefix(pair, runVariable+"=") }),
 		runVariable+"="+strconv.Itoa(m.EnvNumber(runVariable)+1))
+	if !r.Cloud {
+		run.Environ = claude.WithoutPast(run.Environ)
+	}
 	return run, nil
+}
+
+// stays refuses a flag of Claude Code's that would take a local session to Anthropic's cloud.
+func stays(r Request) error {
+	if leaves := claude.ParseLaunch(r.Args).Leaves; leaves != "" && !r.Cloud {
+		return &fault.Error{Kind: fault.Refused, What: whatRun, Why: leaves + " runs the session in Anthropic's cloud, or leads there", Remedy: "leave it out, or start it in the cloud: switchyard run --cloud"}
+	}
+	return nil
 }
 
 // Start turns this process into the session, so that it returns only on failure. On Windows

@@ -86,7 +86,8 @@ func destination(ctx context.Context, m *machine.Machine, r Request, progress lo
 	if known.Route == claude.Offline {
 		route = claude.Offline
 	}
-	return claude.Destination{BaseURL: known.Address.URL, Token: known.Address.Token, Model: known.Model, Context: known.Context, Way: claude.Gateway}, route, known.Users, nil
+	return claude.Destination{BaseURL: known.Address.URL, Token: known.Address.Token, Model: known.Model, Context: known.Context,
+		Name: runner.Short(known.Model), About: known.About, Slots: known.Slots, Way: claude.Gateway}, route, known.Users, nil
 }
 
 // startRunner starts a stopped runner, if that is allowed, and asks again.
@@ -136,7 +137,8 @@ func directDestination(ctx context.Context, m *machine.Machine, name string, pro
 	if progress.Warn != nil {
 		progress.Warn(state.Warning{Code: "no_gateway", Text: "Switchyard is not running: the session connects to Model Runner directly; some models reject that", Remedy: "start it: switchyard"})
 	}
-	return claude.Destination{BaseURL: at.BaseURL(), Token: machine.DummyToken, Model: tag, Context: model.Context, Way: claude.Direct}, nil
+	return claude.Destination{BaseURL: at.BaseURL(), Token: machine.DummyToken, Model: tag, Context: model.Context,
+		Name: runner.Short(tag), About: model.About(model.Context), Slots: gateway.Parallel(m.Config.Parallel, model.Slots, model.Context), Way: claude.Direct}, nil
 }
 
 // otherSessions are the sessions that recently used a model, and were not started by

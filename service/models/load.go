@@ -77,6 +77,19 @@ func (l Load) Warning() (w state.Warning, ok bool) {
 	return state.Warning{Code: code, Text: text, Remedy: l.remedy()}, true
 }
 
+// Fit says in words how the load fits the GPU; empty when that is unknown.
+func (l Load) Fit() string {
+	switch gpu.Judge(l.need.Total, l.available) {
+	case gpu.Fits:
+		return "fits the GPU"
+	case gpu.Tight:
+		return "barely fits the GPU"
+	case gpu.TooBig:
+		return "does not fit the GPU"
+	}
+	return ""
+}
+
 // remedy is what to do if the model does not fit.
 func (l Load) remedy() string {
 	if l.largest >= runner.MinContext {

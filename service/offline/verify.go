@@ -48,8 +48,9 @@ type Verification struct {
 	Connections int             `json:"connections"` // to other machines
 	Attempts    []fence.Attempt `json:"attempts"`
 	Local       []LocalUse      `json:"local"`
-	Sessions    []AuditLine     `json:"sessions"` // of Claude Code, among the watched processes
-	Said        string          `json:"-"`        // the output of the default command, if it failed
+	Sessions    []AuditLine     `json:"sessions"`       // of Claude Code, among the watched processes
+	Past        string          `json:"past,omitempty"` // what takes Claude Code past its settings, which then prove nothing
+	Said        string          `json:"-"`              // the output of the default command, if it failed
 }
 
 // LocalUse is an address on this machine that the program connected to.
@@ -86,6 +87,9 @@ func Verify(ctx context.Context, m *machine.Machine, r VerifyRequest) (Verificat
 		return v, &fault.Error{Kind: fault.Refused, What: whatVerify, Why: "there is no " + r.Command[0] + " on the PATH", Remedy: "check the name"}
 	}
 	v.Program = filepath.Base(program)
+	if v.Route != claude.Cloud {
+		v.Past = goesPast(m, r)
+	}
 	seen := &watchedSessions{machine: m, ctx: context.WithoutCancel(ctx), ids: map[string]bool{}}
 	if at, served := control.GatewayAddress(ctx, m); served {
 		seen.gateway = strings.TrimPrefix(at.URL, "http://")
@@ -127,6 +131,22 @@ func ownCommand(m *machine.Machine, route claude.Route) ([]string, error) {
 		return nil, &fault.Error{Kind: fault.Refused, What: whatVerify, Why: "Claude Code (claude) was not found", Remedy: "install Claude Code: npm install -g @anthropic-ai/claude-code"}
 	}
 	return []string{program, "-p", verifyPrompt}, nil
+}
+
+// goesPast names what takes Claude Code, if the program is or starts it, past its settings:
+// where its requests then go, as over a socket to another program, is not watched.
+func goesPast(m *machine.Machine, r VerifyRequest) string {
+	scope := m.Scope(r.Folder)
+	launch := claude.ParseLaunch(r.Command[1:])
+	scope.Launch = &launch
+	if name := scope.Past(); name != "" {
+		return name
+	}
+	effective := scope.Effective()
+	if effective.Provider == "" && effective.Place.Layer != claude.CommandLine {
+		return effective.Ignores
+	}
+	return effective.Provider
 }
 
 // fencedCommand runs a program through Fenced.
@@ -239,6 +259,9 @@ func (v Verification) Text() string {
 			who = " (" + l.Who + ")"
 		}
 		fmt.Fprintf(&b, "  on this machine: %s%s, %d×\n", l.Address, who, l.Times)
+	}
+	if v.Past != "" {
+		fmt.Fprintf(&b, "✗ %s takes Claude Code past its settings: this proves nothing about its requests. Start it without that.\n", v.Past)
 	}
 	switch {
 	case len(v.Attempts) > 0:

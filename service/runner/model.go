@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 // Model is a model in the runner's store.
@@ -34,6 +36,22 @@ func (m Model) Tag() string {
 		return m.ID
 	}
 	return m.Tags[0]
+}
+
+// About is what Claude Code's /model shows beside the model's name; context is in tokens, 0
+// when unknown.
+func (m Model) About(context int) string {
+	about := []string{"local"}
+	if m.Parameters != "" {
+		about = append(about, m.Parameters+" parameters")
+	}
+	if m.Size > 0 {
+		about = append(about, words.Size(m.Size))
+	}
+	if context > 0 {
+		about = append(about, words.Tokens(context)+" tokens of context")
+	}
+	return strings.Join(about, " · ")
 }
 
 // Loaded is a model that the runner says is in memory. A killed engine stays in

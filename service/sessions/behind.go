@@ -24,7 +24,9 @@ func behind(s *state.Session, f Fact, target claude.Status) {
 	case here && s.Route == claude.Cloud && f.pin == "--settings":
 		say(words.T("its command line pins it (--settings)"), words.T("end it, and start it without --settings"))
 	case here && s.Route == claude.Cloud && f.effective.Provider != "":
-		say(words.T("%s sends it to another vendor", f.effective.Provider), words.T("end it, and start it without that variable"))
+		say(words.T("%s sends it elsewhere, whatever the settings say", f.effective.Provider), words.T("end it, and start it without that"))
+	case here && s.Route == claude.Cloud && f.effective.Ignores != "":
+		say(words.T("%s makes it ignore the settings", f.effective.Ignores), words.T("end it, and start it without that, or with switchyard run"))
 	case here && s.Route == claude.Cloud && f.pin != "":
 		say(words.T("%s takes precedence", f.pin), words.T("switch only its project: switchyard local --project %s", f.CWD))
 	case here && s.Route == claude.Cloud:
@@ -41,7 +43,7 @@ func behind(s *state.Session, f Fact, target claude.Status) {
 		say(words.T("%s makes it ask for %s, which Model Runner does not have", f.effective.ModelBy, f.effective.Model), words.T("choose /model opus there: it means the local model"))
 	case here && s.Route != claude.Cloud && f.effective.ModelBy != "" && !claude.CloudName(f.effective.Model) && runner.Full(f.effective.Model) != target.Model:
 		say(words.T("%s makes it ask for %s", f.effective.ModelBy, f.effective.Model), words.T("choose /model opus there: it means the chosen model"))
-	case !here && s.Route == claude.Cloud && f.effective.ModelBy != "" && strings.Contains(f.effective.Model, "/") && old:
+	case !here && s.Route == claude.Cloud && f.effective.ModelBy != "" && strings.Contains(f.effective.Model, "/") && !claude.CloudName(f.effective.Model) && old:
 		say(words.T("%s makes it ask the cloud for %s", f.effective.ModelBy, f.effective.Model), words.T("choose another model with /model there"))
 	}
 }

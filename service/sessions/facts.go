@@ -102,6 +102,8 @@ func pin(m *machine.Machine, status []machine.Inspected, s Fact) string {
 		return "--settings"
 	case s.effective.Provider != "":
 		return s.effective.Provider
+	case s.effective.Ignores != "" && (at.File == "" || at.Layer == claude.User):
+		return s.effective.Ignores
 	case at.File == "" || at.Layer == claude.User:
 		return ""
 	case slices.ContainsFunc(status, func(t machine.Inspected) bool { return t.File == at.File && t.Route != claude.Cloud }):

@@ -54,7 +54,7 @@ func Read(ctx context.Context, m *machine.Machine) Files {
 		}
 		f.Status = append(f.Status, machine.Inspected{Target: t, Status: status})
 		f.Targets = append(f.Targets, state.Target{Dir: t.Dir, File: t.File, Route: status.Route, Model: status.Model, Way: status.Way, Direct: status.Direct,
-			Drift: state.List(status.Drift), Waiting: len(status.Waiting)})
+			Drift: state.List(status.Drift), Waiting: len(status.Waiting), Holders: holders(status), Empty: status.Empty})
 		for _, w := range warnings(t, status) {
 			w.Text = m.Tilde(w.Text)
 			f.Warnings = append(f.Warnings, w)
@@ -66,10 +66,24 @@ func Read(ctx context.Context, m *machine.Machine) Files {
 	if stronger := m.Scope("").Stronger(main[0]); stronger != nil {
 		warn("stronger_layer", stronger.Where()+": "+stronger.Why, stronger.Remedy)
 	}
+	scope := m.Scope("")
+	if name := scope.Past(); name != "" {
+		warn("goes_past", words.T("%s in this environment takes Claude Code past its settings, so that no switch moves it", name), words.T("start claude without it, or with switchyard run"))
+	} else if name := scope.Ignores(); name != "" {
+		warn("goes_past", words.T("%s in this environment makes Claude Code ignore its settings, so that no switch moves it", name), words.T("start claude without it, or with switchyard run"))
+	}
 	if f.BaseURL == "" {
 		f.BaseURL = m.Getenv("ANTHROPIC_BASE_URL")
 	}
 	return f
+}
+
+// holders are the sessions for whose sake variables stay "".
+func holders(s claude.Status) (all []state.Holder) {
+	for _, one := range s.Waiting {
+		all = append(all, state.Holder{PID: one.PID, Folder: one.CWD})
+	}
+	return all
 }
 
 // flagFor is how "switchyard cloud" names a target.
@@ -92,12 +106,11 @@ func warnings(t claude.Target, s claude.Status) []state.Warning {
 	}
 	if s.Pinned != nil {
 		where := fmt.Sprintf("%s:%d", s.Pinned.File, s.Pinned.Line)
-		cloudName := strings.HasPrefix(s.Pinned.Value, "claude-")
 		switch {
 		case s.Route != claude.Cloud && s.Pinned.Value != s.Model:
 			out = append(out, state.Warning{Code: "model_pinned", Text: words.T("%s: \"model\" names %s, which new sessions will ask the local runner for", where, s.Pinned.Value),
 				Remedy: words.T("remove the line, or start claude with --model opus, which means the local model")})
-		case s.Route == claude.Cloud && !cloudName && strings.Contains(s.Pinned.Value, "/"):
+		case s.Route == claude.Cloud && !claude.CloudName(s.Pinned.Value) && strings.Contains(s.Pinned.Value, "/"):
 			out = append(out, state.Warning{Code: "model_local", Text: words.T("%s: \"model\" names %s, which the cloud does not have", where, s.Pinned.Value),
 				Remedy: words.T("choose another one with /model in claude, or remove the line")})
 		}

@@ -3,12 +3,14 @@
 package state
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/switchyard-app/switchyard/service/autostart"
 	"github.com/switchyard-app/switchyard/service/claude"
 	"github.com/switchyard-app/switchyard/service/gateway"
 	"github.com/switchyard-app/switchyard/service/release"
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 // State is everything that the tray and "switchyard status" show.
@@ -60,6 +62,23 @@ type Target struct {
 	Direct  string       `json:"direct"`            // the runner's own address, used when the gateway ends; empty: only the gateway reaches the runner
 	Drift   []string     `json:"drift"`             // variables that were changed after the switch, not by Switchyard
 	Waiting int          `json:"waiting,omitempty"` // sessions that must end before the file is fully restored
+	Holders []Holder     `json:"holders,omitempty"` // these sessions
+	Empty   []string     `json:"empty,omitempty"`   // the variables that are "" until then, whatever another program or a shell sets
+}
+
+// Holder is a session for whose sake variables stay "" after a switch to the cloud.
+type Holder struct {
+	PID    int    `json:"pid"`
+	Folder string `json:"folder"`
+}
+
+// Held names the Holders, for messages.
+func (t Target) Held() string {
+	var names []string
+	for _, h := range t.Holders {
+		names = append(names, fmt.Sprintf("process %d in %s", h.PID, h.Folder))
+	}
+	return words.Some(names)
 }
 
 // Gateway is what the server between Claude Code and the runner is doing.

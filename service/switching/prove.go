@@ -8,6 +8,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/claude"
 	"github.com/switchyard-app/switchyard/service/control"
 	"github.com/switchyard-app/switchyard/service/fault"
+	"github.com/switchyard-app/switchyard/service/gateway"
 	"github.com/switchyard-app/switchyard/service/localrunner"
 	"github.com/switchyard-app/switchyard/service/machine"
 	"github.com/switchyard-app/switchyard/service/models"
@@ -71,6 +72,10 @@ func destination(ctx context.Context, m *machine.Machine, r Request, progress lo
 	models.LearnNeed(ctx, m, before)
 	models.Learn(m, model.ID, func(l *models.Learned) { l.Used = time.Now() })
 	to.Model, to.Context = tag, model.Context
+	describe(m, &to, model)
+	if fit := before.Fit(); fit != "" {
+		to.About += " · " + fit
+	}
 	return to, []string{}, nil
 }
 
@@ -136,11 +141,18 @@ func unproven(ctx context.Context, m *machine.Machine, client *runner.Client, to
 	if wish > 0 {
 		to.Context = wish
 	}
+	describe(m, &to, model)
 	return to, without(all, "runner", "model"), nil
 }
 
 func without(all []string, names ...string) []string {
 	return slices.DeleteFunc(all, func(name string) bool { return slices.Contains(names, name) })
+}
+
+// describe fills in what Claude Code shows of the model, and how many requests it is given.
+func describe(m *machine.Machine, to *claude.Destination, model runner.Model) {
+	to.Name, to.About = runner.Short(to.Model), model.About(to.Context)
+	to.Slots = gateway.Parallel(m.Config.Parallel, model.Slots, to.Context)
 }
 
 // Check runs the proofs for a model; an empty name means the chosen one. They go through the

@@ -70,6 +70,15 @@ func (n note) Read(p []byte) (int, error) {
 
 func newUser(t *testing.T) *user {
 	t.Helper()
+	parts, err := lab.Build(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newUserOf(t, parts)
+}
+
+func newUserOf(t *testing.T, parts *lab.Parts) *user {
+	t.Helper()
 	home, err := os.MkdirTemp("", "e2e") // short, for the sockets in it
 	if err != nil {
 		t.Fatal(err)
@@ -89,10 +98,6 @@ func newUser(t *testing.T) *user {
 			return os.RemoveAll(home) == nil && len(u.programs()) == 0
 		})
 	})
-	parts, err := lab.Build(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
 	if u.claude, err = lab.Claude(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -499,7 +504,12 @@ func (u *user) openSession() { u.openSessionWith("Bash") }
 
 func (u *user) openSessionWith(tools string) {
 	u.Helper()
-	u.tmux("new-session", "-d", "-x", "120", "-y", "45", "-c", u.home, "env DISABLE_AUTOUPDATER=1 "+u.claude+" --tools "+tools)
+	u.openWith("--tools " + tools)
+}
+
+func (u *user) openWith(args string) {
+	u.Helper()
+	u.tmux("new-session", "-d", "-x", "120", "-y", "45", "-c", u.home, "env DISABLE_AUTOUPDATER=1 "+u.claude+" "+args)
 	u.Cleanup(func() { u.tmux("kill-server") })
 	u.until("claude's prompt", func() bool { return strings.Contains(u.screen(), "❯") || strings.Contains(u.screen(), "> ") })
 	u.until("the session's record", func() bool { return len(u.sessions()) == 1 })

