@@ -232,6 +232,14 @@ func (g *Gateway) learnNeed(tag string, l shape.Lesson) {
 	}
 }
 
+// Forget forgets what refusals taught about a model, because Options.Model tells it by now,
+// or because its engine is another one.
+func (g *Gateway) Forget(tag string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.taught, tag)
+}
+
 // tokensAtMost estimates from above how many tokens a body is: two bytes for one
 // until the engine has counted some of the model's.
 func (g *Gateway) tokensAtMost(model string, size int64) int {
