@@ -84,7 +84,9 @@ var outlets = []outlet{
 	{"--remote", leaves, refused | told, tried + ": the same as --cloud"},
 	{"--environment", leaves, refused | told, tried + ": asks for a claude.ai login"},
 	{"--teleport", leaves, refused | told, tried + ": asks for a claude.ai login"},
-	{"--remote-control", leaves, refused | told, untried},
+	{"--desktop", leaves, refused | told, tried + ": opens the session in Claude Desktop"},
+	{"--sdk-url", leaves, refused | told, tried + ": takes Anthropic's addresses only, which then send the prompts"},
+	{"--remote-control", leaves, refused | told, untried + " with a login; with claude -p it does nothing"},
 	{"--rc", leaves, refused | told, untried},
 
 	{"ANTHROPIC_DEFAULT_FABLE_MODEL", tiered, owned | refused | told, triedBoth},
@@ -93,7 +95,7 @@ var outlets = []outlet{
 	{"ANTHROPIC_DEFAULT_SONNET_MODEL", tiered, owned | refused | told, triedBoth},
 
 	{"ANTHROPIC_MODEL", model, blanked | refused | told, tried + `: "" in settings cures it, also against the shell`},
-	{"ANTHROPIC_DEFAULT_MODEL", model, blanked | refused | told, tried + `: the model of new sessions; "" in settings cures it, also against the shell`},
+	{"ANTHROPIC_DEFAULT_MODEL", model, blanked | refused | told, tried + `: the model of new sessions, if "model" names none; "" in settings cures it, also against the shell`},
 	{"ANTHROPIC_SMALL_FAST_MODEL", model, blanked, triedOld},
 	{"CLAUDE_CODE_SUBAGENT_MODEL", model, blanked, triedOld},
 	{"CLAUDE_CODE_WORKFLOW_SUBAGENT_MODEL", model, blanked, untried},
@@ -118,6 +120,7 @@ var outlets = []outlet{
 	{"ANTHROPIC_IDENTITY_TOKEN_FILE", login, read, untried},
 	{"CLAUDE_CODE_OAUTH_TOKEN", login, read, tried + ": the token in the settings decides"},
 	{"CLAUDE_CODE_GATEWAY_TOKEN", login, read, tried + ": the token in the settings decides"},
+	{"CLAUDE_CODE_HOST_CREDS_FILE", login, read, tried + ": the address and the token in the settings decide"},
 
 	{"CLAUDE_CONFIG_DIR", moves, read | told, triedBoth},
 	{"CLAUDE_CODE_MANAGED_SETTINGS_PATH", moves, told, triedBoth + ": neither a folder nor a file that it named was read"},

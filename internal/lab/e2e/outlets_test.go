@@ -1,0 +1,121 @@
+//go:build e2e && linux
+
+package e2e
+
+import (
+	"bytes"
+	_ "embed"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/switchyard-app/switchyard/internal/lab"
+	"github.com/switchyard-app/switchyard/service/claude"
+)
+
+// undecided lists, reason by reason, what decides nothing: "reason: names".
+//
+//go:embed undecided.txt
+var undecided string
+
+// Which names look like routing.
+var (
+	routingVariable = regexp.MustCompile(`^ANTHROPIC_|^CLAUDE_CODE_USE_|^CLAUDE_CODE_.*(MODEL|BASE_URL|SOCKET|PROVIDER|MANAGED|RESTRICT|GATEWAY|HOST_AUTH|HOST_CREDS)`)
+	routingFlag     = regexp.MustCompile(`setting|model|restrict|remote|cloud|teleport|environment|bare|safe|sdk|gateway|provider|host|api|url|socket|proxy|profile|config|desktop|auth|web|pool|advisor`)
+)
+
+// Every variable and launch flag of the newest Claude Code that looks like routing is in the
+// table of service/claude, or is known to decide nothing.
+func TestTheNewestClaudeCodeHasNoUnknownOutlets(t *testing.T) {
+	program, err := lab.Claude(t.Context())
+	if err != nil {
+		t.Skip(err)
+	}
+	binary := mapped(t, program)
+	harmless := map[string]bool{}
+	for line := range strings.Lines(undecided) {
+		_, names, ok := strings.Cut(line, ": ")
+		if !ok || strings.HasPrefix(line, "#") {
+			continue
+		}
+		for name := range strings.FieldsSeq(names) {
+			if harmless[name] || claude.Decides(name) {
+				t.Errorf("%s is listed twice", name)
+			}
+			harmless[name] = true
+		}
+	}
+	variables := words(binary, "ANTHROPIC_", `"'.,{(`+"`", `"':;),=?|&!]} .`+"`", upper)
+	variables = append(variables, words(binary, "CLAUDE_CODE_", `"'.,{(`+"`", `"':;),=?|&!]} .`+"`", upper)...)
+	variables = slices.DeleteFunc(variables, func(name string) bool { return strings.HasSuffix(name, "_") || !routingVariable.MatchString(name) })
+	flags := words(binary, "--", `"`, `" `, lower)
+	flags = slices.DeleteFunc(flags, func(name string) bool { return !routingFlag.MatchString(name) })
+	for _, must := range []string{"ANTHROPIC_BASE_URL", "CLAUDE_CODE_USE_VERTEX", "--settings", "--model"} {
+		if !slices.Contains(variables, must) && !slices.Contains(flags, must) {
+			t.Fatalf("%s was not found: the program is built in another way, and this test must learn to read it", must)
+		}
+	}
+	t.Logf("%d variables, %d flags", len(variables), len(flags))
+	for _, name := range append(variables, flags...) {
+		if !claude.Decides(name) && !claude.Owned(name) && !harmless[name] {
+			t.Errorf("%s is new: find out whether it decides where requests go, then add it to service/claude/outlets.go or to undecided.txt", name)
+		}
+	}
+}
+
+func upper(b byte) bool { return b == '_' || b >= 'A' && b <= 'Z' || b >= '0' && b <= '9' }
+
+func lower(b byte) bool { return b == '-' || b >= 'a' && b <= 'z' || b >= '0' && b <= '9' }
+
+// words finds the different words of the source text in a program that begin with prefix: a
+// byte of before stands before them, a byte of after behind.
+func words(program []byte, prefix, before, after string, in func(byte) bool) (found []string) {
+	seen := map[string]bool{}
+	for rest, at := program, 0; ; rest = rest[at:] {
+		at = bytes.Index(rest, []byte(prefix))
+		if at < 0 {
+			slices.Sort(found)
+			return found
+		}
+		end := at + len(prefix)
+		for end < len(rest) && in(rest[end]) {
+			end++
+		}
+		word := rest[at:end]
+		// A flag is defined as ("--name: other strings with dashes are not Claude Code's own.
+		opens := at > 0 && strings.IndexByte(before, rest[at-1]) >= 0 && (prefix != "--" || at > 1 && rest[at-2] == '(')
+		if opens && end < len(rest) && len(word) > len(prefix) && strings.IndexByte(after, rest[end]) >= 0 && !seen[string(word)] {
+			seen[string(word)] = true
+			found = append(found, string(word))
+		}
+		at = end
+	}
+}
+
+// mapped is the file behind npm's link: the program, or of older versions the script.
+func mapped(t *testing.T, program string) []byte {
+	t.Helper()
+	path, err := filepath.EvalSymlinks(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	info, err := file.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := syscall.Mmap(int(file.Fd()), 0, int(info.Size()), syscall.PROT_READ, syscall.MAP_PRIVATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Munmap(data) })
+	return data
+}
