@@ -24,6 +24,7 @@ var house = []floor{
 	{"service/wake service/words assets", "what every package may import imports none of the others"},
 	{"service/gateway/document", ""},
 	{"service/gateway/shape", ""},
+	{"service/gateway/verdict", ""},
 	{"gpu service/autostart service/claude service/engine service/fence service/gateway service/network service/power service/release service/runner",
 		"leaves do not know each other: each can be read, tested and replaced alone; whoever needs both passes a value from one to the other"},
 	{"service/state", ""},

@@ -67,7 +67,32 @@ func modelsText(all []state.Model, now time.Time) string {
 		fmt.Fprintln(w, strings.Join([]string{runner.Short(m.Tag), words.Size(m.Size), m.Quantization, words.Tokens(m.Context), fitWord(m.Fit), held, tools, used}, "\t"))
 	}
 	_ = w.Flush()
+	b.WriteString(unfitText(all))
 	return trimLines(b.String())
+}
+
+// unfitText says which models Claude Code can only talk with, and why.
+func unfitText(all []state.Model) string {
+	var plain, silent []string
+	for _, m := range all {
+		switch {
+		case m.NoTools:
+			plain = append(plain, runner.Short(m.Tag))
+		case m.Unfit():
+			silent = append(silent, runner.Short(m.Tag))
+		}
+	}
+	var b strings.Builder
+	if len(plain) > 0 {
+		fmt.Fprintf(&b, "! Claude Code can only talk with %s: no tools in the chat template\n", words.Some(plain))
+	}
+	if len(silent) > 0 {
+		fmt.Fprintf(&b, "! Claude Code can only talk with %s: asked for a tool call, nothing but text came\n", words.Some(silent))
+	}
+	if b.Len() > 0 {
+		b.WriteString("  → choose a model that calls tools, such as ai/qwen3-coder\n")
+	}
+	return b.String()
 }
 
 // fitWord is a verdict in a table; nothing when it is not known.

@@ -183,4 +183,10 @@ var doing = map[string]string{
 	"message":        "waiting for the first answer (loading the model may take a minute)",
 	"system_message": "sending a system message mid-conversation",
 	"tool_call":      "asking for a tool call",
+	"tool_result":    "sending a tool's result",
+	"two_calls":      "sending two tool calls",
+	"cloud_history":  "sending a conversation that began in the cloud",
+	"late_text":      "sending text after a tool's result",
+	"late_reminder":  "sending a reminder after a tool's result",
+	"odd_schema":     "sending an odd tool schema",
 }

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +21,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/gateway"
 	"github.com/switchyard-app/switchyard/service/machine"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/state"
 	"github.com/switchyard-app/switchyard/service/words"
 )
 
@@ -98,25 +101,23 @@ func (c *commands) requestsText(r gateway.Record) error {
 
 // note is what is remarkable about a request.
 func note(r gateway.Record) string {
+	var said string
 	switch {
-	case r.Purpose != "" && r.Error != "":
-		return string(r.Purpose) + ": " + string(r.Error)
-	case r.Purpose != "":
-		return string(r.Purpose)
 	case r.Error == gateway.Overflow:
-		return "too long for the context: Claude Code compacts"
+		said = "too long for the context: Claude Code compacts"
 	case r.Error != "":
-		return string(r.Error)
-	case r.Cut:
-		return "answer hit the output limit"
+		said = string(r.Error)
+	case r.Cut && r.Purpose == "":
+		said = "answer hit the output limit"
 	}
-	return ""
+	return strings.Join(nonEmpty(string(r.Purpose), said, state.NotesText(r.Notes)), ": ")
 }
 
 // totals are the sums of one session on one model each, in the order of their coming.
 type totals struct {
-	keys []totalKey
-	sums map[totalKey]*total
+	keys  []totalKey
+	sums  map[totalKey]*total
+	notes map[string]int // requests, by what of them the model got otherwise
 }
 
 type totalKey struct{ session, model string }
@@ -129,7 +130,10 @@ func (t *totals) add(r gateway.Record) {
 	}
 	key := totalKey{r.SessionID, r.Model}
 	if t.sums == nil {
-		t.sums = map[totalKey]*total{}
+		t.sums, t.notes = map[totalKey]*total{}, map[string]int{}
+	}
+	for _, n := range r.Notes {
+		t.notes[state.NoteText(n)]++
 	}
 	if t.sums[key] == nil {
 		t.keys = append(t.keys, key)
@@ -172,6 +176,9 @@ func (t *totals) text() string {
 	}
 	if overflows > 0 {
 		fmt.Fprintf(&b, "! %s too long for the context\n  → Claude Code then compacts; a larger context (switchyard context MODEL N) makes this rarer\n", words.Count(overflows, "prompt was", "prompts were"))
+	}
+	for _, text := range slices.Sorted(maps.Keys(t.notes)) {
+		fmt.Fprintf(&b, "%s reached the model changed: %s\n", words.Count(t.notes[text], "request", "requests"), text)
 	}
 	return b.String()
 }

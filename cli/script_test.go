@@ -65,7 +65,7 @@ func TestScripts(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(runner.Stop)
-	for name, m := range map[string]gguf.Model{"ai/tiny": {Context: 65536}, "ai/strict": {Strict: true}, "ai/oom": {Behaviour: "oom"}} {
+	for name, m := range map[string]gguf.Model{"ai/tiny": {Context: 65536}, "ai/strict": {Strict: true}, "ai/plain": {Plain: true}, "ai/oom": {Behaviour: "oom"}} {
 		if err := runner.Add(t.Context(), name, m); err != nil {
 			t.Fatal(err)
 		}

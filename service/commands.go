@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/switchyard-app/switchyard/assets"
@@ -19,6 +20,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/login"
 	"github.com/switchyard-app/switchyard/service/models"
 	"github.com/switchyard-app/switchyard/service/pulls"
+	"github.com/switchyard-app/switchyard/service/runner"
 	"github.com/switchyard-app/switchyard/service/sessions"
 	"github.com/switchyard-app/switchyard/service/settings"
 	"github.com/switchyard-app/switchyard/service/state"
@@ -247,10 +249,10 @@ func (c *Commands) performSwitch(ctx, one context.Context, r switching.Request) 
 
 // proofText is what the menu shows while a proof runs.
 func proofText(proof string) string {
-	switch proof {
-	case "message":
+	switch {
+	case proof == "message":
 		return words.Key("Loading the model…")
-	case "system_message", "tool_call":
+	case proof == "system_message", proof == "tool_call", slices.Contains(runner.Conversations(), proof):
 		return words.Key("Trying the model…")
 	}
 	return words.Key("Switching…")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/switchyard-app/switchyard/service/control"
 	"github.com/switchyard-app/switchyard/service/door"
+	"github.com/switchyard-app/switchyard/service/gateway/shape"
 	"github.com/switchyard-app/switchyard/service/localrunner"
 	"github.com/switchyard-app/switchyard/service/machine"
 	"github.com/switchyard-app/switchyard/service/models"
@@ -76,10 +77,18 @@ func (s *Supervisor) startServing(ctx context.Context, stop func(), owned *sync.
 func (s *Supervisor) doorOptions(yield func()) door.Options {
 	return door.Options{
 		ServeOptions: *s.serve, Machine: s.machine, Log: s.log,
-		State:  s.State,
-		Start:  func(ctx context.Context) error { return s.keeper.Do(ctx, localrunner.Nothing, false) },
-		Ended:  s.keeper.RequestEnded,
-		Used:   func(id string) { models.Learn(s.machine, id, func(l *models.Learned) { l.Used = time.Now() }) },
+		State: s.State,
+		Start: func(ctx context.Context) error { return s.keeper.Do(ctx, localrunner.Nothing, false) },
+		Ended: s.keeper.RequestEnded,
+		Used:  func(id string) { models.Learn(s.machine, id, func(l *models.Learned) { l.Used = time.Now() }) },
+		Needs: func(id, build string, template shape.Needs) shape.Needs {
+			return models.Needs(s.machine, id, build, template)
+		},
+		Learned: func(id, build string, lesson shape.Lesson) {
+			if models.LearnLesson(s.machine, id, build, lesson) {
+				s.log.Info("an engine's refusal taught something", "model", id, "lesson", lesson, "build", build)
+			}
+		},
 		Report: func(ctx context.Context, g state.Gateway) { s.update(ctx, func(k *known) { k.gateway = g }) },
 		Look:   func() { wake.Notify(s.lookFiles) },
 		Yield:  yield,

@@ -68,7 +68,7 @@ func noticesOf(before, after state.State) []notice {
 	}
 	for _, w := range after.Warnings {
 		telling, ok := tellings[w.Code]
-		if !ok || has(before.Warnings, w) {
+		if !ok || has(before.Warnings, w) || telling.learned && before.Model != after.Model {
 			continue
 		}
 		out = append(out, notice{Title: words.T(telling.title), Text: w.Text + "\n→ " + w.Remedy, Kind: telling.kind, Key: w.Code, Offers: offers(w.Code)})

@@ -40,7 +40,7 @@ func modelRows(s state.State) []menuRow {
 		if mark := fitMarks[m.Fit]; mark != "" && !m.Loaded {
 			parts = append(parts, words.T(mark))
 		}
-		if m.Tools != nil && !*m.Tools {
+		if m.Unfit() {
 			parts = append(parts, words.T("no tools"))
 		}
 		if m.Loaded {

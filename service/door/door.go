@@ -16,6 +16,7 @@ import (
 
 	"github.com/switchyard-app/switchyard/service/control"
 	"github.com/switchyard-app/switchyard/service/gateway"
+	"github.com/switchyard-app/switchyard/service/gateway/shape"
 	"github.com/switchyard-app/switchyard/service/localrunner"
 	"github.com/switchyard-app/switchyard/service/machine"
 	"github.com/switchyard-app/switchyard/service/state"
@@ -36,13 +37,19 @@ type Options struct {
 	Machine *machine.Machine
 	Log     *slog.Logger
 
-	State  func() state.State
-	Start  func(context.Context) error            // starts the runner for a request
-	Ended  func(model string, why gateway.Reason) // called after every request; empty: it succeeded
-	Used   func(id string)                        // called now and then with the id of a model that answers
-	Report func(context.Context, state.Gateway)   // called when the gateway changed, at most ten times a second
-	Look   func()                                 // has the settings read again
-	Yield  func()                                 // ends this process: a new Switchyard has the listeners
+	State func() state.State
+	Start func(context.Context) error            // starts the runner for a request
+	Ended func(model string, why gateway.Reason) // called after every request; empty: it succeeded
+	Used  func(id string)                        // called now and then with the id of a model that answers
+
+	// Needs adds to what a model's chat template wants what was learned about the model
+	// with an id and this build of the engine; Learned is called with what a refusal taught.
+	Needs   func(id, build string, template shape.Needs) shape.Needs
+	Learned func(id, build string, lesson shape.Lesson)
+
+	Report func(context.Context, state.Gateway) // called when the gateway changed, at most ten times a second
+	Look   func()                               // has the settings read again
+	Yield  func()                               // ends this process: a new Switchyard has the listeners
 }
 
 // Door is the gateway's port, with what keeps it open.
@@ -62,11 +69,13 @@ type Door struct {
 	found   localrunner.Instance
 	details map[string]detail
 	uses    map[string]time.Time // when the use of a model was last noted
+
+	lessons chan lesson // to be stored
 }
 
 // Open opens the gateway's port, taking it over from a guard if there is one.
 func Open(ctx context.Context, options Options) (_ *Door, err error) {
-	v := &Door{options: options, changed: make(chan struct{}, 1), known: make(chan struct{}), details: map[string]detail{}, uses: map[string]time.Time{}}
+	v := &Door{options: options, changed: make(chan struct{}, 1), known: make(chan struct{}), details: map[string]detail{}, uses: map[string]time.Time{}, lessons: make(chan lesson, 16)}
 	token, err := loadToken(options.Machine.Paths)
 	if err != nil {
 		return nil, fmt.Errorf("cannot store its token: %w", err)
@@ -74,7 +83,7 @@ func Open(ctx context.Context, options Options) (_ *Door, err error) {
 	v.tokens = []string{token}
 	v.gateway = gateway.New(gateway.Options{
 		Tokens: v.accepted, Upstream: v.upstream, Model: v.model, Revive: v.revive,
-		Parallel: options.Machine.Config.Parallel, Changed: func() { wake.Notify(v.changed) }, Served: v.served,
+		Parallel: options.Machine.Config.Parallel, Changed: func() { wake.Notify(v.changed) }, Served: v.served, Learned: v.learned,
 	})
 	relieved := false
 	if v.Listeners = options.Listeners; !options.IsGuard {
@@ -100,6 +109,7 @@ func (v *Door) Run(ctx context.Context, owned *sync.WaitGroup) {
 		})
 	}
 	owned.Go(func() { v.report(ctx) })
+	owned.Go(func() { v.store(ctx) })
 }
 
 // KeepGuard keeps a guard running while one is needed, until the context ends; then it

@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/switchyard-app/switchyard/service/claude"
 	"github.com/switchyard-app/switchyard/service/control"
 	"github.com/switchyard-app/switchyard/service/fault"
 	"github.com/switchyard-app/switchyard/service/gateway"
+	"github.com/switchyard-app/switchyard/service/gateway/shape"
 	"github.com/switchyard-app/switchyard/service/localrunner"
 	"github.com/switchyard-app/switchyard/service/runner"
 	"github.com/switchyard-app/switchyard/service/state"
@@ -17,8 +19,13 @@ import (
 
 // detail is what only the runner knows about a model.
 type detail struct {
+	id             string
 	context, slots int
 	about          string // in words
+	build          string // of the engine
+	template       string // its chat template
+	reads          shape.Needs
+	needs          shape.Needs // these, with what was learned
 	asked          time.Time
 }
 
@@ -74,28 +81,73 @@ func (v *Door) model(ctx context.Context, name string) gateway.Model {
 		}
 	}
 	d := v.detail(ctx, client, tag)
-	return now.LimitContext(gateway.Model{Tag: tag, Context: d.context, Slots: d.slots})
+	return now.LimitContext(gateway.Model{Tag: tag, Context: d.context, Slots: d.slots, Needs: d.needs})
 }
 
-// detail is a model's context and slots, at most detailAge old.
+// detail is what the runner says of a model, at most detailAge old.
 func (v *Door) detail(ctx context.Context, client *runner.Client, tag string) detail {
 	v.mu.Lock()
-	d, ok := v.details[tag]
+	old, ok := v.details[tag]
 	v.mu.Unlock()
-	if ok && time.Since(d.asked) < detailAge {
-		return d
+	if ok && time.Since(old.asked) < detailAge {
+		return old
 	}
 	ctx, cancel := context.WithTimeout(ctx, localrunner.Quick)
 	defer cancel()
+	var build string
+	var both sync.WaitGroup
+	both.Go(func() { build, _ = client.Build(ctx) })
 	m, err := client.Model(ctx, tag)
+	both.Wait()
 	if err != nil {
-		return d // the previous one; the next request asks again
+		return old // the next request asks again
 	}
-	d = detail{context: m.Context, slots: m.Slots, about: m.About(m.Context), asked: time.Now()}
+	d := detail{id: m.ID, context: m.Context, slots: m.Slots, about: m.About(m.Context), build: cmp.Or(build, old.build), template: m.Template, reads: old.reads, asked: time.Now()}
+	if d.template != old.template {
+		d.reads = shape.Read(d.template)
+	}
+	d.needs = v.options.Needs(d.id, d.build, d.reads)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.details[tag] = d
 	return d
+}
+
+// lesson is what an engine's refusal taught about a model.
+type lesson struct {
+	id, build string
+	what      shape.Lesson
+}
+
+// learned passes a lesson on to be stored. If too many come at a time, one is learned again
+// after the next start.
+func (v *Door) learned(tag string, what shape.Lesson) {
+	v.mu.Lock()
+	d, ok := v.details[tag]
+	d.needs = d.needs.With(what)
+	if ok {
+		v.details[tag] = d
+	}
+	v.mu.Unlock()
+	if !ok {
+		return
+	}
+	select {
+	case v.lessons <- lesson{d.id, d.build, what}:
+	default:
+	}
+}
+
+// store has lessons stored, which may wait for a disk.
+func (v *Door) store(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case l := <-v.lessons:
+			v.options.Learned(l.id, l.build, l.what)
+		}
+	}
 }
 
 // revive starts the runner for a request, if that is allowed.

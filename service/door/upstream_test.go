@@ -1,14 +1,17 @@
 package door
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/switchyard-app/switchyard/service/config"
 	"github.com/switchyard-app/switchyard/service/engine"
+	"github.com/switchyard-app/switchyard/service/gateway/shape"
 	"github.com/switchyard-app/switchyard/service/localrunner"
 	"github.com/switchyard-app/switchyard/service/machine"
 	"github.com/switchyard-app/switchyard/service/runner"
@@ -23,7 +26,8 @@ func opened(t *testing.T, now state.State) *Door {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := Open(t.Context(), Options{Machine: m, Log: slog.New(slog.DiscardHandler), State: func() state.State { return now }})
+	v, err := Open(t.Context(), Options{Machine: m, Log: slog.New(slog.DiscardHandler), State: func() state.State { return now },
+		Needs: func(_, _ string, template shape.Needs) shape.Needs { return template }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,5 +77,57 @@ func TestASessionIsToldItsModelWhileTheRunnerStarts(t *testing.T) {
 		if got := v.ForSession(t.Context(), "ai/one"); got.Model != c.want || got.Missing {
 			t.Errorf("%q: %q, missing %t", c.runner, got.Model, got.Missing)
 		}
+	}
+}
+
+// What a model needs stands in its template, or was learned and stored. Both are known to
+// the first request after a start.
+func TestWhatAModelNeeds(t *testing.T) {
+	flags := ""
+	one := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/models/docker.io/ai/one:latest":
+			_, _ = w.Write([]byte(`{"id":"sha256:1","config":{"gguf":{"tokenizer.chat_template":"{% for m in messages %}{{ m.content }}{% endfor %}"}}}`))
+		case "/engines/_configure":
+			_, _ = w.Write([]byte(`[{"Config":{"runtime-flags":[` + flags + `]}}]`))
+		case "/engines/status":
+			_, _ = w.Write([]byte(`{"llama.cpp":"Running: llama.cpp latest (sha256:1) abc","vllm":"Not Installed"}`))
+		case "/version":
+			_, _ = w.Write([]byte(`{"version":"v1.2.6"}`))
+		}
+	}))
+	defer one.Close()
+	const build = "v1.2.6 llama.cpp latest (sha256:1) abc"
+	v := opened(t, state.State{Models: []state.Model{{Tag: "docker.io/ai/one:latest", ID: "sha256:1"}}})
+	v.SetRunner(localrunner.Instance{Seen: engine.Seen{URL: one.URL, State: engine.Running}})
+	stored := make(chan lesson, 4)
+	v.options.Learned = func(id, build string, what shape.Lesson) { stored <- lesson{id, build, what} }
+	v.options.Needs = func(id, on string, template shape.Needs) shape.Needs {
+		if id == "sha256:1" && on == build {
+			return template.With(shape.Blind)
+		}
+		return template
+	}
+	var owned sync.WaitGroup
+	ctx, stop := context.WithCancel(t.Context())
+	owned.Go(func() { v.store(ctx) })
+	if n := v.model(t.Context(), "ai/one").Needs; !n.NoTools || !n.Blind || n.LooseSchemas {
+		t.Errorf("%+v", n)
+	}
+	v.learned("docker.io/ai/one:latest", shape.LooseSchemas)
+	if got := <-stored; got != (lesson{"sha256:1", build, shape.LooseSchemas}) {
+		t.Errorf("stored %+v", got)
+	}
+	if n := v.model(t.Context(), "ai/one").Needs; !n.NoTools || !n.Blind || !n.LooseSchemas {
+		t.Errorf("after a lesson: %+v", n)
+	}
+	v.learned("docker.io/ai/unknown:latest", shape.LooseSchemas) // nobody waits for it
+	stop()
+	owned.Wait()
+
+	flags = `"--chat-template-file","/other.jinja"`
+	clear(v.details)
+	if n := v.model(t.Context(), "ai/one").Needs; n.NoTools {
+		t.Errorf("the engine was told another template: %+v", n)
 	}
 }

@@ -52,7 +52,7 @@ func TestTheErrorsOfTheLeavesInWords(t *testing.T) {
 }
 
 func TestEveryProofHasASentence(t *testing.T) {
-	for _, name := range []string{"runner", "model", "context", "message", "system_message", "tool_call"} {
+	for _, name := range runner.Proofs() {
 		if proofWords[name] == "" {
 			t.Errorf("%s has none", name)
 		}

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/switchyard-app/switchyard/service/gateway/verdict"
 )
 
 // slow is how long a client may pause while it sends a body.
@@ -13,8 +15,7 @@ const slow = 30 * time.Second
 
 // readBody reads a request's body, within what the gateway may hold of all bodies together.
 func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request) (body []byte, release func(), f *failure) {
-	tooLarge := &failure{status: http.StatusRequestEntityTooLarge, kind: "request_too_large", reason: TooLarge,
-		message: fmt.Sprintf("the request is larger than %d MB", maxBody>>20)}
+	tooLarge := fail(verdict.TooLarge, fmt.Sprintf("the request is larger than %d MB", maxBody>>20))
 	if r.ContentLength > maxBody {
 		return nil, nil, tooLarge
 	}
@@ -40,7 +41,7 @@ func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request) (body []byte,
 	case errors.As(err, &over):
 		f = tooLarge
 	case err != nil:
-		f = invalid(Malformed, "the request's body did not arrive")
+		f = fail(Malformed, "the request's body did not arrive")
 	}
 	if f != nil {
 		release()

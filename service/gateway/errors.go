@@ -3,43 +3,52 @@ package gateway
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
-	"regexp"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/switchyard-app/switchyard/service/gateway/shape"
+	"github.com/switchyard-app/switchyard/service/gateway/verdict"
 )
 
 // Reason sorts failures for records and metrics; it never holds words of a prompt.
-type Reason string
+type Reason = verdict.Reason
 
+// The reasons that others than the gateway know.
 const (
-	Overflow     Reason = "context_overflow"
-	ModelMissing Reason = "model_missing"
-	OutOfMemory  Reason = "out_of_memory"
-	RunnerDown   Reason = "runner_down"
-	EngineFailed Reason = "engine_failed"
-	Loading      Reason = "model_loading"
-	Refused      Reason = "request_refused" // by the engine
-	NoImages     Reason = "no_images"
-	TooLarge     Reason = "request_too_large"
+	Overflow     = verdict.Overflow
+	EngineFailed = verdict.EngineFailed
+	Broken       = verdict.Broken
+	RunnerDown   = verdict.RunnerDown
+)
+
+// The reasons that no engine gives.
+const (
 	Malformed    Reason = "malformed_request"
 	Unauthorized Reason = "unauthorized"
 	QueueFull    Reason = "queue_full"
-	Broken       Reason = "broken_answer"
 	ClientGone   Reason = "client_gone"
 )
 
-// failure is an error as Claude Code understands it. Which statuses it tries
-// again, and how long, was measured with 2.1.197 and 2.1.330: 400 is final, 404
-// is tried twice, 401, 5xx and 529 eleven times in about three minutes.
+// failure is an error as Claude Code understands it.
 type failure struct {
 	status  int
 	kind    string // Anthropic's error type
 	reason  Reason
 	message string
-	retry   time.Duration // when to try again; 0: not said
+	retry   time.Duration  // when to try again; 0: not said
+	lessons []shape.Lesson // what the model may need of the request
+}
+
+// fail is a failure with what follows from its reason.
+func fail(reason Reason, message string) *failure {
+	e := reason.Effect()
+	return &failure{status: e.Status, kind: e.Type, reason: reason, message: message, retry: e.Retry}
 }
 
 func (f *failure) Error() string { return f.message }
@@ -67,13 +76,9 @@ func (f *failure) write(w http.ResponseWriter) {
 	_, _ = w.Write(f.body())
 }
 
-func invalid(reason Reason, message string) *failure {
-	return &failure{status: http.StatusBadRequest, kind: "invalid_request_error", reason: reason, message: message}
-}
-
 // overflow is the text on which Claude Code compacts the conversation.
 func overflow(tokens, limit int) *failure {
-	return invalid(Overflow, fmt.Sprintf("prompt is too long: %d tokens > %d maximum", tokens, limit))
+	return fail(Overflow, fmt.Sprintf("prompt is too long: %d tokens > %d maximum", tokens, limit))
 }
 
 func notFound(path string) *failure {
@@ -85,7 +90,7 @@ func missing(model string) *failure {
 	if model == "" {
 		message = "no local model is chosen: choose one (switchyard local MODEL)"
 	}
-	return &failure{status: http.StatusNotFound, kind: "not_found_error", reason: ModelMissing, message: message}
+	return fail(verdict.ModelMissing, message)
 }
 
 // gone is for the record only: its client has left.
@@ -95,99 +100,85 @@ func gone() *failure {
 }
 
 func down(why string) *failure {
-	return &failure{status: http.StatusServiceUnavailable, kind: "api_error", reason: RunnerDown, retry: 5 * time.Second,
-		message: "Docker Model Runner does not answer (" + why + "): start it, or go back to the cloud (switchyard cloud)"}
+	return fail(RunnerDown, "Docker Model Runner does not answer ("+why+"): start it, or go back to the cloud (switchyard cloud)")
 }
 
 func broken(why string) *failure {
-	return &failure{status: http.StatusBadGateway, kind: "api_error", reason: Broken,
-		message: "the local model's answer was cut short: " + why + "; the engine may have run out of memory (switchyard runner logs)"}
+	return fail(Broken, "the local model's answer was cut short: "+why+"; the engine may have run out of memory (switchyard runner logs)")
 }
 
-// Compiled when a request fails, not at the start of every command.
-const (
-	exceeds   = `(?i)exceeds? the available context size`
-	numbers   = `\((\d+) tokens\)`
-	gpuMemory = `(?i)not enough (gpu )?memory|out of memory|cudaMalloc failed|failed to allocate`
-	template  = `(?i)jinja|template|raise_exception`
-	images    = `(?i)image input is not supported|mmproj`
-)
-
-// upstreamError is what Model Runner and llama.cpp say: Anthropic's shape,
-// llama.cpp's, or plain text.
-type upstreamError struct {
-	message       string
-	tokens, limit int
-}
-
-func readUpstream(body []byte) upstreamError {
-	var shaped struct {
-		Error   json.RawMessage
-		Message string
+// unreachable words why no answer came.
+func unreachable(err error) *failure {
+	var f *failure
+	if errors.As(err, &f) {
+		return f
 	}
-	said := upstreamError{message: string(body)}
-	if json.Unmarshal(body, &shaped) == nil {
-		var inner struct {
-			Message string
-			Tokens  int `json:"n_prompt_tokens"`
-			Limit   int `json:"n_ctx"`
-		}
-		var plain string
-		switch {
-		case json.Unmarshal(shaped.Error, &inner) == nil && inner.Message != "":
-			said = upstreamError{inner.Message, inner.Tokens, inner.Limit}
-		case json.Unmarshal(shaped.Error, &plain) == nil && plain != "":
-			said.message = plain
-		case shaped.Message != "":
-			said.message = shaped.Message
-		}
+	var op *url.Error
+	if errors.As(err, &op) {
+		err = op.Err
 	}
-	said.message = strings.Join(strings.Fields(said.message), " ")
-	const enough = 300
-	if runes := []rune(said.message); len(runes) > enough {
-		said.message = string(runes[:enough]) + "…"
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return broken("Docker Model Runner closed the connection")
+	case isDial(err):
+		return down("nothing listens there")
 	}
-	return said
+	return down(err.Error())
 }
 
 // translate turns the runner's answer into an error that Claude Code acts on
 // rightly and a person understands.
 func translate(status int, body []byte, model Model) *failure {
-	said := readUpstream(body)
-	says := func(pattern string) bool { return regexp.MustCompile(pattern).MatchString(said.message) }
-	name := short(model.Tag)
-	switch {
-	case says(exceeds):
-		if found := regexp.MustCompile(numbers).FindAllStringSubmatch(said.message, 2); len(found) == 2 && said.tokens == 0 {
-			said.tokens, _ = strconv.Atoi(found[0][1])
-			said.limit, _ = strconv.Atoi(found[1][1])
-		}
-		said.limit = cmp.Or(said.limit, model.Context)
-		return overflow(max(said.tokens, said.limit+1), said.limit)
-	case says(gpuMemory):
-		// Final: every further try would load the model again.
-		return invalid(OutOfMemory, "not enough GPU memory for "+name+contextWords(model)+
-			": choose a smaller model or context, or unload another model (switchyard unload)")
-	case says(images):
-		return invalid(NoImages, name+" cannot see images: take the image out, or choose a model with vision")
-	case status == http.StatusNotFound:
-		return missing(name)
-	case status == http.StatusRequestEntityTooLarge:
-		return &failure{status: status, kind: "request_too_large", reason: TooLarge,
-			message: "the request is larger than Docker Model Runner accepts (10 MB): leave large images out, or /compact"}
-	case status == http.StatusServiceUnavailable:
-		return &failure{status: status, kind: "api_error", reason: Loading, retry: 5 * time.Second, message: name + " is being loaded: " + said.message}
-	case status >= 500 && strings.Contains(said.message, "terminated unexpectedly"):
-		return &failure{status: http.StatusInternalServerError, kind: "api_error", reason: EngineFailed,
-			message: "the inference engine of " + name + " crashed; Docker Model Runner restarts it (switchyard runner logs says why)"}
-	case status >= 500:
-		return &failure{status: http.StatusInternalServerError, kind: "api_error", reason: EngineFailed, message: "Docker Model Runner: " + said.message}
-	case says(template):
-		return invalid(Refused, "the chat template of "+name+" refuses the conversation ("+said.message+"): choose another model")
-	case status >= 400:
-		return invalid(Refused, name+" refuses the request: "+said.message)
+	v := verdict.Of(status, body)
+	f := fail(v.Reason, words(v, model))
+	switch v.Reason {
+	case Overflow:
+		limit := cmp.Or(v.Limit, model.Context)
+		f = overflow(max(v.Tokens, limit+1), limit)
+	case verdict.ModelMissing:
+		f = missing(short(model.Tag))
+	case Broken:
+		f = broken(fmt.Sprintf("status %d", status))
 	}
-	return broken(fmt.Sprintf("status %d", status))
+	f.lessons = v.Lessons
+	return f
+}
+
+// words say what a verdict means, and what to do.
+func words(v verdict.Verdict, model Model) string {
+	name := cmp.Or(short(model.Tag), "the model")
+	switch v.Reason {
+	case verdict.OutOfMemory:
+		return "not enough GPU memory for " + name + contextWords(model) + ": choose a smaller model or context, or unload another model (switchyard unload)"
+	case verdict.NoImages:
+		return name + " cannot see images: take the image out, or choose a model with vision"
+	case verdict.BadImage:
+		return name + " cannot read an image (" + v.Said + "): take it out"
+	case verdict.TemplateRefused:
+		return "the chat template of " + name + " refuses the conversation (" + v.Said + "): choose another model"
+	case verdict.SchemaRefused:
+		return name + "'s engine cannot use the schema of a tool (" + v.Said + "): switch that tool's MCP server off, or choose another model"
+	case verdict.Refused:
+		return name + " refuses the request: " + v.Said
+	case verdict.BadOutput:
+		return name + " wrote what its own format does not allow (" + v.Said + "): it may do better when asked again"
+	case verdict.ModelUnknown:
+		return "the engine does not know the architecture of " + name + ": update Docker Model Runner (switchyard runner install --pull), or choose another model"
+	case verdict.ModelDamaged:
+		return "the file of " + name + " is damaged: remove it (switchyard rm " + name + "), and pull it again"
+	case verdict.EngineOld:
+		return "Docker Model Runner or its engine is too old for Claude Code: update it (switchyard runner install --pull)"
+	case verdict.TooLarge:
+		return "the request is larger than Docker Model Runner accepts (10 MB): leave large images out, or /compact"
+	case verdict.Loading:
+		return name + " is being loaded: " + v.Said
+	case verdict.Busy:
+		return "Docker Model Runner is busy: " + v.Said
+	}
+	if v.Said == "" || strings.Contains(v.Said, "terminated unexpectedly") {
+		return "the inference engine of " + name + " crashed; Docker Model Runner restarts it (switchyard runner logs says why)"
+	}
+	return "Docker Model Runner: " + v.Said
 }
 
 func contextWords(m Model) string {

@@ -5,12 +5,10 @@ import (
 	"cmp"
 	"context"
 	"crypto/subtle"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -33,9 +31,8 @@ type exchange struct {
 	start  time.Time
 	first  time.Time
 	usage  usage
-	fault  *failure    // why it failed; nil when it did not
-	needs  shape.Needs // that it was written for
-	resend bool        // the model turned out to be blind: once more, without images
+	fault  *failure // why it failed; nil when it did not
+	resending
 }
 
 type exchangeKey struct{}
@@ -65,7 +62,7 @@ func (g *Gateway) exchange(w http.ResponseWriter, r *http.Request, isTurn bool) 
 	defer release()
 	req, err := shape.Parse(body)
 	if err != nil {
-		invalid(Malformed, "not a Messages request: "+err.Error()).write(w)
+		fail(Malformed, "not a Messages request: "+err.Error()).write(w)
 		return
 	}
 	x.req = req
@@ -136,35 +133,7 @@ func (x *exchange) run(isTurn bool) *failure {
 		}()
 		g.changed()
 	}
-	x.forward(ctx)
-	if x.resend {
-		x.resend = false
-		if f := x.prepare(); f != nil {
-			return f
-		}
-		x.forward(ctx)
-	}
-	return nil
-}
-
-func (x *exchange) prepare() *failure {
-	x.needs = x.g.needs(x.model)
-	shaped, err := x.req.For(shape.Model{Tag: x.model.Tag, Needs: x.needs})
-	if err != nil {
-		return invalid(Malformed, "not a Messages request: "+err.Error())
-	}
-	x.body, x.record.Notes = shaped.Body, shaped.Notes
-	return nil
-}
-
-func (x *exchange) forward(ctx context.Context) {
-	defer func() {
-		// The proxy ends a handler so when the client has gone in the midst.
-		if p := recover(); p != nil && p != http.ErrAbortHandler {
-			panic(p)
-		}
-	}()
-	x.g.proxy.ServeHTTP(x.answer, x.in.WithContext(context.WithValue(ctx, exchangeKey{}, x)))
+	return x.send(ctx)
 }
 
 // overflows asks the engine to count the prompt when it could be too long.
@@ -195,17 +164,16 @@ func (x *exchange) rewrite(out *http.Request) {
 	out.TransferEncoding = nil
 }
 
-// maxError bounds what is read of an error.
-const maxError = 64 << 10
-
 // answered looks at the runner's answer before anything of it is passed on.
 func (x *exchange) answered(resp *http.Response) error {
 	kind := resp.Header.Get("Content-Type")
 	retry := resp.Header.Get("Retry-After")
 	resp.Header = http.Header{} // nothing of the runner's own goes through, CORS above all
-	switch {
-	case resp.StatusCode != http.StatusOK:
+	if resp.StatusCode != http.StatusOK {
 		return x.refused(resp, retry)
+	}
+	x.learn()
+	switch {
 	case strings.HasPrefix(kind, "text/event-stream"):
 		x.stream(resp, kind)
 	default:
@@ -214,26 +182,9 @@ func (x *exchange) answered(resp *http.Response) error {
 	return nil
 }
 
-// refused translates an error of the runner's, or has the request sent once more.
-func (x *exchange) refused(resp *http.Response, retry string) error {
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxError))
-	_ = resp.Body.Close()
-	f := translate(resp.StatusCode, body, x.model)
-	if f.reason == NoImages && !x.needs.Blind {
-		x.g.learnNeed(x.model.Tag, shape.Blind)
-		x.resend = true
-		return errResend
-	}
-	if seconds, err := strconv.Atoi(retry); err == nil && f.retry == 0 && f.status >= 500 {
-		f.retry = time.Duration(seconds) * time.Second
-	}
-	x.replace(resp, f)
-	return nil
-}
-
 // stream passes a streamed answer on through the filter.
 func (x *exchange) stream(resp *http.Response, kind string) {
-	stream := newEvents(resp.Body, x.req.Model)
+	stream := newEvents(resp.Body, x.req.Model, x.model)
 	stream.first = func() { x.first = time.Now() }
 	stream.gone = func() bool { return x.in.Context().Err() != nil }
 	stream.end = func(f *failure) { x.fault, x.usage, x.record.Cut = f, stream.usage, stream.cut }
@@ -267,8 +218,6 @@ func (x *exchange) whole(resp *http.Response) {
 	x.first, x.usage, x.record.Cut = time.Now(), said, cut
 	x.replaceBody(resp, out)
 }
-
-var errResend = errors.New("once more, without images")
 
 func (x *exchange) replaceBody(resp *http.Response, body []byte) {
 	resp.Header.Set("Content-Type", "application/json")
@@ -339,42 +288,3 @@ func (x *exchange) finish() {
 
 // round keeps one decimal.
 func round(v float64) float64 { return float64(int64(v*10+0.5)) / 10 }
-
-// listModels answers GET /v1/models with the runner's models, in Anthropic's shape.
-func (g *Gateway) listModels(w http.ResponseWriter, r *http.Request) {
-	models, f := g.transport.models(r.Context())
-	if f != nil {
-		f.write(w)
-		return
-	}
-	data := []map[string]any{}
-	for _, m := range models {
-		data = append(data, map[string]any{"type": "model", "id": m.ID, "display_name": short(m.ID),
-			"created_at": time.Unix(m.Created, 0).UTC().Format(time.RFC3339)})
-	}
-	list := map[string]any{"data": data, "has_more": false, "first_id": nil, "last_id": nil}
-	if len(data) > 0 {
-		list["first_id"], list["last_id"] = data[0]["id"], data[len(data)-1]["id"]
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(list)
-}
-
-// unreachable words why no answer came.
-func unreachable(err error) *failure {
-	var f *failure
-	if errors.As(err, &f) {
-		return f
-	}
-	var op *url.Error
-	if errors.As(err, &op) {
-		err = op.Err
-	}
-	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return broken("Docker Model Runner closed the connection")
-	case isDial(err):
-		return down("nothing listens there")
-	}
-	return down(err.Error())
-}

@@ -217,12 +217,15 @@ func (g *Gateway) needs(m Model) shape.Needs {
 	return n
 }
 
-// learnNeed remembers what a refusal taught.
+// learnNeed remembers what a refusal taught, once.
 func (g *Gateway) learnNeed(tag string, l shape.Lesson) {
 	g.mu.Lock()
-	g.taught[tag] = append(g.taught[tag], l)
+	known := slices.Contains(g.taught[tag], l)
+	if !known {
+		g.taught[tag] = append(g.taught[tag], l)
+	}
 	g.mu.Unlock()
-	if g.opt.Learned != nil {
+	if !known && g.opt.Learned != nil {
 		g.opt.Learned(tag, l)
 	}
 }

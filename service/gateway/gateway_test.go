@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/switchyard-app/switchyard/internal/lab/messages"
+	"github.com/switchyard-app/switchyard/service/gateway/verdict"
 )
 
 const token = "switchyard-test"
@@ -181,21 +182,21 @@ func TestErrors(t *testing.T) {
 		{"overflow, in words only", 400, "application/json", `{"error":{"message":"request (70029 tokens) exceeds the available context size (65000 tokens)"}}`,
 			400, shaped("invalid_request_error", `prompt is too long: 70029 tokens \u003e 65000 maximum`), "", Overflow},
 		{"no such model", 404, "application/json", `{"type":"error","error":{"type":"not_found_error","message":"Model not found: docker.io/ai/tiny:latest"}}`,
-			404, shaped("not_found_error", "Docker Model Runner has no model ai/tiny: pull it (switchyard pull ai/tiny), or choose another one (switchyard local MODEL)"), "", ModelMissing},
+			404, shaped("not_found_error", "Docker Model Runner has no model ai/tiny: pull it (switchyard pull ai/tiny), or choose another one (switchyard local MODEL)"), "", verdict.ModelMissing},
 		{"out of memory", 500, "text/plain", "unable to load runner: error waiting for runner to be ready: not enough GPU memory to load the model (CUDA)\n",
-			400, shaped("invalid_request_error", "not enough GPU memory for ai/tiny with a context of 65536 tokens: choose a smaller model or context, or unload another model (switchyard unload)"), "", OutOfMemory},
+			400, shaped("invalid_request_error", "not enough GPU memory for ai/tiny with a context of 65536 tokens: choose a smaller model or context, or unload another model (switchyard unload)"), "", verdict.OutOfMemory},
 		{"a crash", 500, "text/plain", "unable to load runner: llama.cpp terminated unexpectedly: llama.cpp failed: exit status 3\n",
 			500, shaped("api_error", "the inference engine of ai/tiny crashed; Docker Model Runner restarts it (switchyard runner logs says why)"), "", EngineFailed},
 		{"some failure", 500, "text/plain", "backend\n\tis odd\n",
 			500, shaped("api_error", "Docker Model Runner: backend is odd"), "", EngineFailed},
-		{"loading", 503, "application/json", `{"error":{"code":503,"message":"Loading model","type":"unavailable_error"}}`,
-			503, shaped("api_error", "ai/tiny is being loaded: Loading model"), "5", Loading},
+		{"loading", 503, "application/json", `{"error":{"code":503,"message":"verdict.Loading model","type":"unavailable_error"}}`,
+			503, shaped("api_error", "ai/tiny is being loaded: verdict.Loading model"), "5", verdict.Loading},
 		{"too large for the runner", 413, "application/json", `{"type":"error","error":{"type":"request_too_large","message":"Request body too large"}}`,
-			413, shaped("request_too_large", "the request is larger than Docker Model Runner accepts (10 MB): leave large images out, or /compact"), "", TooLarge},
+			413, shaped("request_too_large", "the request is larger than Docker Model Runner accepts (10 MB): leave large images out, or /compact"), "", verdict.TooLarge},
 		{"a template that refuses", 400, "application/json", `{"error":{"message":"Error: Jinja Exception: Conversation roles must alternate"}}`,
-			400, shaped("invalid_request_error", "the chat template of ai/tiny refuses the conversation (Error: Jinja Exception: Conversation roles must alternate): choose another model"), "", Refused},
+			400, shaped("invalid_request_error", "the chat template of ai/tiny refuses the conversation (Conversation roles must alternate): choose another model"), "", verdict.TemplateRefused},
 		{"a refusal", 422, "application/json", `{"error":"no such sampler"}`,
-			400, shaped("invalid_request_error", "ai/tiny refuses the request: no such sampler"), "", Refused},
+			400, shaped("invalid_request_error", "ai/tiny refuses the request: no such sampler"), "", verdict.Refused},
 		{"a redirection", 302, "text/plain", "elsewhere", 502, broken("status 302"), "", Broken},
 		{"no message", 200, "text/html", "<html>welcome</html>", 502, broken("it is not a message: jsontext: invalid character '\\u003c' at start of value; what answers may not be Docker Model Runner"), "", Broken},
 		{"another kind of answer", 200, "application/json", `{"object":"chat.completion","choices":[]}`, 502, broken("it is not a message; what answers may not be Docker Model Runner"), "", Broken},
@@ -310,7 +311,7 @@ func TestABlindModelIsAskedAgainWithoutImages(t *testing.T) {
 		}
 		answers(200, "application/json", `{"type":"message","content":[{"type":"text","text":"I see nothing"}]}`)(w, r)
 	}), nil)
-	const picture = `{"model":"x","messages":[{"role":"user","content":[{"type":"image","source":{}}]}]}`
+	const picture = `{"model":"x","messages":[{"role":"user","content":[{"type":"image","source":{"type":"base64","media_type":"image/png","data":"AAAA"}}]}]}`
 	for range 2 {
 		if status, answer, _ := r.ask(picture); status != 200 || !strings.Contains(answer, "I see nothing") {
 			t.Errorf("%d %s", status, answer)

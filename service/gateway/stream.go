@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"sync"
 
@@ -43,6 +44,7 @@ type events struct {
 	upstream io.ReadCloser
 	lines    *bufio.Reader
 	asked    string // the model's name for the answer
+	model    Model
 	gone     func() bool
 
 	first func()         // the first piece of content is here
@@ -62,10 +64,10 @@ type events struct {
 	done    bool
 }
 
-func newEvents(upstream io.ReadCloser, asked string) *events {
+func newEvents(upstream io.ReadCloser, asked string, model Model) *events {
 	lines := readers.Get().(*bufio.Reader)
 	lines.Reset(upstream)
-	return &events{upstream: upstream, lines: lines, asked: asked}
+	return &events{upstream: upstream, lines: lines, asked: asked, model: model}
 }
 
 func (e *events) Read(p []byte) (int, error) {
@@ -217,14 +219,10 @@ func (e *events) data(data []byte) (written bool) {
 			e.cut = said.Delta.StopReason == maxTokens
 		}
 	case "error", "": // llama.cpp writes an error in its own shape, older ones without a name
-		said := readUpstream(data)
 		if e.event == "" && !bytes.Contains(data, []byte(`"error"`)) {
 			return false
 		}
-		e.failed = translate(500, data, Model{})
-		if e.failed.reason == EngineFailed {
-			e.failed.message = "the local model stopped: " + said.message
-		}
+		e.failed = translate(http.StatusInternalServerError, data, e.model)
 		e.stopped = true
 		if e.event == "" {
 			e.out = append(e.out, "event: error\n"...)

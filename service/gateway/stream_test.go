@@ -12,7 +12,7 @@ import (
 // filter passes a stream through and returns what came out and what went wrong.
 func filter(t testing.TB, in io.Reader) (out string, fault *failure, used usage) {
 	t.Helper()
-	e := newEvents(io.NopCloser(in), "claude-opus-4-6")
+	e := newEvents(io.NopCloser(in), "claude-opus-4-6", tiny)
 	ends := 0
 	e.end = func(f *failure) { fault = f; ends++ }
 	data, err := io.ReadAll(e)
@@ -49,7 +49,7 @@ func TestStreams(t *testing.T) {
 		{"cut off in a line", head + "event: content_block_start\ndata: {\"ty", head + "event: content_block_start\ndata: {\"ty\n\n" + brokenOff, Broken},
 		{"nothing at all", "", brokenOff, Broken},
 		{"llama.cpp's error", head + "event: error\ndata: {\"error\":{\"code\":500,\"message\":\"decode failed\",\"type\":\"server_error\"}}\n\n",
-			head + "event: error\ndata: {\"error\":{\"message\":\"the local model stopped: decode failed\",\"type\":\"api_error\"},\"type\":\"error\"}\n\n", EngineFailed},
+			head + "event: error\ndata: {\"error\":{\"message\":\"Docker Model Runner: decode failed\",\"type\":\"api_error\"},\"type\":\"error\"}\n\n", EngineFailed},
 		{"an older llama.cpp's error", head + "data: {\"error\":{\"code\":400,\"message\":\"the request exceeds the available context size\",\"n_prompt_tokens\":9,\"n_ctx\":8}}\n\n",
 			head + "event: error\ndata: {\"error\":{\"message\":\"prompt is too long: 9 tokens \\u003e 8 maximum\",\"type\":\"invalid_request_error\"},\"type\":\"error\"}\n\n", Overflow},
 		{"a comment and a ping", ": hello\n\nevent: ping\ndata: {\"type\":\"ping\"}\n\n" + whole, ": hello\n\nevent: ping\ndata: {\"type\":\"ping\"}\n\n" + whole, ""},

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/switchyard-app/switchyard/service/gateway/verdict"
 )
 
 // pipes is a listener whose connections are in memory, so that time may be a test's own.
@@ -165,7 +167,7 @@ func TestALateErrorIsAnEventOfTheStream(t *testing.T) {
 			t.Errorf("%v %s\nwant %s", err, body, want)
 		}
 		synctest.Wait()
-		if records := g.Records(); len(records) != 1 || records[0].Status != 400 || records[0].Error != OutOfMemory {
+		if records := g.Records(); len(records) != 1 || records[0].Status != 400 || records[0].Error != verdict.OutOfMemory {
 			t.Errorf("%+v", records)
 		}
 	})

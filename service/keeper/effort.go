@@ -24,11 +24,21 @@ type effort struct {
 // outcome is how an effort ended.
 type outcome struct {
 	*effort
-	err error
+	err   error
+	cured bool // a probe reloaded the model
 }
+
+// cures are when engines were last cured, by model. A cure disturbs every session of the
+// model: what did not help once does not help a minute later.
+type cures map[string]time.Time
 
 // cureAgain is how long after a cure a model's engine is not cured again.
 const cureAgain = 10 * time.Minute
+
+func (c cures) due(model string, now time.Time) bool {
+	at, cured := c[model]
+	return !cured || now.Sub(at) >= cureAgain
+}
 
 // begin starts an effort; its end arrives at onEffortDone.
 func (k *Keeper) begin(ctx context.Context, v localrunner.Verb) {
@@ -44,7 +54,7 @@ func (k *Keeper) begin(ctx context.Context, v localrunner.Verb) {
 		if err == nil && v != localrunner.Stop {
 			err = localrunner.UntilHealthy(one, e)
 		}
-		k.done <- outcome{o, localrunner.Explain(k.options.Machine, v, err)}
+		k.done <- outcome{effort: o, err: localrunner.Explain(k.options.Machine, v, err)}
 	}()
 }
 
@@ -134,18 +144,18 @@ func (k *Keeper) checkEngine(ctx context.Context, r ending) {
 }
 
 // probe sends the model the smallest message. With cure, an engine that crashes is
-// reloaded, and if that does not help, the runner is restarted.
+// reloaded, and if that does not help, the runner is restarted; not again before some time
+// has passed.
 func (k *Keeper) probe(ctx context.Context, model string, cure bool) {
-	if at, ok := k.curedAt[model]; ok && time.Since(at) < cureAgain {
-		cure = false
-	}
+	cure = cure && k.cures.due(model, time.Now())
 	one, end := context.WithCancel(ctx)
 	o := &effort{model: model, cancel: end}
 	k.effort = o
 	f := k.last.Instance
 	go func() {
 		defer end()
-		k.done <- outcome{o, probeModel(one, f, model, cure)}
+		cured, err := probeModel(one, f, model, cure)
+		k.done <- outcome{o, err, cured}
 	}()
 }
 
@@ -157,7 +167,8 @@ func (e cureError) Unwrap() error { return e.error }
 // probeTime limits one probe, including the load of the model.
 const probeTime = 6 * time.Minute
 
-func probeModel(ctx context.Context, f localrunner.Instance, model string, cure bool) error {
+// probeModel returns whether it reloaded the model, and the last error.
+func probeModel(ctx context.Context, f localrunner.Instance, model string, cure bool) (cured bool, err error) {
 	client := runner.NewClient(f.Endpoint())
 	defer client.Close()
 	answers := func() error {
@@ -165,20 +176,22 @@ func probeModel(ctx context.Context, f localrunner.Instance, model string, cure 
 		defer cancel()
 		return client.Answers(ctx, model)
 	}
-	err := answers()
-	if !runner.Crashed(err) || !cure || ctx.Err() != nil {
-		return err
+	if err = answers(); !runner.Crashed(err) || !cure || ctx.Err() != nil {
+		return false, err
 	}
-	if _, err := client.Unload(ctx, model); err == nil {
+	if _, failed := client.Unload(ctx, model); failed == nil {
 		if err = answers(); !runner.Crashed(err) {
-			return err
+			return true, err
 		}
 	}
-	return cureError{err}
+	return true, cureError{err}
 }
 
 // onProbeDone restarts the runner, or reports the model as broken, if its engine crashed.
 func (k *Keeper) onProbeDone(ctx context.Context, o outcome) {
+	if o.cured {
+		k.cures[o.model] = time.Now()
+	}
 	var uncured cureError
 	switch {
 	case o.superseded:
@@ -186,7 +199,6 @@ func (k *Keeper) onProbeDone(ctx context.Context, o outcome) {
 		k.reason, k.remedy = "", ""
 	case errors.As(o.err, &uncured) && k.last.Seen.Controlled && k.policy.allowed:
 		k.options.Log.Warn("the engine does not recover: restarting Model Runner", "model", o.model, "error", o.err)
-		k.curedAt[o.model] = time.Now()
 		k.begin(ctx, localrunner.Restart)
 	case runner.Crashed(o.err) || runner.OutOfMemory(o.err):
 		k.reason = "it lists its models, but " + runner.Short(o.model) + " does not answer: " + fault.RunnerReason(o.err)

@@ -62,7 +62,7 @@ type Keeper struct {
 	remedy       string
 	version      string // of the current run; empty: unknown
 	address      string // where a container last answered
-	curedAt      map[string]time.Time
+	cures        cures
 	pause        time.Duration // until the next look
 	engine       engine.Engine
 	stopWatching func()
@@ -101,7 +101,7 @@ func New(options Options) *Keeper {
 	return &Keeper{
 		options: options, requests: make(chan request), lookNow: make(chan struct{}, 1), needs: make(chan state.Needs, 1), endings: make(chan ending, 1),
 		events: make(chan struct{}, 1), looked: make(chan localrunner.Look), done: make(chan outcome),
-		policy: newPolicy(), curedAt: map[string]time.Time{}, stopWatching: func() {},
+		policy: newPolicy(), cures: cures{}, stopWatching: func() {},
 	}
 }
 
@@ -127,7 +127,7 @@ func (k *Keeper) SetNeeds(w state.Needs) {
 // RequestEnded says how a request through the gateway ended. It does not block.
 func (k *Keeper) RequestEnded(model string, why gateway.Reason) {
 	switch {
-	case why == gateway.RunnerDown || why == gateway.EngineFailed || why == gateway.Broken:
+	case why != "" && why.Effect().Sick:
 	case why == "" && k.wantsSuccess.Load():
 	default:
 		return

@@ -104,7 +104,7 @@ func Tagged(all []runner.Model) []state.Model {
 			tags = []string{m.ID}
 		}
 		for _, tag := range tags {
-			out = append(out, state.Model{Tag: tag, ID: m.ID, Size: m.Size, Context: m.Context, Trained: m.Trained, Quantization: m.Quantization})
+			out = append(out, state.Model{Tag: tag, ID: m.ID, Size: m.Size, Context: m.Context, Trained: m.Trained, Quantization: m.Quantization, NoTools: m.NoTools})
 		}
 	}
 	slices.SortFunc(out, func(a, b state.Model) int { return strings.Compare(a.Tag, b.Tag) })

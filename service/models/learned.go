@@ -1,17 +1,20 @@
 package models
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/gofrs/flock"
 
 	"github.com/switchyard-app/switchyard/gpu"
 	"github.com/switchyard-app/switchyard/service/config"
+	"github.com/switchyard-app/switchyard/service/gateway/shape"
 	"github.com/switchyard-app/switchyard/service/machine"
 	"github.com/switchyard-app/switchyard/service/memory"
 	"github.com/switchyard-app/switchyard/service/runner"
@@ -23,6 +26,11 @@ type Learned struct {
 	Tools *bool     `json:"tools,omitempty"` // it calls tools; nil: not tried yet
 	Used  time.Time `json:"used,omitzero"`   // last request or switch
 	Seen  time.Time `json:"seen,omitzero"`   // when it was first seen
+
+	// Build is the runner and engine for which Lessons and Proven hold (runner.Client.Build).
+	Build   string         `json:"build,omitempty"`
+	Lessons []shape.Lesson `json:"lessons,omitempty"` // what the engine's refusals taught
+	Proven  bool           `json:"proven,omitempty"`  // the conversations of the proofs were answered, through the gateway
 
 	// Took is how much of the GPUs' memory a load was measured to take, in bytes, by
 	// the context in tokens.
@@ -88,13 +96,84 @@ func NoteSeen(m *machine.Machine, models []runner.Model) {
 	learnAll(m, fresh, func(l *Learned) { l.Seen = time.Now() })
 }
 
-// LearnFrom stores what the proofs showed about a model.
-func LearnFrom(m *machine.Machine, model runner.Model, proofs []runner.Proof) {
+// holds reports whether what was learned of a build holds for another one. An empty one
+// is unknown: nothing speaks against it.
+func (l Learned) holds(build string) bool { return build == "" || l.Build == build }
+
+// on forgets what was learned of another build.
+func (l *Learned) on(build string) {
+	if !l.holds(build) {
+		l.Lessons, l.Proven = nil, false
+	}
+	l.Build = cmp.Or(build, l.Build)
+}
+
+// LearnLesson stores what an engine's refusal taught about the model with an id, and
+// reports whether that is new.
+func LearnLesson(m *machine.Machine, id, build string, lesson shape.Lesson) (fresh bool) {
+	Learn(m, id, func(l *Learned) {
+		l.on(build)
+		if fresh = !slices.Contains(l.Lessons, lesson); fresh {
+			l.Lessons = append(l.Lessons, lesson)
+		}
+		if lesson == shape.NoTools {
+			l.Tools = new(bool)
+		}
+	})
+	return fresh
+}
+
+// Needs adds to what a model's chat template wants what was learned about the model with
+// this build of the engine. A model that was seen to call tools is believed, whatever the
+// template in its file says: it may come with another one, which Model Runner does not show.
+func Needs(m *machine.Machine, id, build string, template shape.Needs) shape.Needs {
+	l := learned(m)[id]
+	if l.Tools != nil && *l.Tools {
+		template.NoTools = false
+	}
+	if !l.holds(build) {
+		return template
+	}
+	for _, lesson := range l.Lessons {
+		template = template.With(lesson)
+	}
+	return template
+}
+
+// Proven reports whether the conversations of the proofs were answered before, by the same
+// build of the engine, through the gateway.
+func Proven(m *machine.Machine, id, build string) bool {
+	l := learned(m)[id]
+	return build != "" && l.Build == build && l.Proven
+}
+
+// LearnFrom stores what the proofs showed about a model. through is set if they went
+// through the gateway.
+func LearnFrom(m *machine.Machine, model runner.Model, build string, through bool, proofs []runner.Proof) {
+	if model.ID == "" {
+		return
+	}
+	held := map[string]bool{}
 	for _, p := range proofs {
-		if p.Name == "tool_call" && p.Err == nil && model.ID != "" {
-			Learn(m, model.ID, func(l *Learned) { l.Tools = &p.OK })
+		if p.OK || p.Err == nil {
+			held[p.Name] = p.OK
 		}
 	}
+	calls, asked := held["tool_call"]
+	_, talked := held[runner.Conversations()[0]]
+	all := !slices.ContainsFunc(runner.Conversations(), func(name string) bool { return !held[name] })
+	Learn(m, model.ID, func(l *Learned) {
+		l.on(build)
+		if asked {
+			l.Tools = &calls
+		}
+		if calls && (through || held[runner.Conversations()[0]]) { // what a refusal taught was wrong
+			l.Lessons = slices.DeleteFunc(l.Lessons, func(one shape.Lesson) bool { return one == shape.NoTools })
+		}
+		if through && talked {
+			l.Proven = all
+		}
+	})
 }
 
 // needOf is what a load of the model was measured to take, or else the estimate.

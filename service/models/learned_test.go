@@ -1,16 +1,20 @@
 package models
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/switchyard-app/switchyard/service/config"
+	"github.com/switchyard-app/switchyard/service/gateway/shape"
 	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/runner"
 )
 
 const learners, lessons = 4, 25
@@ -70,6 +74,104 @@ func TestNothingThatSeveralProcessesLearnIsLost(t *testing.T) {
 	for _, file := range left {
 		if !strings.HasPrefix(file.Name(), "models.json") {
 			t.Errorf("%s is left", file.Name())
+		}
+	}
+}
+
+func TestLessonsAreKeptForABuildOfTheEngine(t *testing.T) {
+	m := &machine.Machine{Paths: config.Paths{State: t.TempDir()}}
+	needs := func(build string) shape.Needs { return Needs(m, "sha256:a", build, shape.Needs{ShortIDs: true}) }
+	if !LearnLesson(m, "sha256:a", "b1", shape.LooseSchemas) || LearnLesson(m, "sha256:a", "b1", shape.LooseSchemas) || !LearnLesson(m, "sha256:a", "", shape.Blind) {
+		t.Error("new lessons")
+	}
+	for _, tt := range []struct {
+		build string
+		want  bool
+	}{{"b1", true}, {"", true}, {"b2", false}} {
+		if n := needs(tt.build); n.LooseSchemas != tt.want || n.Blind != tt.want || !n.ShortIDs {
+			t.Errorf("%q: %+v", tt.build, n)
+		}
+	}
+	if n := Needs(m, "sha256:b", "b1", shape.Needs{}); n.LooseSchemas {
+		t.Errorf("another model: %+v", n)
+	}
+	LearnLesson(m, "sha256:a", "b2", shape.OneCall)
+	if n := needs("b2"); n.LooseSchemas || n.Blind || !n.OneCall {
+		t.Errorf("the next build: %+v", n)
+	}
+}
+
+func TestWhatTheProofsTeach(t *testing.T) {
+	proofs := func(fails ...string) (all []runner.Proof) {
+		for _, name := range runner.Proofs() {
+			all = append(all, runner.Proof{Name: name, OK: !slices.Contains(fails, name), Remedy: "choose another"})
+		}
+		return all
+	}
+	known := append(proofs()[:5], proofs()[len(proofs())-1]) // the conversations left out
+	for _, tt := range []struct {
+		name    string
+		through bool
+		proofs  []runner.Proof
+		tools   string
+		proven  bool
+	}{
+		{"all hold", true, proofs(), "true", true},
+		{"directly", false, proofs(), "true", false},
+		{"no tool call", true, proofs("tool_call"), "false", true},
+		{"one conversation", true, proofs("two_calls"), "true", false},
+		{"it stopped before", true, proofs()[:3], "", false},
+		{"the conversations were left out", true, known, "true", false},
+		{"no answer", true, []runner.Proof{{Name: "tool_call", Err: errors.New("gone")}}, "", false},
+	} {
+		m := &machine.Machine{Paths: config.Paths{State: t.TempDir()}}
+		LearnFrom(m, runner.Model{ID: "sha256:a"}, "b1", tt.through, tt.proofs)
+		tools := ""
+		if l := learned(m)["sha256:a"]; l.Tools != nil {
+			tools = fmt.Sprint(*l.Tools)
+		}
+		if tools != tt.tools || Proven(m, "sha256:a", "b1") != tt.proven || Proven(m, "sha256:a", "b2") || Proven(m, "sha256:a", "") {
+			t.Errorf("%s: tools %q, %+v", tt.name, tools, learned(m))
+		}
+		LearnFrom(m, runner.Model{ID: "sha256:a"}, "b1", true, known)
+		if Proven(m, "sha256:a", "b1") != tt.proven {
+			t.Errorf("%s: what was left out changed it", tt.name)
+		}
+	}
+}
+
+// A refusal may teach too much: that a model calls tools is seen in the end.
+func TestAProofOverrulesALesson(t *testing.T) {
+	m := &machine.Machine{Paths: config.Paths{State: t.TempDir()}}
+	call, result := runner.Proof{Name: "tool_call", OK: true}, runner.Proof{Name: "tool_result", OK: true}
+	for _, tt := range []struct {
+		name    string
+		through bool
+		proofs  []runner.Proof
+		want    bool
+	}{
+		{"nothing proven", true, nil, true},
+		{"it calls, but takes no result", false, []runner.Proof{call}, true},
+		{"it calls and takes results", false, []runner.Proof{result, call}, false},
+		{"it calls through the gateway, which knows the lesson", true, []runner.Proof{call}, false},
+	} {
+		LearnLesson(m, "sha256:a", "b1", shape.NoTools)
+		LearnFrom(m, runner.Model{ID: "sha256:a"}, "b1", tt.through, tt.proofs)
+		if n := Needs(m, "sha256:a", "b1", shape.Needs{}); n.NoTools != tt.want {
+			t.Errorf("%s: %+v", tt.name, n)
+		}
+	}
+}
+
+// A model that comes with another template than that in its file is taken at its deeds.
+func TestAModelThatCallsToolsIsBelieved(t *testing.T) {
+	m := &machine.Machine{Paths: config.Paths{State: t.TempDir()}}
+	for _, tt := range []struct {
+		calls, want bool
+	}{{true, false}, {false, true}} {
+		Learn(m, "sha256:a", func(l *Learned) { l.Tools = &tt.calls })
+		if n := Needs(m, "sha256:a", "b1", shape.Needs{NoTools: true}); n.NoTools != tt.want {
+			t.Errorf("%+v: %+v", tt, n)
 		}
 	}
 }

@@ -65,6 +65,10 @@ func Describe(m *machine.Machine, models []state.Model, loaded []runner.Loaded) 
 	for i := range models {
 		model := &models[i]
 		model.Tools, model.Used = known[model.ID].Tools, known[model.ID].Used
+		if model.NoTools && model.Tools == nil {
+			model.Tools = new(bool)
+		}
+		model.NoTools = model.NoTools && model.Unfit()
 		for _, l := range loaded {
 			if runner.Full(l.Model) == model.Tag || l.Model == model.ID {
 				model.Loaded, model.InUse = !l.Loading, l.InUse

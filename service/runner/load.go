@@ -46,7 +46,7 @@ func Crashed(err error) bool {
 	if !errors.As(err, &failed) || OutOfMemory(err) || errors.Is(err, context.Canceled) {
 		return false
 	}
-	return failed.Status == 0 || failed.Status >= http.StatusInternalServerError || strings.Contains(failed.Why, "terminated unexpectedly")
+	return failed.Status == 0 || failed.reason.Effect().Sick
 }
 
 // Anthropic reports whether the runner knows Anthropic's API, which came with 1.0.11.

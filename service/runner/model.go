@@ -25,6 +25,8 @@ type Model struct {
 	Quantization string
 	Parameters   string
 	Architecture string
+	Template     string            // its chat template, as its file has it; empty: unknown, or one of many (Models)
+	NoTools      bool              // its chat template never speaks of tools, so it calls none
 	Metadata     map[string]string // what its need of memory is computed from: keys of the file's architecture
 }
 
@@ -90,6 +92,8 @@ func (o modelObject) model() Model {
 	}
 	m.Trained, _ = strconv.Atoi(o.Config.GGUF[arch+".context_length"])
 	m.Context = cmp.Or(m.Context, m.Trained)
+	m.Template = o.Config.GGUF["tokenizer.chat_template"]
+	m.NoTools = m.Template != "" && !strings.Contains(m.Template, "tool")
 	return m
 }
 
@@ -112,6 +116,7 @@ func (c *Client) Models(ctx context.Context) ([]Model, error) {
 	models := make([]Model, len(objects))
 	for i, o := range objects {
 		models[i] = o.model()
+		models[i].Template = "" // a thousand of them would fill the memory
 	}
 	return models, nil
 }
@@ -137,11 +142,19 @@ func (c *Client) Model(ctx context.Context, ref string) (Model, error) {
 			if n := numberFlag(entry.Config.Flags, "-c", "--ctx-size"); n > 0 {
 				m.Context = n
 			}
+			if overrulesTemplate(entry.Config.Flags) {
+				m.Template, m.NoTools = "", false
+			}
 			m.Slots = numberFlag(entry.Config.Flags, "-np", "--parallel")
 			m.Cache = textFlag(entry.Config.Flags, "-ctk", "--cache-type-k")
 		}
 	}
 	return m, nil
+}
+
+// overrulesTemplate reports whether runtime flags give the model another chat template.
+func overrulesTemplate(flags []string) bool {
+	return textFlag(flags, "--chat-template", "--chat-template-file") != ""
 }
 
 // numberFlag finds one of llama-server's own flags among runtime flags, which win over everything else; 0 without it.

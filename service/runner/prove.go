@@ -14,7 +14,7 @@ import (
 
 // Proof is one thing that must hold before Claude Code is pointed to a model.
 type Proof struct {
-	Name   string // runner, model, context, message, system_message, tool_call
+	Name   string // one of Proofs
 	OK     bool
 	Took   time.Duration
 	Detail string // what was found
@@ -22,17 +22,30 @@ type Proof struct {
 	Err    error  // why it does not hold; nil when the runner answered, but not well enough
 }
 
+// Proofs are the names of all proofs, in their order.
+func Proofs() []string {
+	all := append([]string{"runner", "model", "context", "message", "system_message"}, Conversations()...)
+	return append(all, "tool_call")
+}
+
 // MinContext is the smallest context, in tokens, that Claude Code can work in:
 // it opens with 20,000 to 25,000.
 const MinContext = 32_768
 
+// Wish says what to prove, and for whom. Its functions may be nil.
+type Wish struct {
+	Model   string            // empty: the only one
+	Context int               // tokens that Claude Code is to be told; 0: the model's own
+	Proven  func(Model) bool  // the model's conversations were proven before, and are left out
+	Begin   func(name string) // a proof begins
+	Done    func(Proof)       // a proof ended
+}
+
 // Prove asks everything that Claude Code will rely on, in order, and stops where
-// the rest cannot hold. model may be empty when there is only one; wish is the
-// context that Claude Code is to be told, 0 for the model's own. begin and done,
-// when not nil, are called for every proof. It returns the model and its full tag; the
-// error is a *ProofError, about the first proof that did not hold.
-func (c *Client) Prove(ctx context.Context, model string, wish int, begin func(name string), done func(Proof)) (Model, string, error) {
-	p := &prover{c: c, begin: begin, done: done}
+// the rest cannot hold. It returns the model and its full tag; the error is a
+// *ProofError, about the first proof that did not hold.
+func (c *Client) Prove(ctx context.Context, w Wish) (Model, string, error) {
+	p := &prover{c: c, begin: w.Begin, done: w.Done}
 	var models []Model
 	if !p.prove(ctx, "runner", func(ctx context.Context) (detail, remedy string, err error) {
 		models, detail, err = c.proveRunner(ctx)
@@ -43,17 +56,25 @@ func (c *Client) Prove(ctx context.Context, model string, wish int, begin func(n
 	var chosen Model
 	var tag string
 	if !p.prove(ctx, "model", func(ctx context.Context) (detail, remedy string, err error) {
-		chosen, tag, err = c.proveModel(ctx, models, model)
+		chosen, tag, err = c.proveModel(ctx, models, w.Model)
 		return tag, "", err
 	}) {
 		return Model{}, "", p.err
 	}
-	p.prove(ctx, "context", func(context.Context) (string, string, error) { return contextSuffices(&chosen, wish) })
+	p.prove(ctx, "context", func(context.Context) (string, string, error) { return contextSuffices(&chosen, w.Context) })
 	if !p.prove(ctx, "message", func(ctx context.Context) (string, string, error) { return c.proveMessage(ctx, tag) }) {
 		return chosen, tag, p.err
 	}
 	p.prove(ctx, "system_message", func(ctx context.Context) (string, string, error) { return c.proveSystem(ctx, tag) })
-	p.prove(ctx, "tool_call", func(ctx context.Context) (string, string, error) { return c.proveTool(ctx, tag) })
+	// Directly, such a model refuses every conversation with a tool's result for one reason.
+	hopeless := chosen.NoTools && c.messages == nil
+	if !hopeless && (w.Proven == nil || !w.Proven(chosen)) {
+		for _, talk := range conversations {
+			p.prove(ctx, talk.name, func(ctx context.Context) (string, string, error) { return c.proveConversation(ctx, tag, talk) })
+		}
+	}
+	// Last, when the gateway knows whether it has to write tools as text.
+	p.prove(ctx, "tool_call", func(ctx context.Context) (string, string, error) { return c.proveTool(ctx, chosen, tag) })
 	return chosen, tag, p.err
 }
 
@@ -193,6 +214,7 @@ func (c *Client) say(ctx context.Context, doing string, request map[string]any) 
 	if err != nil {
 		return nil, err
 	}
+	req.Header.Set("X-Switchyard-Purpose", "proof") // gateway.PurposeHeader: it is no session's
 	data, err := to.do(req, doing)
 	if err != nil {
 		return nil, err
@@ -207,7 +229,7 @@ func (c *Client) say(ctx context.Context, doing string, request map[string]any) 
 
 type message struct {
 	Role    string `json:"role"`
-	Content string `json:"content"`
+	Content any    `json:"content"` // a text, or blocks
 }
 
 func (c *Client) proveRunner(ctx context.Context) (models []Model, detail string, err error) {
@@ -261,48 +283,14 @@ func (c *Client) proveSystem(ctx context.Context, tag string) (detail, remedy st
 		"system":   "You are a test.",
 		"messages": []message{{"user", "One."}, {"system", "Be brief."}, {"user", "Say hello.\n"}},
 	})
-	var failed *Error
-	if errors.As(err, &failed) && failed.Status == http.StatusBadRequest {
-		if c.messages != nil {
-			return failed.Why, "choose another model", nil
-		}
+	if failed := refusal(err); failed != nil && c.messages == nil {
 		return "the model's chat template refuses system messages in mid-conversation, which almost every request of Claude Code has",
 			"start Switchyard (switchyard) and switch through its gateway, which folds them in; or choose a model with a lenient template", nil
+	} else if failed != nil {
+		return failed.Why, "choose another model", nil
 	}
 	if err != nil {
 		return "", "", err
 	}
 	return "survived", "", nil
-}
-
-func (c *Client) proveTool(ctx context.Context, tag string) (detail, remedy string, err error) {
-	// Nothing forces the call: Claude Code does not either, and a forced one
-	// would hide a model that writes its calls as text.
-	content, err := c.say(ctx, "asking "+tag+" for a tool call", map[string]any{
-		"model": tag, "max_tokens": 512, "temperature": 0,
-		"system": "Use the tools you are given. Answer with a tool call only.",
-		"tools": []any{map[string]any{
-			"name": "report_word", "description": "Reports one word to the user.",
-			"input_schema": map[string]any{
-				"type": "object", "required": []string{"word"},
-				"properties": map[string]any{"word": map[string]string{"type": "string", "description": "the word"}},
-			},
-		}},
-		"messages": []message{{"user", "Call the tool report_word with {\"word\":\"ready\"} now.\n"}},
-	})
-	if err != nil {
-		return "", "", err
-	}
-	for _, b := range content {
-		if b.Type == "tool_use" && b.Name == "report_word" {
-			return "called", "", nil
-		}
-	}
-	detail = "no tool call came back, only text"
-	for _, b := range content {
-		if strings.Contains(b.Text, "tool_call") || strings.Contains(b.Text, `"arguments"`) {
-			detail = "the tool call came back as text"
-		}
-	}
-	return detail, "choose a model that can call tools (docker model search, look for \"tools\"); without them Claude Code can only talk", nil
 }

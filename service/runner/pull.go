@@ -12,6 +12,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/switchyard-app/switchyard/service/gateway/verdict"
 )
 
 // Progress is how far a pull is.
@@ -160,7 +162,7 @@ const (
 
 // pullError puts what the runner says of a pull into words.
 func pullError(ref string, status int, said string) *PullError {
-	why := explain([]byte(said)) // which is shortened; what matters may stand at the end
+	why := verdict.Of(status, []byte(said)).Said // which is shortened; what matters may stand at the end
 	says := func(pattern string) bool { return regexp.MustCompile(pattern).MatchString(said) }
 	e := &PullError{Ref: ref, Why: why, Remedy: "see Model Runner's log: switchyard runner logs"}
 	if e.Why == "" {

@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/switchyard-app/switchyard/service/gateway/verdict"
 )
 
 // Endpoint is where a runner's API is.
@@ -47,6 +49,8 @@ type Error struct {
 	Why      string
 	Remedy   string
 	Err      error
+
+	reason verdict.Reason // why the runner refused; empty when nothing answered
 }
 
 func (e *Error) Error() string {
@@ -99,6 +103,9 @@ func (c *Client) Through(url, token string) {
 	c.messages.token = token
 }
 
+// Mended reports whether messages go through a gateway.
+func (c *Client) Mended() bool { return c.messages != nil }
+
 // Endpoint is the runner that the client talks to.
 func (c *Client) Endpoint() Endpoint { return c.endpoint }
 
@@ -119,6 +126,22 @@ func (c *Client) Version(ctx context.Context) (string, error) {
 		return "", nil
 	}
 	return answer.Version, err
+}
+
+// Build names the programs that answer: the runner's version, and that of its llama.cpp.
+// What one of them refuses, the next one may take. It is empty while llama.cpp is not
+// installed. The runner reads the version of llama.cpp when it starts.
+func (c *Client) Build(ctx context.Context) (string, error) {
+	var engines map[string]string
+	if err := c.get(ctx, "asking for the engine", "/engines/status", &engines); err != nil {
+		return "", err
+	}
+	engine, running := strings.CutPrefix(engines["llama.cpp"], "Running: ")
+	if !running {
+		return "", nil
+	}
+	version, err := c.Version(ctx)
+	return strings.TrimSpace(version + " " + engine), err
 }
 
 // Preload loads a model and returns when it is in memory, which may take minutes.
@@ -197,41 +220,17 @@ func (c *Client) unreachable(doing string, err error) *Error {
 }
 
 func (c *Client) refused(doing string, status int, body []byte) *Error {
-	e := &Error{Endpoint: c.endpoint, Doing: doing, Status: status, Why: explain(body), Remedy: "see the runner's log (switchyard runner logs)"}
-	if e.Why == "" {
-		e.Why = "HTTP " + strconv.Itoa(status)
-	}
+	v := verdict.Of(status, body)
+	e := &Error{Endpoint: c.endpoint, Doing: doing, Status: status, Why: cmp.Or(v.Said, "HTTP "+strconv.Itoa(status)),
+		Remedy: "see the runner's log (switchyard runner logs)", reason: v.Reason}
 	switch lower := strings.ToLower(e.Why); {
 	case status == http.StatusNotFound && strings.Contains(lower, "model"):
 		e.Remedy = "pull it (switchyard pull), or choose one that is installed"
-	case strings.Contains(lower, "not enough gpu memory"), strings.Contains(lower, "not enough memory"), strings.Contains(lower, "out of memory"):
+	case v.Reason == verdict.OutOfMemory:
 		e.Why = noMemory
 		e.Remedy = "choose a smaller model or context, or unload another model (switchyard unload)"
 	case status == http.StatusNotFound:
 		e.Remedy = "see what listens there; it may not be Model Runner, or one older than 1.0.11"
 	}
 	return e
-}
-
-// explain takes the message out of an error's body: Anthropic's, llama.cpp's or plain text, in one line.
-func explain(body []byte) string {
-	var shaped struct {
-		Error   json.RawMessage
-		Message string
-	}
-	text := string(body)
-	if json.Unmarshal(body, &shaped) == nil {
-		var inner struct{ Message string }
-		switch {
-		case json.Unmarshal(shaped.Error, &inner) == nil && inner.Message != "":
-			text = inner.Message
-		case shaped.Message != "":
-			text = shaped.Message
-		}
-	}
-	text = strings.Join(strings.Fields(text), " ")
-	if runes := []rune(text); len(runes) > 300 {
-		text = string(runes[:300]) + "…"
-	}
-	return text
 }

@@ -36,6 +36,7 @@ func realRunner(t *testing.T) (r *lab.Runner, double bool) {
 		"ai/oom":    {Behaviour: "oom"},
 		"ai/small":  {Context: 4096},
 		"ai/mute":   {Behaviour: "no-tools"},
+		"ai/plain":  {Plain: true},
 	} {
 		if err := r.Add(t.Context(), name, m); err != nil {
 			t.Fatal(err)
@@ -48,18 +49,20 @@ func TestProofsOnARealRunner(t *testing.T) {
 	r, double := realRunner(t)
 	c := NewClient(Endpoint{URL: r.URL})
 	t.Cleanup(c.Close)
+	talks := strings.Join(Conversations(), " ")
 	tests := []struct {
 		model  string
 		wish   int
 		proofs string // in order; a failed one in capitals
 		says   string
 	}{
-		{"good", 0, "runner model context message system_message tool_call", ""},
-		{"docker.io/ai/good:latest", 32768, "runner model context message system_message tool_call", ""},
-		{"good", 100_000, "runner model CONTEXT message system_message tool_call", "at most 65536"},
-		{"strict", 0, "runner model context message SYSTEM_MESSAGE tool_call", "chat template"},
-		{"mute", 0, "runner model context message system_message TOOL_CALL", "as text"},
-		{"small", 0, "runner model CONTEXT message system_message tool_call", "32768"},
+		{"good", 0, "runner model context message system_message " + talks + " tool_call", ""},
+		{"docker.io/ai/good:latest", 32768, "runner model context message system_message " + talks + " tool_call", ""},
+		{"good", 100_000, "runner model CONTEXT message system_message " + talks + " tool_call", "at most 65536"},
+		{"strict", 0, "runner model context message SYSTEM_MESSAGE " + strings.Replace(talks, "late_reminder", "LATE_REMINDER", 1) + " tool_call", "chat template"},
+		{"mute", 0, "runner model context message system_message " + talks + " TOOL_CALL", "as text"},
+		{"plain", 0, "runner model context message SYSTEM_MESSAGE TOOL_CALL", "system messages"},
+		{"small", 0, "runner model CONTEXT message system_message " + talks + " tool_call", "32768"},
 		{"oom", 0, "runner model context MESSAGE", "not enough GPU memory"},
 		{"goood", 0, "runner MODEL", "the nearest are ai/good"},
 		{"", 0, "runner MODEL", "choose one: "},
@@ -70,7 +73,7 @@ func TestProofsOnARealRunner(t *testing.T) {
 		}
 		t.Run(tt.model+fmt.Sprint(tt.wish), func(t *testing.T) {
 			var got []string
-			m, tag, err := c.Prove(t.Context(), tt.model, tt.wish, nil, func(p Proof) {
+			m, tag, err := c.Prove(t.Context(), Wish{Model: tt.model, Context: tt.wish, Done: func(p Proof) {
 				if !p.OK {
 					p.Name = strings.ToUpper(p.Name)
 				}
@@ -78,7 +81,7 @@ func TestProofsOnARealRunner(t *testing.T) {
 					t.Errorf("%s failed without a remedy", p.Name)
 				}
 				got = append(got, p.Name)
-			})
+			}})
 			if strings.Join(got, " ") != tt.proofs {
 				t.Errorf("proofs %q, want %q (%v)", got, tt.proofs, err)
 			}
@@ -91,13 +94,22 @@ func TestProofsOnARealRunner(t *testing.T) {
 		})
 	}
 	models, err := c.Models(t.Context())
-	if err != nil || len(models) != 5 {
+	if err != nil || len(models) != 6 {
 		t.Errorf("%+v %v", models, err)
 	}
 	for _, m := range models {
 		if m.Size == 0 || m.Context == 0 {
 			t.Errorf("size or context of %s is unknown: %+v", m.Tag(), m)
 		}
+		if m.Template != "" || m.NoTools != (m.Tag() == "docker.io/ai/plain:latest") {
+			t.Errorf("%s: no tools %t, template %q", m.Tag(), m.NoTools, m.Template)
+		}
+	}
+	if m, err := c.Model(t.Context(), "ai/plain"); err != nil || !strings.Contains(m.Template, "roles must alternate") {
+		t.Errorf("the template: %q %v", m.Template, err)
+	}
+	if build, err := c.Build(t.Context()); err != nil || double && build != "dev llama.cpp double" {
+		t.Errorf("build %q %v", build, err)
 	}
 	if err := c.Preload(t.Context(), "ai/good"); err != nil {
 		t.Error(err)

@@ -30,6 +30,9 @@ func (s State) Derive(warnings []Warning) State {
 			s.Warnings = append(s.Warnings, Warning{"model_missing", words.T("Model Runner no longer has %s", runner.Short(s.Model)),
 				words.T("pull it (switchyard pull %s) or choose another model", runner.Short(s.Model))})
 		}
+		if i := slices.IndexFunc(s.Models, func(m Model) bool { return m.Tag == s.Model && m.Unfit() }); i >= 0 {
+			s.Warnings = append(s.Warnings, s.Models[i].UnfitWarning())
+		}
 	}
 	return s
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/switchyard-app/switchyard/gpu"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/words"
 )
 
 // Model is a model in the runner's store.
@@ -18,9 +19,23 @@ type Model struct {
 	Loaded       bool        `json:"loaded"`
 	InUse        bool        `json:"in_use"`               // it is answering a request
 	Tools        *bool       `json:"tools"`                // it calls tools; nil: not tried yet (switchyard check)
+	NoTools      bool        `json:"no_tools,omitempty"`   // its chat template has none, so it calls none
 	Need         int64       `json:"need_bytes,omitempty"` // of graphics memory, estimated
 	Fit          gpu.Verdict `json:"fit,omitempty"`
 	Used         time.Time   `json:"used,omitzero"` // when a switch or a request last used it
+}
+
+// Unfit reports whether Claude Code can only talk with the model.
+func (m Model) Unfit() bool { return m.Tools != nil && !*m.Tools }
+
+// UnfitWarning says so, and what to do.
+func (m Model) UnfitWarning() Warning {
+	w := Warning{Code: "model_no_tools", Text: words.T("%s calls no tools: Claude Code can only talk", runner.Short(m.Tag)),
+		Remedy: words.T("choose a model that calls tools, such as %s", "ai/qwen3-coder")}
+	if m.NoTools {
+		w.Text = words.T("%s cannot call tools, since its chat template has none: Claude Code can only talk", runner.Short(m.Tag))
+	}
+	return w
 }
 
 // VRAM is the graphics memory of this machine.

@@ -2,6 +2,7 @@ package switching
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/switchyard-app/switchyard/service/claude"
@@ -55,10 +56,15 @@ func destination(ctx context.Context, m *machine.Machine, r Request, progress lo
 	if w, ok := before.Warning(); ok && progress.Warn != nil {
 		progress.Warn(w)
 	}
-	model, tag, err := prove(ctx, m, client, name, r.Context, progress)
+	wish := runner.Wish{Model: name, Context: r.Context}
+	build, _ := client.Build(ctx)
+	if to.Way == claude.Gateway { // else the model may refuse what the gateway would mend
+		wish.Proven = func(one runner.Model) bool { return models.Proven(m, one.ID, build) }
+	}
+	model, tag, err := prove(ctx, m, client, wish, build, progress)
 	if runner.OutOfMemory(err) && unloadOthers(ctx, m, client, tag) {
 		before.Free = -1 // memory was freed: the load cannot be measured
-		model, tag, err = prove(ctx, m, client, name, r.Context, progress)
+		model, tag, err = prove(ctx, m, client, wish, build, progress)
 	}
 	if err != nil {
 		return to, nil, before.Explain(err)
@@ -73,17 +79,18 @@ func destination(ctx context.Context, m *machine.Machine, r Request, progress lo
 	return to, []string{}, nil
 }
 
-// prove runs the proofs, and remembers what they show. wish is the least context in tokens; 0:
-// the model's own.
-func prove(ctx context.Context, m *machine.Machine, client *runner.Client, name string, wish int, progress localrunner.Progress) (runner.Model, string, error) {
+// prove runs the proofs, and remembers what they show of this build of the engine.
+func prove(ctx context.Context, m *machine.Machine, client *runner.Client, wish runner.Wish, build string, progress localrunner.Progress) (runner.Model, string, error) {
 	var proofs []runner.Proof
-	model, tag, err := client.Prove(ctx, name, wish, progress.Begin, func(p runner.Proof) {
+	wish.Begin = progress.Begin
+	wish.Done = func(p runner.Proof) {
 		proofs = append(proofs, p)
 		if progress.Done != nil {
 			progress.Done(p)
 		}
-	})
-	models.LearnFrom(m, model, proofs)
+	}
+	model, tag, err := client.Prove(ctx, wish)
+	models.LearnFrom(m, model, build, client.Mended(), proofs)
 	return model, tag, err
 }
 
@@ -107,7 +114,7 @@ func unloadOthers(ctx context.Context, m *machine.Machine, client *runner.Client
 
 // unproven finds the model without proofs, and names the proofs that were skipped.
 func unproven(ctx context.Context, m *machine.Machine, client *runner.Client, to claude.Destination, name string, wish int) (claude.Destination, []string, error) {
-	unproven := []string{"message", "system_message", "tool_call"}
+	all := runner.Proofs()
 	ctx, cancel := context.WithTimeout(ctx, localrunner.Quick)
 	defer cancel()
 	models, err := client.Models(ctx)
@@ -117,7 +124,7 @@ func unproven(ctx context.Context, m *machine.Machine, client *runner.Client, to
 				Remedy: "name the model, or start Model Runner", Err: err}
 		}
 		to.Context = wish
-		return to, append([]string{"runner", "model", "context"}, unproven...), nil
+		return to, all, nil
 	}
 	model, tag, err := runner.Pick(models, name)
 	if err != nil {
@@ -125,14 +132,18 @@ func unproven(ctx context.Context, m *machine.Machine, client *runner.Client, to
 			return to, nil, err
 		}
 		to.Context = wish
-		return to, append([]string{"model", "context"}, unproven...), nil
+		return to, without(all, "runner"), nil
 	}
 	to.Model, to.Context = tag, model.Context
 	if wish > 0 {
 		to.Context = wish
 	}
 	describe(m, &to, model)
-	return to, append([]string{"context"}, unproven...), nil
+	return to, without(all, "runner", "model"), nil
+}
+
+func without(all []string, names ...string) []string {
+	return slices.DeleteFunc(all, func(name string) bool { return slices.Contains(names, name) })
 }
 
 // describe fills in what Claude Code shows of the model, and how many requests it is given.
@@ -157,7 +168,8 @@ func Check(ctx context.Context, m *machine.Machine, name string, wish int, direc
 	if name == "" {
 		name = m.Chosen()
 	}
-	if _, _, err := prove(ctx, m, client, name, wish, progress); err != nil {
+	build, _ := client.Build(ctx)
+	if _, _, err := prove(ctx, m, client, runner.Wish{Model: name, Context: wish}, build, progress); err != nil {
 		return fault.Wrap("checking", err)
 	}
 	return nil

@@ -28,6 +28,7 @@ type Model struct {
 	Name      string // general.name
 	Context   uint32 // tokens; 0 means 262,144
 	Strict    bool   // the chat template refuses a system message in mid-conversation, as the Qwen family's does
+	Plain     bool   // the chat template knows no tools and wants the speakers to alternate, as Gemma's does
 	Size      int64  // bytes that the file is filled up to, with nothing; 0: as small as it is
 	Behaviour string // what the engine double does, see package messages; a real engine ignores it
 }
@@ -92,6 +93,16 @@ For each function call return a json object within <tool_call></tool_call> tags:
 {%- endfor %}
 {%- if add_generation_prompt %}<|im_start|>assistant
 {% if tools and messages[-1].content is string %}{% if 'Call the tool report_word' in messages[-1].content %}<|call|>{% elif 'Call the tool Bash' in messages[-1].content %}<|bash|>{% endif %}{% endif %}{% endif %}`
+
+// plain speaks of no tools.
+const plain = `{%- if messages[0].role == 'system' %}{% set opening = messages[0].content + '\n\n' %}{% set rest = messages[1:] %}{% else %}{% set opening = '' %}{% set rest = messages %}{% endif %}
+{%- for m in rest %}
+{%- if (m.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}
+{%- if m.content is not string %}{{ raise_exception('Invalid content type') }}{% endif %}<|im_start|>{{ m.role }}
+{{ opening if loop.first else '' }}{{ m.content }}<|im_end|>
+{% endfor %}
+{%- if add_generation_prompt %}<|im_start|>assistant
+{% endif %}`
 
 const (
 	systemAllowed = "<|im_start|>system\n{{ m.content }}<|im_end|>\n"
@@ -243,6 +254,10 @@ func metadata(m Model, tokens []string, kinds []int32) []func(*writer) {
 	if m.Strict {
 		system = systemRefused
 	}
+	spoken := strings.Replace(template, "SYSTEM", system, 1)
+	if m.Plain {
+		spoken = plain
+	}
 	keys := []func(*writer){
 		text("general.architecture", "llama"),
 		text(KeyName, m.Name),
@@ -282,7 +297,7 @@ func metadata(m Model, tokens []string, kinds []int32) []func(*writer) {
 		number("tokenizer.ggml.bos_token_id", 1),
 		number("tokenizer.ggml.eos_token_id", endToken),
 		number("tokenizer.ggml.unknown_token_id", 0),
-		text(KeyTemplate, strings.Replace(template, "SYSTEM", system, 1)),
+		text(KeyTemplate, spoken),
 	}
 	if m.Behaviour != "" {
 		keys = append(keys, text(KeyBehaviour, m.Behaviour))

@@ -62,6 +62,7 @@ func run(args []string) error {
 		Answer: " " + gguf.Answer,
 		Model:  model,
 		Strict: strings.Contains(keys[gguf.KeyTemplate], "raise_exception"),
+		Plain:  !strings.Contains(keys[gguf.KeyTemplate], "tool"),
 	}
 	if server.Context = contextSize; contextSize == 0 {
 		server.Context, _ = strconv.Atoi(keys[gguf.KeyContext])

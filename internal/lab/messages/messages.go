@@ -26,6 +26,7 @@ type Server struct {
 	Context int           // tokens; 0 means no limit
 	Strict  bool          // 400 on a system message in mid-conversation
 	NoTools bool          // tool calls come back as text
+	Plain   bool          // 400 on a tool's result, and no tool calls
 	Slow    time.Duration // before the first byte of every answer
 
 	// OnRequest, when set, sees each decoded request before it is answered.
@@ -111,6 +112,10 @@ func (s *Server) message(w http.ResponseWriter, r *http.Request, req Request) {
 			}
 		}
 	}
+	if s.Plain && strings.Contains(text, `"tool_result"`) {
+		refuse(w, "invalid_request_error", "Error: Jinja Exception: Conversation roles must alternate user/assistant/user/assistant/...", nil)
+		return
+	}
 	if n := tokens(text); s.Context > 0 && n > s.Context {
 		refuse(w, "exceed_context_size_error", "the request exceeds the available context size, try increasing it",
 			map[string]any{"n_prompt_tokens": n, "n_ctx": s.Context})
@@ -141,10 +146,10 @@ func (s *Server) message(w http.ResponseWriter, r *http.Request, req Request) {
 	content := map[string]any{"type": "text", "text": s.Answer}
 	stop := "end_turn"
 	switch {
-	case tool != "" && len(req.Tools) > 0 && !s.NoTools:
+	case tool != "" && len(req.Tools) > 0 && !s.NoTools && !s.Plain:
 		content = map[string]any{"type": "tool_use", "id": fmt.Sprintf("toolu_%x", time.Now().UnixNano()), "name": tool, "input": arguments}
 		stop = "tool_use"
-	case tool != "":
+	case tool != "" && !s.Plain:
 		content["text"] = fmt.Sprintf(`<tool_call>{"name":%q,"arguments":%s}</tool_call>`, tool, arguments)
 	}
 	cached := s.remember(text)

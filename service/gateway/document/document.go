@@ -179,6 +179,7 @@ func Field(object []Member, name string) string { return Text(Find(object, name)
 type Rope struct {
 	pieces [][]byte
 	size   int64
+	small  []byte // room for the next texts
 }
 
 // Size is its length in bytes.
@@ -192,8 +193,15 @@ func (r *Rope) Raw(piece []byte) {
 	}
 }
 
-// Text adds a text.
-func (r *Rope) Text(piece string) { r.Raw([]byte(piece)) }
+// Text adds a text, copied: small ones share their memory.
+func (r *Rope) Text(piece string) {
+	if len(piece) > cap(r.small)-len(r.small) {
+		r.small = make([]byte, 0, max(2*cap(r.small), 64, len(piece)))
+	}
+	start := len(r.small)
+	r.small = append(r.small, piece...)
+	r.Raw(r.small[start:len(r.small):len(r.small)])
+}
 
 // Join adds the pieces of another one.
 func (r *Rope) Join(other Rope) {

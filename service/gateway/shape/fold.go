@@ -1,7 +1,7 @@
 package shape
 
 import (
-	"bytes"
+	"fmt"
 	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -9,229 +9,180 @@ import (
 	"github.com/switchyard-app/switchyard/service/gateway/document"
 )
 
-// block is one piece of a message's content, as it is written.
-type block struct {
-	document.Rope
-	result bool // of a tool
+// Chat templates want a user who begins and roles that alternate, nothing empty, and a
+// result for each call, at once and in the calls' order. A conversation is therefore read
+// as turns, and written anew from them.
+
+// turn is what one side says before the other one does.
+type turn struct {
+	assistant bool
+	says      []word
+	thoughts  []jsontext.Value // an assistant's, quoted
+	calls     []call           // an assistant's
 }
 
-// conversation writes the messages of a request, with those of the system folded in.
+// call is a call of a tool with what the tool answered.
+type call struct {
+	id, name string
+	input    jsontext.Value // an object
+	answered bool
+	answer   []word
+}
+
+// word is a piece of what is said: a text or an image.
+type word struct {
+	text     jsontext.Value // as in a JSON string, without the quotation marks
+	reminder bool           // of the system's, to be wrapped as one
+	media    jsontext.Value // an image's media type; its data is the text, both quoted
+}
+
+// seen reports whether it is an image.
+func (w word) seen() bool { return w.media != nil }
+
+// conversation reads the messages of a request into turns.
 type conversation struct {
 	needs Needs
 	said  notes
-	done  []document.Rope
-	open  bool              // a user message is being written: a system message joins it
-	alone bool              // it holds only system messages so far: the next user message joins it
-	rest  []document.Member // its members besides role and content
-	says  []block
+	first []word // of a system message at the very beginning
+	turns []turn
+	names map[string]string // the tools called, by the call's id; only for NoTools
 }
 
-// foldMessages takes system messages out of the conversation's middle: strict
-// chat templates, the Qwen family's for one, refuse them. Their text moves into the
-// user message before, as the reminder that Claude Code itself uses there, or
-// opens the next one. leads allows one at the very beginning.
-//
-// llama.cpp puts a user message's text before its tool results, whatever the
-// order was; text after a result gets a message of its own.
+// foldMessages writes a conversation as every chat template takes it. System messages go
+// out of its middle: strict templates, the Qwen family's for one, refuse them. Their text
+// moves into the user's turn around it, as the reminder that Claude Code itself uses
+// there. leads allows one at the very beginning.
 func foldMessages(messages []message, needs Needs, said notes, leads bool) document.Rope {
-	c := &conversation{needs: needs, said: said}
+	c := &conversation{needs: needs, said: said, turns: make([]turn, 0, len(messages)+1), names: map[string]string{}}
 	for i, m := range messages {
-		content := document.Find(m.members, "content")
 		switch {
 		case m.role == "system" && i == 0 && leads:
-			c.other(m)
+			c.first = c.unseen(c.message(nil, m, false))
 		case m.role == "system":
-			c.system(m, content)
-		case m.role == "user" && (m.listed || content.Kind() == '"'):
-			c.user(m, content)
-		default:
-			c.flush()
-			c.other(m)
+			c.remind(m)
+		default: // a role that is not known is the user's
+			c.speak(m)
 		}
 	}
-	c.flush()
-	return document.Array(c.done)
+	return c.written(len(messages) > 0)
 }
 
-// system adds a system message to the open user message, or opens one.
-func (c *conversation) system(m message, content jsontext.Value) {
-	var said []block
-	if !m.listed && content.Kind() == '"' {
-		said = append(said, reminder(content))
-	}
-	for _, p := range m.blocks {
-		if t := document.Find(p.members, "text"); m.listed && t.Kind() == '"' {
-			said = append(said, reminder(t))
-		} else if m.listed {
-			said = append(said, c.block(p))
-		}
-	}
+// remind adds a system message to the user's turn.
+func (c *conversation) remind(m message) {
+	said := c.message(nil, m, false)
 	if len(said) == 0 {
 		return
 	}
-	if !c.open {
-		c.open, c.alone = true, true
+	for i := range said {
+		said[i].reminder = !said[i].seen()
 	}
-	c.says = append(c.says, said...)
+	t := c.turn(false)
+	t.says = append(t.says, said...)
 }
 
-// reminder wraps a JSON string without decoding it.
-func reminder(quoted jsontext.Value) block {
-	var b block
-	b.Text(`{"type":"text","text":"<system-reminder>\n`)
-	b.Raw(quoted[1 : len(quoted)-1])
-	b.Text(`\n</system-reminder>"}`)
-	return b
+// speak adds a message to the turn of the one who says it.
+func (c *conversation) speak(m message) {
+	assistant := m.role == "assistant"
+	t := c.turn(assistant)
+	if m.listed {
+		t.says = slices.Grow(t.says, len(m.blocks))
+	}
+	t.says = c.message(t.says, m, assistant)
 }
 
-// user opens a user message. A string becomes a list of one text: Claude Code
-// writes the same message now this way, now that.
-func (c *conversation) user(m message, content jsontext.Value) {
-	if !c.alone {
-		c.flush()
+// turn is the open turn of one side; it begins one when the other side had the word.
+func (c *conversation) turn(assistant bool) *turn {
+	if n := len(c.turns); n > 0 && c.turns[n-1].assistant == assistant {
+		return &c.turns[n-1]
 	}
-	c.open, c.alone = true, false
-	c.rest = slices.DeleteFunc(slices.Clone(m.members), func(m document.Member) bool {
-		return m.Name == "role" || m.Name == "content" || m.Name == "cache_control"
-	})
-	if !m.listed {
-		var b block
-		b.Text(`{"type":"text","text":`)
-		b.Raw(content)
-		b.Text("}")
-		c.says = append(c.says, b)
-		return
+	if assistant && len(c.turns) == 0 {
+		c.turns = append(c.turns, turn{says: plainly("(the conversation goes on)")})
 	}
-	for _, p := range m.blocks {
-		c.says = append(c.says, c.block(p))
-	}
+	c.turns = append(c.turns, turn{assistant: assistant})
+	return &c.turns[len(c.turns)-1]
 }
 
-// block writes a content block again, without the marks of Anthropic's cache
-// and, for a blind model, without images.
-func (c *conversation) block(p part) block {
-	switch kind := document.Find(p.members, "type"); string(kind) {
-	case `"image"`:
-		if c.needs.Blind {
-			c.said.add(ImageUnseen)
-			return note("[an image was here; this model sees none]")
+// message adds what a message says. Claude Code writes the same message now as a text, now
+// as a list.
+func (c *conversation) message(says []word, m message, assistant bool) []word {
+	if m.listed {
+		for _, p := range m.blocks {
+			says = c.block(says, p, assistant)
 		}
-	case `"document"`:
-		if unreadable(p.members) {
-			return note("[a document was here; local models read text only]")
-		}
-	case `"tool_result"`:
-		return block{Rope: unmarked(c.withoutImages(p)), result: true}
+		return says
 	}
-	return block{Rope: unmarked(p)}
+	return c.block(says, read(document.Find(m.members, "content")), assistant)
 }
 
-// unmarked writes a block without its cache mark.
-func unmarked(p part) document.Rope {
-	if document.Find(p.members, "cache_control") != nil {
-		return document.Object(p.members, "cache_control")
-	}
-	var same document.Rope
-	same.Raw(p.whole)
-	return same
-}
-
-func note(said string) block {
-	var b block
-	b.Text(`{"type":"text","text":`)
-	b.Raw(document.Quote(said))
-	b.Text("}")
-	return b
-}
-
-// unreadable reports whether a document holds something else than text.
-func unreadable(m []document.Member) bool {
-	source, err := document.Members(document.Find(m, "source"))
-	return err == nil && document.Field(source, "type") != "text" && document.Field(source, "type") != "content"
-}
-
-// withoutImages takes images out of a tool's result for a blind model.
-func (c *conversation) withoutImages(result part) part {
-	content := document.Find(result.members, "content")
-	if !c.needs.Blind || content.Kind() != '[' || !bytes.Contains(content, []byte(`image`)) {
-		return result
-	}
-	blocks, err := document.Elements(content)
-	if err != nil {
-		return result
-	}
-	var kept []document.Rope
-	for _, v := range blocks {
-		m, err := document.Members(v)
-		if err != nil {
-			return result
-		}
-		kept = append(kept, c.block(part{v, m}).Rope)
-	}
-	list := document.Array(kept)
-	return rewritten(result, "content", list)
-}
-
-// rewritten is a block with another value of one member.
-func rewritten(p part, name string, value document.Rope) part {
-	all := slices.Clone(p.members)
-	for i := range all {
-		if all[i].Name == name {
-			all[i].Value = value.Bytes()
+// block adds a content block. Thinking and calls become parts of the assistant's turn, and
+// a result goes to its call.
+func (c *conversation) block(says []word, p part, assistant bool) []word {
+	kind := string(document.Find(p.members, "type"))
+	if assistant {
+		t := &c.turns[len(c.turns)-1]
+		switch kind {
+		case `"thinking"`:
+			if thought := document.Find(p.members, "thinking"); len(thought) > len(`""`) && thought.Kind() == '"' {
+				t.thoughts = append(t.thoughts, thought)
+			}
+			return says
+		case `"redacted_thinking"`: // only Anthropic's servers read it
+			return says
+		case `"tool_use"`:
+			return c.call(says, t, p)
 		}
 	}
-	whole := document.Object(all, "")
-	return part{whole.Bytes(), all}
+	if kind == `"tool_result"` {
+		return c.result(says, p)
+	}
+	return c.words(says, p)
 }
 
-// other writes a message that is not a user's: only cache marks go.
-func (c *conversation) other(m message) {
-	var out document.Rope
-	if !slices.ContainsFunc(m.blocks, func(p part) bool { return document.Find(p.members, "cache_control") != nil }) {
-		out.Raw(m.whole)
-		c.done = append(c.done, out)
-		return
+// call adds a call to the assistant's turn. Templates want an object as input.
+func (c *conversation) call(says []word, t *turn, p part) []word {
+	made := call{id: document.Field(p.members, "id"), name: document.Field(p.members, "name"), input: document.Find(p.members, "input")}
+	switch made.input.Kind() {
+	case '{':
+	case 'n', 0:
+		made.input = jsontext.Value("{}")
+	default:
+		made.input = slices.Concat(jsontext.Value(`{"input":`), made.input, jsontext.Value("}"))
 	}
-	var kept []document.Rope
-	for _, p := range m.blocks {
-		kept = append(kept, unmarked(p))
+	if c.needs.NoTools {
+		c.names[made.id] = made.name
+		return append(says, plainly(fmt.Sprintf("[called the tool %q with %s]", made.name, made.input))...)
 	}
-	list := document.Array(kept)
-	out.Raw(rewritten(part{m.whole, m.members}, "content", list).whole)
-	c.done = append(c.done, out)
+	t.calls = append(t.calls, made)
+	return says
 }
 
-// flush ends the open user message: a new one begins wherever something else
-// follows a tool's result.
-func (c *conversation) flush() {
-	if !c.open {
-		return
+// result gives a tool's result to its call. One without a call becomes a text.
+func (c *conversation) result(says []word, p part) []word {
+	var answer []word
+	if document.Find(p.members, "is_error").Kind() == 't' {
+		answer = plainly("[the tool failed]") // engines drop the mark
 	}
-	start := 0
-	for i := 1; i < len(c.says); i++ {
-		if c.says[i-1].result && !c.says[i].result {
-			c.message(c.says[start:i])
-			start = i
+	answer = c.contents(answer, document.Find(p.members, "content"))
+	id := document.Field(p.members, "tool_use_id")
+	if n := len(c.turns); n > 1 && !c.turns[n-1].assistant {
+		calls := c.turns[n-2].calls
+		for i := range calls {
+			if !calls[i].answered && calls[i].id == id {
+				calls[i].answered, calls[i].answer = true, answer
+				return says
+			}
 		}
 	}
-	c.message(c.says[start:])
-	c.open, c.alone, c.rest, c.says = false, false, nil, nil
+	heading := "[a tool answered:]"
+	if name := c.names[id]; name != "" {
+		heading = fmt.Sprintf("[the tool %q answered:]", name)
+	}
+	says = append(says, plainly(heading)...)
+	return append(append(says, answer...), plainly("[end of its answer]")...)
 }
 
-func (c *conversation) message(blocks []block) {
-	var content []document.Rope
-	for _, b := range blocks {
-		content = append(content, b.Rope)
-	}
-	var out document.Rope
-	out.Text(`{"role":"user","content":`)
-	out.Join(document.Array(content))
-	for _, m := range c.rest {
-		out.Text(",")
-		out.Raw(document.Quote(m.Name))
-		out.Text(":")
-		out.Raw(m.Value)
-	}
-	out.Text("}")
-	c.done = append(c.done, out)
+// plainly is a text of ours.
+func plainly(said string) []word {
+	quoted := document.Quote(said)
+	return []word{{text: quoted[1 : len(quoted)-1]}}
 }

@@ -24,6 +24,10 @@ const billingLine = "x-anthropic-billing-header"
 // the very bytes of the shorter one, and the engine's prefix cache holds.
 func (r *Request) For(m Model) (Shaped, error) {
 	said := notes{}
+	r, err := r.harmless(m.Needs.Markers, said)
+	if err != nil {
+		return Shaped{}, err
+	}
 	if m.Needs.NoSystem {
 		r = r.withoutSystem()
 	}
@@ -44,7 +48,9 @@ func (r *Request) written(model Model, said notes) (document.Rope, error) {
 		case "system":
 			value, err = withoutBilling(m.Value)
 		case "tools":
-			value, err = withoutServerTools(m.Value)
+			if !model.Needs.NoTools {
+				value, err = withoutServerTools(m.Value)
+			}
 		case "messages":
 			value = foldMessages(r.messages, model.Needs, said, !model.Needs.NoSystem && !hasText(document.Find(r.members, "system")))
 		default:

@@ -1,20 +1,17 @@
 package shape
 
 import (
-	"bytes"
-	"encoding/json"
-	"slices"
 	"strings"
 	"testing"
 )
 
-func normalised(t testing.TB, body string, blind bool) string {
+func normalised(t testing.TB, body string) string {
 	t.Helper()
 	r, err := Parse([]byte(body))
 	if err != nil {
 		t.Fatalf("%v in %s", err, body)
 	}
-	shaped, err := r.For(Model{Tag: "docker.io/ai/m:latest", Needs: Needs{Blind: blind}})
+	shaped, err := r.For(Model{Tag: "docker.io/ai/m:latest"})
 	out := shaped.Body
 	if err != nil {
 		t.Fatalf("%v in %s", err, body)
@@ -26,49 +23,39 @@ func normalised(t testing.TB, body string, blind bool) string {
 }
 
 func TestNormalise(t *testing.T) {
-	const image = `{"type":"image","source":{"type":"base64","media_type":"image/png","data":"x"}}`
 	tests := []struct {
 		name, in, want string
-		blind          bool
 	}{
 		{"plain", `{"model":"claude-opus-4-6","messages":[{"role":"user","content":"hi"}]}`,
-			`{"model":"docker.io/ai/m:latest","messages":[{"role":"user","content":[{"type":"text","text":"hi"}]}]}`, false},
+			`{"model":"docker.io/ai/m:latest","messages":[{"role":"user","content":[{"type":"text","text":"hi"}]}]}`},
 		{"as Claude Code sends it", `{"model":"x","messages":[{"role":"user","content":[{"type":"text","text":"q","cache_control":{"type":"ephemeral"}}]},{"role":"system","content":"agents: \"a\"\n"}],"stream":true}`,
-			`{"model":"docker.io/ai/m:latest","messages":[{"role":"user","content":[{"type":"text","text":"q"},{"type":"text","text":"<system-reminder>\nagents: \"a\"\n\n</system-reminder>"}]}],"stream":true}`, false},
+			`{"model":"docker.io/ai/m:latest","messages":[{"role":"user","content":[{"type":"text","text":"q\n<system-reminder>\nagents: \"a\"\n\n</system-reminder>"}]}],"stream":true}`},
 		{"a system message as a list says the same", `{"model":"x","messages":[{"role":"user","content":"q"},{"role":"system","content":[{"type":"text","text":"s","cache_control":{}}]},{"role":"assistant","content":"a"}]}`,
-			`{"model":"docker.io/ai/m:latest","messages":[{"role":"user","content":[{"type":"text","text":"q"},{"type":"text","text":"<system-reminder>\ns\n</system-reminder>"}]},{"role":"assistant","content":"a"}]}`, false},
+			`{"model":"docker.io/ai/m:latest","messages":[{"role":"user","content":[{"type":"text","text":"q\n<system-reminder>\ns\n</system-reminder>"}]},{"role":"assistant","content":[{"type":"text","text":"a"}]}]}`},
 		{"after an assistant it opens the next turn", `{"model":"x","messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a"},{"role":"system","content":"s"},{"role":"user","content":"r"}]}`,
-			`{"model":"docker.io/ai/m:latest","messages":[{"role":"user","content":[{"type":"text","text":"q"}]},{"role":"assistant","content":"a"},{"role":"user","content":[{"type":"text","text":"<system-reminder>\ns\n</system-reminder>"},{"type":"text","text":"r"}]}]}`, false},
+			`{"model":"docker.io/ai/m:latest","messages":[{"role":"user","content":[{"type":"text","text":"q"}]},{"role":"assistant","content":[{"type":"text","text":"a"}]},{"role":"user","content":[{"type":"text","text":"<system-reminder>\ns\n</system-reminder>\nr"}]}]}`},
 		{"at the very beginning it may stay", `{"model":"x","messages":[{"role":"system","content":"s"},{"role":"user","content":"q"}]}`,
-			`{"model":"docker.io/ai/m:latest","messages":[{"role":"system","content":"s"},{"role":"user","content":[{"type":"text","text":"q"}]}]}`, false},
+			`{"model":"docker.io/ai/m:latest","messages":[{"role":"system","content":"s"},{"role":"user","content":[{"type":"text","text":"q"}]}]}`},
 		{"unless there is a system prompt, wherever it stands", `{"model":"x","messages":[{"role":"system","content":"s"},{"role":"user","content":"q"}],"system":"p"}`,
-			`{"model":"docker.io/ai/m:latest","messages":[{"role":"user","content":[{"type":"text","text":"<system-reminder>\ns\n</system-reminder>"},{"type":"text","text":"q"}]}],"system":"p"}`, false},
-		{"text after a tool's result is not put before it", `{"model":"x","messages":[{"role":"user","content":[{"type":"tool_result","tool_use_id":"1","content":"r","cache_control":{}},{"type":"text","text":"next"}]},{"role":"system","content":"s"}]}`,
-			`{"model":"docker.io/ai/m:latest","messages":[{"role":"user","content":[{"type":"tool_result","tool_use_id":"1","content":"r"}]},{"role":"user","content":[{"type":"text","text":"next"},{"type":"text","text":"<system-reminder>\ns\n</system-reminder>"}]}]}`, false},
+			`{"model":"docker.io/ai/m:latest","messages":[{"role":"user","content":[{"type":"text","text":"<system-reminder>\ns\n</system-reminder>\nq"}]}],"system":"p"}`},
 		{"the billing line goes", `{"model":"x","system":[{"type":"text","text":"x-anthropic-billing-header: cc=1;"},{"type":"text","text":"p","cache_control":{}}],"messages":[]}`,
-			`{"model":"docker.io/ai/m:latest","system":[{"type":"text","text":"p"}],"messages":[]}`, false},
+			`{"model":"docker.io/ai/m:latest","system":[{"type":"text","text":"p"}],"messages":[]}`},
 		{"also out of a text", `{"model":"x","system":"x-anthropic-billing-header: cc=1;\nYou help.","messages":[]}`,
-			`{"model":"docker.io/ai/m:latest","system":"You help.","messages":[]}`, false},
+			`{"model":"docker.io/ai/m:latest","system":"You help.","messages":[]}`},
 		{"a system prompt of it alone is none", `{"model":"x","system":"x-anthropic-billing-header: cc=1;","messages":[{"role":"system","content":"s"}]}`,
-			`{"model":"docker.io/ai/m:latest","messages":[{"role":"system","content":"s"}]}`, false},
+			`{"model":"docker.io/ai/m:latest","messages":[{"role":"system","content":"s"},{"role":"user","content":[{"type":"text","text":"(no text)"}]}]}`},
 		{"what only Anthropic's servers know", `{"model":"x","metadata":{"user_id":"me"},"context_management":{},"safeguards":[],"messages":[],"thinking":{"type":"adaptive"},"max_tokens":7,"chat_template_kwargs":{"enable_thinking":false},"tools":[{"type":"web_search_20250305","name":"web_search"},{"name":"Bash","input_schema":{},"cache_control":{}}]}`,
-			`{"model":"docker.io/ai/m:latest","messages":[],"thinking":{"type":"adaptive"},"max_tokens":7,"chat_template_kwargs":{"enable_thinking":false},"tools":[{"name":"Bash","input_schema":{}}]}`, false},
+			`{"model":"docker.io/ai/m:latest","messages":[],"thinking":{"type":"adaptive"},"max_tokens":7,"chat_template_kwargs":{"enable_thinking":false},"tools":[{"name":"Bash","input_schema":{}}]}`},
 		{"tools that are all Anthropic's", `{"model":"x","messages":[],"tools":[{"type":"web_search_20250305","name":"web_search"}]}`,
-			`{"model":"docker.io/ai/m:latest","messages":[]}`, false},
-		{"a model that sees", `{"model":"x","messages":[{"role":"user","content":[` + image + `]}]}`,
-			`{"model":"docker.io/ai/m:latest","messages":[{"role":"user","content":[` + image + `]}]}`, false},
-		{"a blind model", `{"model":"x","messages":[{"role":"user","content":[` + image + `,{"type":"tool_result","tool_use_id":"1","content":[` + image + `]}]}]}`,
-			`{"model":"docker.io/ai/m:latest","messages":[{"role":"user","content":[{"type":"text","text":"[an image was here; this model sees none]"},{"type":"tool_result","tool_use_id":"1","content":[{"type":"text","text":"[an image was here; this model sees none]"}]}]}]}`, true},
-		{"a document", `{"model":"x","messages":[{"role":"user","content":[{"type":"document","source":{"type":"base64","data":"x"}},{"type":"document","source":{"type":"text","data":"t"}}]}]}`,
-			`{"model":"docker.io/ai/m:latest","messages":[{"role":"user","content":[{"type":"text","text":"[a document was here; local models read text only]"},{"type":"document","source":{"type":"text","data":"t"}}]}]}`, false},
+			`{"model":"docker.io/ai/m:latest","messages":[]}`},
 		{"half an emoji, a name twice, spaces", "{ \"model\" : \"x\", \"messages\" : [ {\"role\":\"user\", \"role\":\"user\", \"content\" : \"\\ud83d\" } ] }",
-			`{"model":"docker.io/ai/m:latest","messages":[{"role":"user","content":[{"type":"text","text":"\ud83d"}]}]}`, false},
+			`{"model":"docker.io/ai/m:latest","messages":[{"role":"user","content":[{"type":"text","text":"�"}]}]}`},
 		{"no system words", `{"model":"x","messages":[{"role":"user","content":"q"},{"role":"system","content":[]},{"role":"system","content":null}]}`,
-			`{"model":"docker.io/ai/m:latest","messages":[{"role":"user","content":[{"type":"text","text":"q"}]}]}`, false},
+			`{"model":"docker.io/ai/m:latest","messages":[{"role":"user","content":[{"type":"text","text":"q"}]}]}`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := normalised(t, tt.in, tt.blind); got != tt.want {
+			if got := normalised(t, tt.in); got != tt.want {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}
 		})
@@ -96,7 +83,7 @@ var turns = []string{
 // bytes of the previous one, up to the end of its conversation.
 func TestTheNextTurnBeginsWithTheSameBytes(t *testing.T) {
 	for i := range len(turns) - 1 {
-		before, after := normalised(t, turns[i], false), normalised(t, turns[i+1], false)
+		before, after := normalised(t, turns[i]), normalised(t, turns[i+1])
 		conversation, _, found := strings.Cut(before, `],"system"`)
 		if !found || !strings.HasPrefix(after, conversation) {
 			t.Errorf("turn %d\n%s\nturn %d\n%s", i, conversation, i+1, after)
@@ -106,92 +93,4 @@ func TestTheNextTurnBeginsWithTheSameBytes(t *testing.T) {
 			t.Errorf("system prompt and tools changed: %s", after)
 		}
 	}
-}
-
-type said struct{ role, text string }
-
-// words lists what each role says in a request, reminders unwrapped, in the order in
-// which llama.cpp's templates will have it.
-func words(t *testing.T, body []byte) (all []said) {
-	t.Helper()
-	var r map[string]any
-	if err := json.Unmarshal(body, &r); err != nil {
-		t.Fatalf("not JSON: %v\n%s", err, body)
-	}
-	add := func(role any, text any) {
-		s, ok := text.(string)
-		if !ok {
-			return
-		}
-		name, _ := role.(string)
-		if inner, wrapped := strings.CutPrefix(s, "<system-reminder>\n"); wrapped {
-			s = strings.TrimSuffix(inner, "\n</system-reminder>")
-		}
-		if name == "system" {
-			name = "user" // folded
-		}
-		all = append(all, said{name, s})
-	}
-	for _, m := range messagesOf(r) {
-		switch content := m["content"].(type) {
-		case string:
-			add(m["role"], content)
-		case []any:
-			for _, b := range content {
-				if block, ok := b.(map[string]any); ok && block["type"] != "document" {
-					add(m["role"], block["text"])
-				}
-			}
-		}
-	}
-	return all
-}
-
-func messagesOf(request map[string]any) (all []map[string]any) {
-	list, _ := request["messages"].([]any)
-	for _, m := range list {
-		if message, ok := m.(map[string]any); ok {
-			all = append(all, message)
-		}
-	}
-	return all
-}
-
-func FuzzFolding(f *testing.F) {
-	for _, turn := range turns {
-		f.Add([]byte(turn))
-	}
-	f.Add([]byte(`{"model":"x","messages":[{"role":"assistant","content":null},{"role":"system","content":"s"},{"role":"system","content":[{"type":"text","text":"t"},{"type":"image"}]},{"role":"user","content":[]}]}`))
-	f.Add([]byte(`{"model":"x","messages":[{"role":"system"},{"role":"tool","content":[1,[],"\ud800"]}],"system":["x"],"tools":[{}]}`))
-	f.Fuzz(func(t *testing.T, body []byte) {
-		r, err := Parse(body)
-		if err != nil {
-			return
-		}
-		out, err := r.For(Model{Tag: "m"})
-		if err != nil {
-			return
-		}
-		got := out.Body.Bytes()
-		before, after := words(t, body), words(t, got)
-		if !slices.Equal(before, after) {
-			t.Errorf("words changed\n%q\n%q\n%s", before, after, got)
-		}
-		var shape map[string]any
-		if err := json.Unmarshal(got, &shape); err != nil {
-			t.Fatal(err)
-		}
-		for i, m := range messagesOf(shape) {
-			if m["role"] == "system" && (i > 0 || shape["system"] != nil) {
-				t.Errorf("a system message in the midst: %s", got)
-			}
-		}
-		again, err := Parse(got)
-		if err != nil {
-			t.Fatalf("%v: %s", err, got)
-		}
-		if twice, err := again.For(Model{Tag: "m"}); err != nil || !bytes.Equal(twice.Body.Bytes(), got) {
-			t.Errorf("not the same the second time, %v\n%s\n%s", err, got, twice.Body.Bytes())
-		}
-	})
 }

@@ -4,7 +4,7 @@ import "testing"
 
 // A template that knows no system gets its prompt at the head of the first user message.
 func TestASystemPromptMoves(t *testing.T) {
-	const moved = `{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"<system-reminder>\nYou are an agent.\n</system-reminder>"},{"type":"text","text":"hi"}]}]}`
+	const moved = `{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"<system-reminder>\nYou are an agent.\n</system-reminder>\nhi"}]}]}`
 	for _, tt := range []struct{ name, in, want string }{
 		{"a string", `{"model":"x","system":"You are an agent.","messages":[{"role":"user","content":"hi"}]}`, moved},
 		{"a list", `{"model":"x","system":[{"type":"text","text":"x-anthropic-billing-header: 1"},{"type":"text","text":"You are an agent.","cache_control":{"type":"ephemeral"}}],"messages":[{"role":"user","content":"hi"}]}`, moved},

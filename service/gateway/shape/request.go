@@ -40,13 +40,20 @@ type part struct {
 // Parse reads a request's body.
 func Parse(body []byte) (*Request, error) {
 	r := &Request{}
-	s := document.Scan(body)
+	s := document.Scan(document.Plain(body))
 	list := false
 	if _, err := s.Object(func(name string) error {
 		if name == "messages" && s.Kind() == '[' {
 			list, r.messages = true, nil // of a name that comes twice the last counts
 			r.members = append(r.members, document.Member{Name: name})
-			return s.Array(func() error { return r.readMessage(s) })
+			return s.Array(func() error {
+				m, err := readMessage(s)
+				if err != nil {
+					return fmt.Errorf("message %d: %w", len(r.messages), err)
+				}
+				r.messages = append(r.messages, m)
+				return nil
+			})
 		}
 		value, err := s.Value()
 		list = list && name != "messages"
@@ -79,8 +86,7 @@ func Parse(body []byte) (*Request, error) {
 	return r, nil
 }
 
-func (r *Request) readMessage(s *document.Scanner) (err error) {
-	var m message
+func readMessage(s *document.Scanner) (m message, err error) {
 	m.whole, err = s.Object(func(name string) error {
 		if name == "content" && s.Kind() == '[' {
 			m.listed, m.blocks = true, nil
@@ -92,12 +98,8 @@ func (r *Request) readMessage(s *document.Scanner) (err error) {
 		m.members = append(m.members, document.Member{Name: name, Value: value})
 		return err
 	})
-	if err != nil {
-		return fmt.Errorf("message %d: %w", len(r.messages), err)
-	}
 	m.role = document.Field(m.members, "role")
-	r.messages = append(r.messages, m)
-	return nil
+	return m, err
 }
 
 func (m *message) readPart(s *document.Scanner) (err error) {

@@ -1,0 +1,45 @@
+package cli
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/switchyard-app/switchyard/service/gateway"
+	"github.com/switchyard-app/switchyard/service/gateway/shape"
+)
+
+func TestWhatIsRemarkableAboutARequest(t *testing.T) {
+	for _, tt := range []struct {
+		record gateway.Record
+		want   string
+	}{
+		{gateway.Record{}, ""},
+		{gateway.Record{Cut: true}, "answer hit the output limit"},
+		{gateway.Record{Error: gateway.Overflow, Cut: true}, "too long for the context: Claude Code compacts"},
+		{gateway.Record{Error: gateway.Malformed}, "malformed_request"},
+		{gateway.Record{Notes: []shape.Note{shape.DocumentLeftOut, shape.ImageUnseen}}, "document left out (it is no text), image left out (the model sees none)"},
+		{gateway.Record{Cut: true, Notes: []shape.Note{shape.ControlWords}}, "answer hit the output limit: control words broken"},
+		{gateway.Record{Purpose: gateway.Proof, Cut: true}, "proof"}, // its answers are cut short on purpose
+		{gateway.Record{Purpose: gateway.Proof, Error: gateway.Malformed}, "proof: malformed_request"},
+	} {
+		if got := note(tt.record); got != tt.want {
+			t.Errorf("%+v: %q, want %q", tt.record, got, tt.want)
+		}
+	}
+}
+
+func TestTheTotalsLeaveOutWhatSwitchyardAsked(t *testing.T) {
+	var sums totals
+	sums.add(gateway.Record{Purpose: gateway.Proof, Cut: true, Notes: []shape.Note{shape.ImageUnseen}})
+	if got := sums.text(); got != "" {
+		t.Errorf("%q", got)
+	}
+	sums.add(gateway.Record{SessionID: "s1", Model: "docker.io/ai/x:latest", InputTokens: 7, Notes: []shape.Note{shape.ImageUnseen}})
+	sums.add(gateway.Record{SessionID: "s1", Model: "docker.io/ai/x:latest", Notes: []shape.Note{shape.ImageUnseen, shape.ControlWords}})
+	got := sums.text()
+	for _, line := range []string{"s1  ", "\n2 requests reached the model changed: image left out (the model sees none)\n", "1 request reached the model changed: control words broken\n"} {
+		if !strings.Contains(got, line) {
+			t.Errorf("no %q in\n%s", line, got)
+		}
+	}
+}

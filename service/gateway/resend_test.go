@@ -1,0 +1,109 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/switchyard-app/switchyard/service/gateway/shape"
+	"github.com/switchyard-app/switchyard/service/gateway/verdict"
+)
+
+// refusing plays an engine that refuses, in turn, with what it is given, and then answers.
+func refusing(sent *[]string, refusals ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		n := len(*sent)
+		*sent = append(*sent, string(body))
+		if n >= len(refusals) || refusals[n] == "" {
+			answers(200, "application/json", `{"type":"message","content":[{"type":"text","text":"well"}]}`)(w, r)
+			return
+		}
+		text, _ := json.Marshal(refusals[n])
+		answers(500, "application/json", `{"error":{"code":500,"message":`+string(text)+`,"type":"server_error"}}`)(w, r)
+	}
+}
+
+const (
+	badSchema   = "JSON schema error at #/properties/f: unrecognized type file"
+	badID       = "Error: Jinja Exception: Tool call IDs should be alphanumeric strings with length 9!"
+	oneAtOnce   = "Error: Jinja Exception: This model only supports single tool-calls at once!"
+	noSystem    = "Error: Jinja Exception: System role not supported"
+	twoRoles    = "Error: Jinja Exception: Only user and assistant roles are supported!"
+	alternate   = "Error: Jinja Exception: Conversation roles must alternate user/assistant/user/assistant/..."
+	unseen      = "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj"
+	noUserQuery = "Error: Jinja Exception: No user query found in messages."
+)
+
+// What a refusal teaches is tried, and remembered when it helped.
+func TestRefusalsTeach(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		refusals []string
+		sent     int
+		learned  string
+		reason   Reason
+	}{
+		{"a schema", []string{badSchema}, 2, "loose_schemas", ""},
+		{"ids", []string{badID}, 2, "short_ids", ""},
+		{"two calls", []string{oneAtOnce}, 2, "one_call", ""},
+		{"a system", []string{noSystem}, 2, "no_system", ""},
+		{"an image", []string{unseen}, 2, "blind", ""},
+		{"a tool's result", []string{alternate}, 2, "no_tools", ""},
+		{"three things", []string{badSchema, badID, oneAtOnce}, 4, "loose_schemas short_ids one_call", ""},
+		{"four things", []string{badSchema, badID, oneAtOnce, noSystem, ""}, 4, "", verdict.TemplateRefused},
+		{"one that does not help", []string{badSchema, badSchema, ""}, 2, "", verdict.SchemaRefused},
+		{"one of two", []string{twoRoles, twoRoles}, 3, "no_tools", ""},
+		{"the first of two", []string{twoRoles}, 2, "no_system", ""},
+		{"nothing", []string{noUserQuery}, 1, "", verdict.TemplateRefused},
+		{"something, and then nothing", []string{badID, noUserQuery}, 2, "", verdict.TemplateRefused},
+		{"a crash", []string{"Compute error."}, 1, "", EngineFailed},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var sent []string
+			learned := make(chan string, 9)
+			r := newRig(t, refusing(&sent, tt.refusals...), func(o *Options) {
+				o.Learned = func(tag string, l shape.Lesson) { learned <- fmt.Sprint(tag, " ", l) }
+			})
+			r.ask(hello)
+			record := r.records(1)[0]
+			var want []string
+			for _, l := range strings.Fields(tt.learned) {
+				want = append(want, tiny.Tag+" "+l)
+			}
+			var got []string
+			for range len(learned) {
+				got = append(got, <-learned)
+			}
+			if len(sent) != tt.sent || !slices.Equal(got, want) || record.Error != tt.reason {
+				t.Errorf("sent %d times, want %d; learned %q, want %q; %q", len(sent), tt.sent, got, want, record.Error)
+			}
+			if tt.reason != "" {
+				return
+			}
+			before := len(sent)
+			if r.ask(hello); len(sent) != before+1 || sent[before] != sent[before-1] || len(learned) > 0 {
+				t.Errorf("the next request: sent %d times, %s; learned %d", len(sent)-before, sent[len(sent)-1], len(learned))
+			}
+		})
+	}
+}
+
+// A need that is known from outside is not learned again, and its refusal is final.
+func TestWhatIsKnownIsNotLearned(t *testing.T) {
+	var sent []string
+	known := tiny
+	known.Needs.ShortIDs = true
+	r := newRig(t, refusing(&sent, badID, badID), func(o *Options) {
+		o.Model = func(context.Context, string) Model { return known }
+		o.Learned = func(tag string, l shape.Lesson) { t.Errorf("learned %s", l) }
+	})
+	if status, answer, _ := r.ask(hello); status != 400 || !strings.Contains(answer, "length 9") || len(sent) != 1 {
+		t.Errorf("%d %s, sent %d times", status, answer, len(sent))
+	}
+}
