@@ -68,9 +68,9 @@ var outlets = []outlet{
 	{"CLAUDE_CODE_USE_VERTEX", vendor, blanked | refused | told, tried + `: "" in settings cures it, also against the shell`},
 	{"CLAUDE_CODE_USE_GATEWAY", address, blanked, tried + ": ANTHROPIC_BASE_URL is asked all the same, but a model's own context is not believed"},
 
-	{"ANTHROPIC_UNIX_SOCKET", past, removed | told, tried + `: address and token of the settings are not used, "" there cures nothing; in settings it is ignored`},
-	{"CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST", past, removed | told, tried + `: set by Claude Desktop; the shell's address beats the settings', "" there cures nothing; in settings it is ignored`},
-	{"CLAUDE_CODE_HOST_AUTH_ENV_VAR", past, removed | told, tried + ": like CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST"},
+	{"ANTHROPIC_UNIX_SOCKET", past, removed | told, triedBoth + `: address and token of the settings are not used, "" there cures nothing; in settings it is ignored`},
+	{"CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST", past, removed | told, triedBoth + `: set by Claude Desktop; the shell's address beats the settings', "" there cures nothing; in settings it is ignored`},
+	{"CLAUDE_CODE_HOST_AUTH_ENV_VAR", past, removed | told, triedBoth + ": like CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST"},
 
 	{"CLAUDE_CODE_RESTRICTED", ignores, told, tried + `: like --restricted; in settings it is ignored; 2.1.197 does not know it`},
 	{"--restricted", ignores, told, tried + ": user, project and local settings are not read, --settings are; 2.1.197 does not know it"},

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	_ "embed"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/switchyard-app/switchyard/internal/lab"
+	"github.com/switchyard-app/switchyard/internal/lab/gguf"
 	"github.com/switchyard-app/switchyard/service/claude"
 )
 
@@ -63,6 +65,68 @@ func TestTheNewestClaudeCodeHasNoUnknownOutlets(t *testing.T) {
 	for _, name := range append(variables, flags...) {
 		if !claude.Decides(name) && !claude.Owned(name) && !harmless[name] {
 			t.Errorf("%s is new: find out whether it decides where requests go, then add it to service/claude/outlets.go or to undecided.txt", name)
+		}
+	}
+}
+
+// After a switch, with the outlet in the shell that switches and starts claude: what the table
+// says is cured leads to the local model, what it says goes past the settings does not, and
+// is named.
+func TestTheRealClaudeCodeGoesByTheTable(t *testing.T) {
+	u := newUser(t)
+	u.write(u.settings, "{}\n")
+	plain := append(u.environ, "PATH="+filepath.Dir(u.claude)+":"+os.Getenv("PATH"))
+	help, err := exec.CommandContext(u.ctx, u.claude, "--help").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(u.home, "nobody.sock")
+	for _, tt := range []struct {
+		environ, args string
+		local         bool
+		named         string
+	}{
+		{"CLAUDE_CODE_USE_ANTHROPIC_AWS=1", "", true, ""},
+		{"CLAUDE_CODE_USE_ANTHROPIC_GOOGLE_CLOUD=1", "", true, ""},
+		{"CLAUDE_CODE_USE_BEDROCK=1", "", true, ""},
+		{"CLAUDE_CODE_USE_FOUNDRY=1", "", true, ""},
+		{"CLAUDE_CODE_USE_GATEWAY=1", "", true, ""},
+		{"CLAUDE_CODE_USE_MANTLE=1", "", true, ""},
+		{"CLAUDE_CODE_USE_VERTEX=1", "", true, ""},
+		{"ANTHROPIC_MODEL=claude-opus-4-6", "", true, ""}, // without the gateway such a name is refused
+		{"ANTHROPIC_DEFAULT_MODEL=claude-opus-4-6", "", true, ""},
+		{"ANTHROPIC_API_KEY=sk-x ANTHROPIC_PROFILE=x ANTHROPIC_IDENTITY_TOKEN=x CLAUDE_CODE_OAUTH_TOKEN=x", "", true, ""},
+		{"CLAUDE_CODE_MANAGED_SETTINGS_PATH=" + u.home, "--bare", true, ""},
+		{"", "--safe-mode", true, ""},
+		{"ANTHROPIC_UNIX_SOCKET=" + socket, "", false, "ANTHROPIC_UNIX_SOCKET"},
+		{"CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST=1", "", false, "CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST"},
+		{"CLAUDE_CODE_HOST_AUTH_ENV_VAR=X", "", false, "CLAUDE_CODE_HOST_AUTH_ENV_VAR"},
+		{"CLAUDE_CODE_RESTRICTED=1", "", false, "CLAUDE_CODE_RESTRICTED"},
+		{"", "--restricted", false, ""},
+	} {
+		if strings.Contains(strings.ToLower(tt.environ+tt.args), "restricted") && !bytes.Contains(help, []byte("--restricted")) {
+			continue // 2.1.197 does not know it
+		}
+		u.environ = append(slices.Clone(plain), strings.Fields(tt.environ)...)
+		said := u.must("local", "tiny")
+		if strings.Contains(said, "in this environment") != (tt.named != "") || !strings.Contains(said, tt.named) {
+			t.Errorf("%s: the switch says\n%s", tt.environ, said)
+		}
+		before := u.asked.Load()
+		cmd := exec.CommandContext(u.ctx, u.claude, append(strings.Fields(tt.args), "-p", "hello", "--tools", "Bash")...)
+		cmd.Env, cmd.Dir = append(slices.Clone(u.environ), "DISABLE_AUTOUPDATER=1", "CLAUDE_CODE_MAX_RETRIES=0"), u.home
+		out, err := cmd.CombinedOutput()
+		if got := u.asked.Load() > before && err == nil; got != tt.local {
+			t.Errorf("%s claude %s: to the local model: %t\n%s", tt.environ, tt.args, got, out)
+		}
+		if tt.named != "" { // run takes it away
+			if out := u.must("run", "--model", "tiny", "--", "-p", "hello", "--tools", "Bash"); !strings.Contains(out, gguf.Answer) {
+				t.Errorf("%s switchyard run: %s", tt.environ, out)
+			}
+		}
+		u.must("cloud")
+		if got := u.read(); got != "{}\n" {
+			t.Fatalf("%s: the settings afterwards are %s", tt.environ, got)
 		}
 	}
 }
