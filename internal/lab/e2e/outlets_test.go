@@ -131,6 +131,44 @@ func TestTheRealClaudeCodeGoesByTheTable(t *testing.T) {
 	}
 }
 
+// A running session's /model has the local model by name, size and context, and Anthropic's
+// again after the way back, for which variables stay "": who holds them is named.
+func TestTheLocalModelByNameInClaudeCode(t *testing.T) {
+	u := newUser(t)
+	u.write(u.settings, "{}\n")
+	u.must("local", "tiny")
+	u.openSession()
+	u.Cleanup(func() { u.tmux("kill-server") })
+	choose := func(want string) {
+		t.Helper()
+		u.tmux("send-keys", "-l", "/model")
+		u.until("the command", func() bool { return strings.Contains(u.screen(), "/model") })
+		u.tmux("send-keys", "Enter")
+		u.until(want+" in the list", func() bool { return strings.Contains(u.screen(), "Select model") && strings.Contains(u.screen(), want) })
+	}
+	choose("local · ")
+	if screen := u.screen(); strings.Count(screen, "ai/tiny ") < 4 || !strings.Contains(screen, "256K tokens of context") {
+		t.Errorf("the list is\n%s", screen)
+	}
+	u.tmux("send-keys", "Escape")
+	u.until("an end of the list", func() bool { return !strings.Contains(u.screen(), "Select model") })
+	if len(u.sessions()) != 1 {
+		t.Fatalf("the session ended\n%s", u.screen())
+	}
+	u.must("cloud")
+	held := regexp.MustCompile(`variables stay empty until 1 session ends: process \d+ in `)
+	if text := u.must("status"); !held.MatchString(text) {
+		t.Errorf("status says\n%s", text)
+	}
+	if _, text := u.switchyard("doctor"); !strings.Contains(text, `stay "" until 1 session ends (process `) {
+		t.Errorf("doctor says\n%s", text)
+	}
+	choose("Sonnet")
+	if screen := u.screen(); strings.Contains(screen, "local · ") {
+		t.Errorf("the list is\n%s", screen)
+	}
+}
+
 func upper(b byte) bool { return b == '_' || b >= 'A' && b <= 'Z' || b >= '0' && b <= '9' }
 
 func lower(b byte) bool { return b == '-' || b >= 'a' && b <= 'z' || b >= '0' && b <= '9' }
