@@ -173,6 +173,27 @@ func Decides(name string) bool {
 	return setting
 }
 
+// note says what a setting's value does to requests; empty: nothing to speak of.
+func note(name, value string) string {
+	o, known := outletNamed(name)
+	if !known {
+		o, known = outletNamed(topLevel + name)
+	}
+	if !known || !o.acts(value) {
+		return ""
+	}
+	text := map[effect]string{
+		vendor:  "sends requests to another vendor",
+		past:    "takes Claude Code past its settings; switchyard run takes it away",
+		ignores: "makes Claude Code ignore its settings, but for --settings and the administrator's",
+		limits:  "limits or renames models: the local one may not be asked by its name",
+	}[o.effect]
+	if text != "" && o.answer&blanked != 0 {
+		text += "; a switch to local empties it"
+	}
+	return text
+}
+
 // Past names what takes a session past the settings that a switch writes, or past this
 // machine: a variable of its environment, or a flag of its launch; empty if nothing does.
 func (s Scope) Past() string {
