@@ -67,7 +67,7 @@ func longSession(t *testing.T, template, version string) {
 		`{"hasCompletedOnboarding":true,"mcpServers":{"ugly":{"type":"stdio","command":%q}},"projects":{%q:{"hasTrustDialogAccepted":true,"hasCompletedProjectOnboarding":true}}}`, server, u.home))
 	s.files()
 	u.live()
-	u.must("local", template)
+	u.must("local", template, "--force")
 	s.talk(template)
 	s.fromTheCloud(template)
 	s.judge()
@@ -172,7 +172,7 @@ func (s *session) turn(prompt string, saw ...string) {
 
 func (s *session) open(args string) {
 	s.Helper()
-	s.openWith("--tools Bash,Read,Agent " + args)
+	s.openWith("--permission-mode default --tools Bash,Read,Agent " + args)
 }
 
 // talk is the session.
