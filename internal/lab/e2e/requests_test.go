@@ -51,7 +51,8 @@ const (
 	bash    = `{"name":"Bash","description":"runs","input_schema":{"type":"object","properties":{"command":{"type":"string"}},"required":["command"]}}`
 	reader  = `{"name":"Read","description":"reads","input_schema":{"type":"object","properties":{"file_path":{"type":"string"}},"required":["file_path"]}}`
 	once    = `{"name":"Once","description":"once","input_schema":{"type":"object","properties":{"y":{"type":"string","enum":["1"]}},"required":["y"]}}`
-	pixel   = `{"type":"base64","media_type":"image/png","data":"iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="}`
+	dot     = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==" // a PNG
+	pixel   = `{"type":"base64","media_type":"image/png","data":"` + dot + `"}`
 	looking = `{"type":"tool_use","id":"toolu_01","name":"Bash","input":{"command":"finches"}}`
 )
 

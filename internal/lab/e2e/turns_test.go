@@ -97,7 +97,7 @@ func (s *session) calls() []gguf.Call {
 
 func (s *session) files() {
 	s.Helper()
-	png, err := base64.StdEncoding.DecodeString("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
+	png, err := base64.StdEncoding.DecodeString(dot)
 	if err != nil {
 		s.Fatal(err)
 	}
