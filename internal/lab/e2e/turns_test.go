@@ -193,13 +193,9 @@ func (s *session) talk(template string) {
 	s.turn("Ask an agent")
 	s.until("rest", s.idle)
 	s.say("Take your time", func() bool { return s.count("assistant", "sleep 100") > 0 })
-	s.until("the tool", func() bool {
-		return strings.Contains(s.screen(), "unning") || strings.Contains(s.screen(), "esc to interrupt")
-	})
-	s.until("the interruption", func() bool {
-		s.tmux("send-keys", "Escape")
-		return s.count("user", "Request interrupted") > 0
-	})
+	s.until("the tool", func() bool { return strings.Contains(s.screen(), "esc to interrupt") })
+	s.tmux("send-keys", "Escape") // twice would open another menu
+	s.until("the interruption", func() bool { return strings.Contains(s.screen(), "nterrupted") })
 	s.turn("never mind")
 	s.say("/model sonnet", func() bool {
 		return strings.Contains(s.screen(), "Set model") || strings.Contains(s.screen(), "Kept model")
