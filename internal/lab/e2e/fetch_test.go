@@ -79,7 +79,7 @@ func TestNothingIsFetchedByTheEngine(t *testing.T) {
 	opened := u.watch(file)
 	u.write(u.settings, "{}\n")
 	u.live()
-	u.must("offline", "eye", "--force")
+	u.must("offline", "eye")
 	var settings struct{ Env map[string]string }
 	if err := json.Unmarshal([]byte(u.read()), &settings); err != nil {
 		t.Fatal(err)

@@ -130,7 +130,7 @@ func TestEveryRequestWithEveryTemplate(t *testing.T) {
 	}
 	u.write(u.settings, "{}\n")
 	u.live()
-	u.must("local", "tiny", "--force")
+	u.must("local", "tiny")
 	all := requests()
 	table := newTable(columns, all)
 	work := make(chan string, len(columns))

@@ -67,7 +67,7 @@ func longSession(t *testing.T, template, version string) {
 		`{"hasCompletedOnboarding":true,"mcpServers":{"ugly":{"type":"stdio","command":%q}},"projects":{%q:{"hasTrustDialogAccepted":true,"hasCompletedProjectOnboarding":true}}}`, server, u.home))
 	s.files()
 	u.live()
-	u.must("local", template, "--force")
+	u.must("local", template)
 	s.talk(template)
 	s.fromTheCloud(template)
 	s.judge()
@@ -273,10 +273,19 @@ func cloudHistory() []string {
 func (s *session) judge() {
 	s.Helper()
 	requests := s.requests()
+	left, ofAgents := 0, 0
 	for _, r := range requests {
-		if r.Status != 200 || r.Error != "" {
+		switch {
+		case r.Error == gateway.ClientGone && left == 0: // the interruption
+			left++
+		case r.Status != 200 || r.Error != "":
 			s.Errorf("%+v", r)
+		case r.AgentID != "":
+			ofAgents++
 		}
+	}
+	if ofAgents == 0 {
+		s.Error("no request of a subagent")
 	}
 	s.Logf("%d requests, the greatest of %d tokens", len(requests), slices.MaxFunc(requests, func(a, b gateway.Record) int { return a.InputTokens - b.InputTokens }).InputTokens)
 }

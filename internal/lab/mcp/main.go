@@ -35,7 +35,7 @@ type tool struct {
 func main() {
 	var tools []tool
 	for i := range 60 {
-		tools = append(tools, tool{fmt.Sprintf("ugly%02d", i), fmt.Sprintf("Says its name, the %dth one.", i), json.RawMessage(schemas[0*i%len(schemas)])})
+		tools = append(tools, tool{fmt.Sprintf("ugly%02d", i), fmt.Sprintf("Says its name, the %dth one.", i), json.RawMessage(schemas[i%len(schemas)])})
 	}
 	in, out := bufio.NewScanner(os.Stdin), json.NewEncoder(os.Stdout)
 	in.Buffer(nil, 16<<20)
