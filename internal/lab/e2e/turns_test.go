@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/switchyard-app/switchyard/internal/lab"
@@ -91,7 +92,7 @@ func (s *session) calls() []gguf.Call {
 		gguf.Call{When: "Look at the notes", Tools: []gguf.Use{read("notes.txt")}},
 		gguf.Call{When: "Do two things", Tools: []gguf.Use{bash("echo one-of-two"), bash("echo two-of-two")}},
 		gguf.Call{When: "Ask an agent", Tools: []gguf.Use{{Name: "Agent", Input: `{"description": "greets", "prompt": "Greet me.", "subagent_type": "general-purpose"}`}}},
-		gguf.Call{When: "Take your time", Tools: []gguf.Use{bash("sleep 100")}},
+		gguf.Call{When: "Take your time", Tools: []gguf.Use{bash("cat "+filepath.Join(s.home, "pipe"))}},
 	)
 }
 
@@ -178,6 +179,10 @@ func (s *session) open(args string) {
 // talk is the session.
 func (s *session) talk(template string) {
 	s.Helper()
+	err := syscall.Mkfifo(filepath.Join(s.home, "pipe"), 0o600)
+	if err != nil {
+		s.Fatal(err)
+	}
 	s.open("")
 	s.turn("hello")
 	s.turn("Call the tool Bash", "the-tool-ran")
@@ -192,8 +197,12 @@ func (s *session) talk(template string) {
 	}
 	s.turn("Ask an agent")
 	s.until("rest", s.idle)
-	s.say("Take your time", func() bool { return s.count("assistant", "sleep 100") > 0 })
-	s.until("the tool", func() bool { return strings.Contains(s.screen(), "esc to interrupt") })
+	var pipe *os.File
+	s.say("Take your time", func() bool {
+		pipe, err = os.OpenFile(filepath.Join(s.home, "pipe"), os.O_WRONLY|syscall.O_NONBLOCK, 0) // fails while nobody reads
+		return err == nil
+	})
+	defer pipe.Close()
 	s.tmux("send-keys", "Escape") // twice would open another menu
 	s.until("the interruption", func() bool { return strings.Contains(s.screen(), "nterrupted") })
 	s.turn("never mind")
