@@ -92,7 +92,7 @@ func (s *session) calls() []gguf.Call {
 		gguf.Call{When: "Look at the notes", Tools: []gguf.Use{read("notes.txt")}},
 		gguf.Call{When: "Do two things", Tools: []gguf.Use{bash("echo one-of-two"), bash("echo two-of-two")}},
 		gguf.Call{When: "Ask an agent", Tools: []gguf.Use{{Name: "Agent", Input: `{"description": "greets", "prompt": "Greet me.", "subagent_type": "general-purpose"}`}}},
-		gguf.Call{When: "Take your time", Tools: []gguf.Use{bash("cat "+filepath.Join(s.home, "pipe"))}},
+		gguf.Call{When: "Take your time", Tools: []gguf.Use{bash("cat " + filepath.Join(s.home, "pipe"))}},
 	)
 }
 
