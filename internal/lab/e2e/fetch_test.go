@@ -78,7 +78,7 @@ func TestNothingIsFetchedByTheEngine(t *testing.T) {
 	u.write(file, string(image))
 	opened := u.watch(file)
 	u.write(u.settings, "{}\n")
-	u.live()
+	u.serving()
 	u.must("offline", "eye")
 	var settings struct{ Env map[string]string }
 	if err := json.Unmarshal([]byte(u.read()), &settings); err != nil {

@@ -42,6 +42,13 @@ func engineUser(t *testing.T) *user {
 	return newUserOf(t, parts)
 }
 
+// serving starts a tray, and waits for its gateway: a real engine needs it for ugly schemas.
+func (u *user) serving() {
+	u.Helper()
+	u.live()
+	u.until("the gateway", func() bool { return strings.Contains(u.must("status"), "Gateway") })
+}
+
 // engine asks the real engine of one model, past all that is before it.
 type engine struct {
 	client *http.Client
@@ -129,7 +136,7 @@ func TestEveryRequestWithEveryTemplate(t *testing.T) {
 		u.add("ai/"+c, m)
 	}
 	u.write(u.settings, "{}\n")
-	u.live()
+	u.serving()
 	u.must("local", "tiny")
 	all := requests()
 	table := newTable(columns, all)

@@ -67,7 +67,7 @@ func longSession(t *testing.T, template, version string) {
 	u.write(filepath.Join(u.home, ".claude.json"), fmt.Sprintf(
 		`{"hasCompletedOnboarding":true,"mcpServers":{"ugly":{"type":"stdio","command":%q}},"projects":{%q:{"hasTrustDialogAccepted":true,"hasCompletedProjectOnboarding":true}}}`, server, u.home))
 	s.files()
-	u.live()
+	u.serving()
 	u.must("local", template)
 	s.talk(template)
 	s.fromTheCloud(template)
