@@ -3,10 +3,12 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,18 +30,46 @@ func longRequest() []byte {
 	return body
 }
 
+// longTools are 20 tools of 80 KB, shaped as Claude Code's and its MCP servers'.
+func longTools() (all []any) {
+	describe := func(n int) string { return strings.Repeat("Says what this is for, and when to use it.\n", n) }
+	for i := range 20 {
+		properties := map[string]any{
+			"command":     map[string]any{"type": "string", "description": describe(2)},
+			"timeout":     map[string]any{"type": "integer", "description": describe(1), "exclusiveMinimum": 0, "maximum": 9007199254740991},
+			"mode":        map[string]any{"type": "string", "enum": []string{"content", "files", "count"}, "description": describe(1), "default": "files"},
+			"description": map[string]any{"type": []string{"string", "null"}, "description": describe(3)},
+			"todos": map[string]any{"type": "array", "minItems": 1, "items": map[string]any{"type": "object", "additionalProperties": false, "required": []string{"id", "done"}, "properties": map[string]any{
+				"id": map[string]any{"type": "string", "minLength": 1}, "done": map[string]any{"type": "boolean"}, "level": map[string]any{"anyOf": []any{map[string]any{"type": "number"}, map[string]any{"type": "null"}}},
+			}}},
+		}
+		all = append(all, map[string]any{"name": fmt.Sprintf("mcp__server__tool_%d", i), "description": describe(66), "input_schema": map[string]any{
+			"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "properties": properties, "required": []string{"command"}, "additionalProperties": false,
+		}})
+	}
+	return all
+}
+
 func BenchmarkNormalise(b *testing.B) {
-	body := longRequest()
-	b.SetBytes(int64(len(body)))
-	b.ReportAllocs()
-	for b.Loop() {
-		r, err := shape.Parse(body)
-		if err != nil {
-			b.Fatal(err)
-		}
-		if _, err := r.For(shape.Model{Tag: "docker.io/ai/tiny:latest"}); err != nil {
-			b.Fatal(err)
-		}
+	plain := longRequest()
+	tools, _ := json.Marshal(longTools())
+	for name, body := range map[string][]byte{
+		"conversation": plain,
+		"tools":        append(append(slices.Clone(plain[:len(plain)-1]), `,"tools":`...), append(tools, '}')...),
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			for b.Loop() {
+				r, err := shape.Parse(body)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := r.For(shape.Model{Tag: "docker.io/ai/tiny:latest"}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 

@@ -23,8 +23,9 @@ var always = []string{"<start_of_turn>", "<end_of_turn>", "<__media__>"}
 // templates have them in a variable.
 var ends = []string{"<s>", "</s>"}
 
-// harmless is the request with the control words in its conversation and its system prompt
-// broken: the names of a repository's files and branches stand there too.
+// harmless is the request with the control words in its conversation, its system prompt
+// and its tools broken: the names of a repository's files and branches stand there too, and
+// what other people's servers say of their tools.
 func (r *Request) harmless(markers []string, said notes) (*Request, error) {
 	out := *r
 	words := byFirst(markers)
@@ -39,6 +40,19 @@ func (r *Request) harmless(markers []string, said notes) (*Request, error) {
 		var err error
 		if out.messages[i], err = readMessage(document.Scan(text)); err != nil {
 			return nil, fmt.Errorf("message %d: %w", i, err)
+		}
+	}
+	for i, t := range r.tools {
+		text, found := broken(t.whole, words)
+		if !found {
+			continue
+		}
+		if said.add(ControlWords); &out.tools[0] == &r.tools[0] {
+			out.tools = slices.Clone(r.tools)
+		}
+		var err error
+		if out.tools[i], err = readPart(document.Scan(text)); err != nil {
+			return nil, fmt.Errorf("tool %d: %w", i, err)
 		}
 	}
 	for i, m := range r.members {

@@ -28,6 +28,9 @@ func (r *Request) For(m Model) (Shaped, error) {
 	if err != nil {
 		return Shaped{}, err
 	}
+	if r, err = r.meant(m.Needs, said); err != nil {
+		return Shaped{}, err
+	}
 	if m.Needs.NoSystem {
 		r = r.withoutSystem()
 	}
@@ -48,9 +51,7 @@ func (r *Request) written(model Model, said notes) (document.Rope, error) {
 		case "system":
 			value, err = withoutBilling(m.Value)
 		case "tools":
-			if !model.Needs.NoTools {
-				value, err = withoutServerTools(m.Value)
-			}
+			value = r.offer
 		case "messages":
 			value = foldMessages(r.messages, model.Needs, said, !model.Needs.NoSystem && !hasText(document.Find(r.members, "system")))
 		default:
@@ -120,32 +121,4 @@ func withoutBilling(system jsontext.Value) (document.Rope, error) {
 		return out, nil
 	}
 	return out, nil // null or of no known shape: no system prompt
-}
-
-// withoutServerTools drops the tools that Anthropic's servers run: a model here
-// would call them and wait for ever.
-func withoutServerTools(tools jsontext.Value) (document.Rope, error) {
-	var out document.Rope
-	if tools.Kind() != '[' {
-		return out, nil
-	}
-	offered, err := document.Elements(tools)
-	if err != nil {
-		return out, err
-	}
-	var kept []document.Rope
-	for _, t := range offered {
-		tool, err := document.Members(t)
-		if err != nil {
-			return out, err
-		}
-		if kind := document.Field(tool, "type"); kind != "" && kind != "custom" && document.Find(tool, "input_schema") == nil {
-			continue
-		}
-		kept = append(kept, document.Object(tool, "cache_control"))
-	}
-	if len(kept) > 0 {
-		out = document.Array(kept)
-	}
-	return out, nil
 }

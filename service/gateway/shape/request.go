@@ -14,8 +14,10 @@ import (
 // Request is a Messages request as far as the gateway has to understand it. It
 // is read in one pass; the rest stays bytes of the body.
 type Request struct {
-	members   []document.Member // without the value of messages
+	members   []document.Member // without the values of messages and tools
 	messages  []message
+	tools     []part
+	offer     document.Rope // the tools as they are written
 	Model     string
 	Stream    bool
 	HasTools  bool   // it offers tools: a session's turn, no title job
@@ -55,8 +57,20 @@ func Parse(body []byte) (*Request, error) {
 				return nil
 			})
 		}
+		if name == "tools" && s.Kind() == '[' {
+			r.tools = nil
+			r.members = append(r.members, document.Member{Name: name})
+			return s.Array(func() error {
+				tool, err := readPart(s)
+				r.tools = append(r.tools, tool)
+				return err
+			})
+		}
 		value, err := s.Value()
 		list = list && name != "messages"
+		if name == "tools" {
+			r.tools = nil
+		}
 		r.members = append(r.members, document.Member{Name: name, Value: value})
 		return err
 	}); err != nil {
@@ -72,9 +86,7 @@ func Parse(body []byte) (*Request, error) {
 	case !list:
 		return nil, errors.New(`it has no list "messages"`)
 	}
-	if offered, err := document.Elements(document.Find(r.members, "tools")); err == nil {
-		r.HasTools = len(offered) > 0
-	}
+	r.HasTools = len(r.tools) > 0
 	if metadata, err := document.Members(document.Find(r.members, "metadata")); err == nil {
 		var user struct {
 			SessionID string `json:"session_id"`
@@ -92,7 +104,11 @@ func readMessage(s *document.Scanner) (m message, err error) {
 		if name == "content" && s.Kind() == '[' {
 			m.listed, m.blocks = true, nil
 			m.members = append(m.members, document.Member{Name: name})
-			return s.Array(func() error { return m.readPart(s) })
+			return s.Array(func() error {
+				p, err := readPart(s)
+				m.blocks = append(m.blocks, p)
+				return err
+			})
 		}
 		value, err := s.Value()
 		m.listed = m.listed && name != "content"
@@ -110,13 +126,11 @@ func readMessage(s *document.Scanner) (m message, err error) {
 	return m, err
 }
 
-func (m *message) readPart(s *document.Scanner) (err error) {
-	var p part
+func readPart(s *document.Scanner) (p part, err error) {
 	if s.Kind() == '{' {
 		p.members, p.whole, err = s.Members()
-	} else {
-		p.whole, err = s.Value()
+		return p, err
 	}
-	m.blocks = append(m.blocks, p)
-	return err
+	p.whole, err = s.Value()
+	return p, err
 }

@@ -13,9 +13,9 @@ var (
 	oneCall   = regexp.MustCompile(`not\s+[\w."'\[\]]*tool_calls["'\]]*\s*\|\s*length\s*==\s*1\b|tool_calls["'\]]*\s*\|\s*length\s*(?:!=\s*1|>\s*1|>=\s*2)\b`) // Llama 3
 	firstCall = regexp.MustCompile(`tool_calls["'\]]*\s*(?:\[\s*0\s*\]|\|\s*first\b)`)                                                                         // gpt-oss
 	allCalls  = regexp.MustCompile(`\bin\s+[\w.\["' (]*tool_calls|tool_calls["'\]]*\s*\|\s*(?:tojson|map|list)\b`)
-	tools     = regexp.MustCompile(`\btool(?:s|_calls?|_results?)\b|["']tool["']`)
-	thinking  = regexp.MustCompile(`(?:^|[^\w.'"])thinking(?:[^\w'"=]|==|$)`) // the variable, no message's member
-	name      = regexp.MustCompile(`^\w+$`)
+	anyTools  = regexp.MustCompile(`\btool(?:s|_calls?|_results?)\b|["']tool["']`)
+	thinkVar  = regexp.MustCompile(`(?:^|[^\w.'"])thinking(?:[^\w'"=]|==|$)`) // the variable, no message's member
+	plainName = regexp.MustCompile(`^\w+$`)
 )
 
 // marker is a word that a tokenizer may take for a control token. A tag that stands in
@@ -38,9 +38,9 @@ func Read(template string) Needs {
 	return Needs{
 		ShortIDs: has(shortIDs) || strings.Contains(words, "IDs should be alphanumeric strings with length 9"),
 		OneCall:  has(oneCall) || strings.Contains(words, "only supports single tool-calls") || has(firstCall) && !has(allCalls),
-		NoTools:  !has(tools),
+		NoTools:  !has(anyTools),
 		Thinks:   strings.Contains(code, "enable_thinking"),
-		Thinking: has(thinking),
+		Thinking: has(thinkVar),
 		Efforts:  strings.Contains(code, "reasoning_effort"),
 		Markers:  markers(t.words),
 	}
@@ -99,7 +99,7 @@ func (t *source) expression(rest, closing string) int {
 		}
 		text := rest[start:min(i, len(rest))]
 		t.words = append(t.words, text)
-		if name.MatchString(text) {
+		if plainName.MatchString(text) {
 			code.WriteString(text)
 		}
 		code.WriteByte(c)
