@@ -151,7 +151,7 @@ func TestDeepBlocks(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, _ := folded(t, talk(blocks("user", strings.Repeat(one[0], deep)+texts("OKAPI")+strings.Repeat(one[1], deep))), Needs{})
-			if !strings.Contains(got, "OKAPI") || strings.Count(got, `\n[`) > 2*deepest {
+			if !strings.Contains(got, "OKAPI") || strings.Count(got, `\n[`) > 2*deepestBlock {
 				t.Errorf("%d bytes: %.300s", len(got), got)
 			}
 		})
