@@ -62,6 +62,7 @@ type Gateway struct {
 	server    *http.Server
 	proxy     *httputil.ReverseProxy
 	transport *transport
+	loads     *loads
 	bodies    *semaphore.Weighted
 	ring      *ring
 	metrics   *metrics
@@ -82,6 +83,7 @@ func New(opt Options) *Gateway {
 	}
 	g.metrics = newMetrics()
 	g.transport = newTransport(g)
+	g.loads = newLoads(g.transport)
 	g.proxy = &httputil.ReverseProxy{
 		Transport: g.transport, FlushInterval: -1, BufferPool: &buffers{},
 		Rewrite:        func(p *httputil.ProxyRequest) { exchangeOf(p.In.Context()).rewrite(p.Out) },

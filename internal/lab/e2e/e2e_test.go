@@ -1,8 +1,8 @@
 //go:build e2e && linux
 
 // Package e2e uses Switchyard as a person does: a real panel, a real mouse, the
-// real Claude Code, the real Model Runner. Only the inference engine is a
-// double, unless LAB_LLAMA_SERVER names a real one.
+// real Claude Code, the real Model Runner. The inference engine is llama.cpp where a
+// test is about it, else a double, unless LAB_LLAMA_SERVER names a real one.
 package e2e
 
 import (

@@ -62,6 +62,7 @@ var (
 
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
+	case r.Header.Get("X-Preload-Only") == "true": // as Model Runner answers once the model is loaded
 	case strings.HasSuffix(r.URL.Path, "/v1/messages/count_tokens"):
 		if req, ok := s.decode(w, r); ok {
 			reply(w, http.StatusOK, map[string]int{"input_tokens": tokens(prompt(req))})

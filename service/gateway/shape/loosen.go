@@ -98,8 +98,9 @@ func (m *mender) each(s *schema, depth int) {
 		s.object, s.keywords = true, nil
 		return
 	case depth > limit:
-		m.dropped = m.dropped || depth <= deepest
-		m.keep(s, func(w *keyword) bool { return w.name == "description" })
+		if cut := m.keep(s, func(w *keyword) bool { return w.name == "description" }); cut && m.loose {
+			m.dropped = true
+		}
 		return
 	}
 	m.keep(s, func(w *keyword) bool {
@@ -120,8 +121,8 @@ func (m *mender) each(s *schema, depth int) {
 	}
 }
 
-// keep drops all other keywords.
-func (m *mender) keep(s *schema, which func(*keyword) bool) {
+// keep drops all other keywords, and reports whether there were any.
+func (m *mender) keep(s *schema, which func(*keyword) bool) (dropped bool) {
 	kept := s.keywords[:0]
 	for i := range s.keywords {
 		if which(&s.keywords[i]) {
@@ -130,8 +131,9 @@ func (m *mender) keep(s *schema, which func(*keyword) bool) {
 	}
 	if len(kept) < len(s.keywords) {
 		m.touch(s)
-		s.keywords = kept
+		s.keywords, dropped = kept, true
 	}
+	return dropped
 }
 
 // takes reports whether an engine takes a keyword's value. It mends a type and a list of
@@ -218,7 +220,7 @@ func (m *mender) required(s *schema, w *keyword) bool {
 		return false
 	}
 	properties := s.find("properties")
-	if properties == nil || s.open() {
+	if properties == nil || properties.holds != byName || s.open() {
 		return true
 	}
 	var kept []document.Rope
