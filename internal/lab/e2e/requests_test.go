@@ -62,7 +62,6 @@ func one(after ...string) string {
 	return say(asks(`"herons"`), answers(list(looking)), asks(list(after...)))
 }
 
-var oneCall = map[string]string{"gptoss": "the template shows a turn's first call only"}
 
 // conversations are the kinds of F3: roles, turns, calls and results in any order.
 var conversations = []request{
