@@ -62,7 +62,6 @@ func one(after ...string) string {
 	return say(asks(`"herons"`), answers(list(looking)), asks(list(after...)))
 }
 
-
 // conversations are the kinds of F3: roles, turns, calls and results in any order.
 var conversations = []request{
 	{name: "one prompt", body: say(asks(`"herons"`)), words: []string{"herons"}, says: "hello"},
