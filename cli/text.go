@@ -143,6 +143,9 @@ func explainText(list []claude.Setting, home string) string {
 	var b strings.Builder
 	for _, s := range list {
 		fmt.Fprintf(&b, "%s = %s\n    %s\n", s.Name, quoteEmpty(s.Value), place(s.Place, home))
+		if s.Note != "" {
+			fmt.Fprintf(&b, "    %s\n", s.Note)
+		}
 		for _, o := range s.Others {
 			fmt.Fprintf(&b, "    overrides %s in %s\n", quoteEmpty(o.Value), place(o, home))
 		}

@@ -51,6 +51,11 @@ func (p *pipes) dial(ctx context.Context) (net.Conn, error) {
 
 // inBubble runs a test with a gateway and a runner whose time is the bubble's.
 func inBubble(t *testing.T, runner http.HandlerFunc, test func(t *testing.T, g *Gateway, dial func() net.Conn)) {
+	inBubbleWith(t, loading(runner), test)
+}
+
+// inBubbleWith is inBubble with a runner that loads its models.
+func inBubbleWith(t *testing.T, runner http.Handler, test func(t *testing.T, g *Gateway, dial func() net.Conn)) {
 	synctest.Test(t, func(t *testing.T) {
 		up, down := newPipes(), newPipes()
 		upstream := &http.Server{Handler: runner}

@@ -125,6 +125,52 @@ func TestProofsOnARealRunner(t *testing.T) {
 	}
 }
 
+// Where the gateway writes tools as text, only the engine itself can tell that this is wrong.
+func TestWhoCallsTools(t *testing.T) {
+	const refused = `{"error":{"message":"Error: Jinja Exception: Conversation roles must alternate user/assistant/user/assistant/..."}}`
+	engine := func(calls, takes bool) *httptest.Server {
+		return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			switch {
+			case strings.Contains(string(body), "tool_result") && !takes:
+				http.Error(w, refused, http.StatusInternalServerError)
+			case calls:
+				fmt.Fprint(w, `{"content":[{"type":"tool_use","name":"report_word"}]}`)
+			default:
+				fmt.Fprint(w, `{"content":[{"type":"text","text":"hello"}]}`)
+			}
+		}))
+	}
+	for _, tt := range []struct {
+		name                        string
+		noTools, through            bool
+		gateway, calls, takes, want bool
+	}{
+		{"directly", false, false, false, true, true, true},
+		{"directly, without a call", false, false, false, false, true, false},
+		{"directly, with a template that has none, but which the engine does not use", true, false, false, true, true, true},
+		{"directly, with calls of which the result is refused", true, false, false, true, false, false},
+		{"through the gateway", false, true, true, false, false, true},
+		{"through the gateway, which learned too much", false, true, false, true, true, true},
+		{"through the gateway, which is right", false, true, false, true, false, false},
+		{"through the gateway, without tools in the template", true, true, false, false, false, false},
+		{"through the gateway, with another template", true, true, false, true, true, true},
+	} {
+		direct, gateway := engine(tt.calls, tt.takes), engine(tt.gateway, true)
+		c := NewClient(Endpoint{URL: direct.URL})
+		if tt.through {
+			c.Through(gateway.URL, "token")
+		}
+		_, remedy, err := c.proveTool(t.Context(), Model{NoTools: tt.noTools}, "ai/x")
+		if err != nil || (remedy == "") != tt.want {
+			t.Errorf("%s: %q %v", tt.name, remedy, err)
+		}
+		c.Close()
+		direct.Close()
+		gateway.Close()
+	}
+}
+
 // Whatever listens on the port, the client says what is wrong and never hangs or swells.
 func TestStrangersOnThePort(t *testing.T) {
 	tests := []struct {

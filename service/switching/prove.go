@@ -90,6 +90,9 @@ func prove(ctx context.Context, m *machine.Machine, client *runner.Client, wish 
 		}
 	}
 	model, tag, err := client.Prove(ctx, wish)
+	if build == "" { // llama.cpp had never run
+		build, _ = client.Build(ctx)
+	}
 	models.LearnFrom(m, model, build, client.Mended(), proofs)
 	return model, tag, err
 }

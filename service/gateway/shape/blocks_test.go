@@ -140,3 +140,20 @@ func TestImages(t *testing.T) {
 		})
 	}
 }
+
+// A block that stands in thousands of others is read in no time, and not lost.
+func TestDeepBlocks(t *testing.T) {
+	const deep = 3000
+	for name, one := range map[string][2]string{
+		"documents": {`{"type":"document","source":{"type":"content","content":[`, `]}}`},
+		"unknown":   {`{"type":"x","a":[`, `]}`},
+		"answers":   {`{"type":"tool_result","content":[`, `]}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, _ := folded(t, talk(blocks("user", strings.Repeat(one[0], deep)+texts("OKAPI")+strings.Repeat(one[1], deep))), Needs{})
+			if !strings.Contains(got, "OKAPI") || len(got) > 20*deep*len(one[0]) {
+				t.Errorf("%d bytes: %.300s", len(got), got)
+			}
+		})
+	}
+}
