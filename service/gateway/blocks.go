@@ -49,7 +49,7 @@ func (m *message) opened(kind string, in int) {
 		if d.block != kind || in != m.blocks {
 			continue
 		}
-		m.open.usual = fmt.Appendf(nil, `{"type":"content_block_delta","index":%d,"delta":{"type":"%s","%s":"`, m.blocks, d.kind, d.member)
+		m.open.usual = fmt.Appendf(nil, "event: content_block_delta\ndata: "+`{"type":"content_block_delta","index":%d,"delta":{"type":"%s","%s":"`, m.blocks, d.kind, d.member)
 	}
 	m.blocks++
 }

@@ -61,10 +61,19 @@ func (e *events) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// fill handles the lines that are there, at least one.
+// fill handles what is there, at least a line.
 func (e *events) fill() {
 	const enough = 16 << 10
 	for {
+		if e.lines.Buffered() == 0 {
+			if _, err := e.lines.Peek(1); err != nil {
+				e.finish(err)
+				return
+			}
+		}
+		if e.usual(); e.lines.Buffered() == 0 {
+			return
+		}
 		piece, err := e.lines.ReadSlice('\n')
 		e.frame.raw = append(e.frame.raw, piece...)
 		switch {
@@ -84,6 +93,27 @@ func (e *events) fill() {
 	}
 }
 
+// usual passes on, without a look into them, the deltas that continue the open block with a
+// text and are written as llama.cpp does. Nearly all of an answer are.
+func (e *events) usual() {
+	const ends = "\"}}\n\n"
+	for len(e.frame.raw) == 0 && len(e.open.usual) > 0 {
+		there, _ := e.lines.Peek(e.lines.Buffered())
+		if !bytes.HasPrefix(there, e.open.usual) {
+			return
+		}
+		begin := len(e.open.usual)
+		n := quoted(there[begin:])
+		if n < 0 || !bytes.HasPrefix(there[begin+n:], []byte(ends)) {
+			return
+		}
+		size := begin + n + len(ends)
+		e.out = append(e.out, there[:size]...)
+		_, _ = e.lines.Discard(size)
+		e.heard(n > 0)
+	}
+}
+
 // line handles a line that is complete.
 func (e *events) line() {
 	f := &e.frame
@@ -92,37 +122,35 @@ func (e *events) line() {
 	switch {
 	case len(content) == 0:
 		if f.name != "" || f.data > 0 {
-			e.event(f)
+			e.event(f.name, f.text())
 		}
 		f.reset()
 		return
 	case len(field) == 0 && bytes.IndexByte(content, '\r') < 0: // a comment
 		e.out = append(append(e.out, content...), "\n\n"...)
 	case string(field) == "event":
-		f.name = eventName(bytes.TrimSpace(value))
+		f.name = string(bytes.TrimSpace(value))
 		f.line = len(f.raw)
 		return
 	case string(field) == "data":
-		f.add(len(field)+1, value)
+		f.add(value)
 		f.line = len(f.raw)
 		return
 	}
 	f.raw = f.raw[:f.line] // what else there may be means nothing to Anthropic's SDKs
 }
 
-// add notes a line of data, which begins after its field.
-func (f *frame) add(field int, value []byte) {
-	trimmed := bytes.TrimLeft(value, " \t")
-	from := f.line + field + len(value) - len(trimmed)
-	to := from + len(bytes.TrimRight(trimmed, " \t"))
+// add notes a line of data, which ends at the end of the line.
+func (f *frame) add(value []byte) {
 	switch f.data++; f.data {
 	case 1:
-		f.from, f.to = from, to
+		f.to = f.line + len(bytes.TrimRight(f.raw[f.line:], "\r\n"))
+		f.from = f.to - len(value)
 		return
 	case 2:
 		f.joined = append(f.joined[:0], f.raw[f.from:f.to]...)
 	}
-	f.joined = append(append(f.joined, '\n'), f.raw[from:to]...)
+	f.joined = append(append(f.joined, '\n'), value...)
 }
 
 // text is the event's data.
@@ -133,29 +161,12 @@ func (f *frame) text() []byte {
 	return f.raw[f.from:f.to]
 }
 
-// plain reports whether the event is written as Anthropic does: a line with its name, one
-// with data, an empty one.
-func (f *frame) plain() bool {
-	return f.data == 1 && bytes.HasPrefix(f.raw, []byte("event: ")) && bytes.IndexByte(f.raw, '\r') < 0 &&
-		len(f.raw) == len("event: \ndata: \n\n")+len(f.name)+f.to-f.from
-}
-
 func (f *frame) reset() {
 	const keep = 64 << 10
 	if cap(f.raw) > keep || cap(f.joined) > keep {
 		*f = frame{}
 	}
 	*f = frame{raw: f.raw[:0], joined: f.joined[:0]}
-}
-
-// eventName avoids a copy of the usual names.
-func eventName(name []byte) string {
-	for _, usual := range [...]string{"content_block_delta", "content_block_start", "content_block_stop", "message_start", "message_delta", "message_stop", "ping", "error"} {
-		if string(name) == usual {
-			return usual
-		}
-	}
-	return string(name)
 }
 
 // finish ends the stream; an incomplete one with an error event.
@@ -165,7 +176,7 @@ func (e *events) finish(err error) {
 		e.line()
 	}
 	if e.frame.data > 0 { // the empty line after the last event is often forgotten
-		e.event(&e.frame)
+		e.event(e.frame.name, e.frame.text())
 	}
 	if !e.over && !e.complete() && (e.gone == nil || !e.gone()) {
 		why := "it ended in the middle"

@@ -62,7 +62,7 @@ type message struct {
 type openBlock struct {
 	kind   string // empty: none
 	in     int    // its index upstream
-	usual  []byte // how its usual delta begins, up to the text; empty: it has none
+	usual  []byte // how its usual delta's event begins, up to the text; empty: it has none
 	filled bool   // there was a delta of a tool's input
 	input  []byte // a tool's input that came with the block's start
 }
@@ -71,23 +71,18 @@ type openBlock struct {
 func newID(prefix string) string { return prefix + rand.Text() }
 
 // event handles one event.
-func (m *message) event(f *frame) {
+func (m *message) event(name string, text []byte) {
 	if m.over {
 		return
 	}
-	if f.name == "content_block_delta" && m.usualDelta(f) {
-		m.out = append(m.out, f.raw...)
-		return
-	}
-	data, err := document.Members(f.text())
+	data, err := document.Members(text)
 	if err != nil {
-		if f.name == "error" {
-			m.fail(m.judge(http.StatusInternalServerError, f.text()))
+		if name == "error" {
+			m.fail(m.judge(http.StatusInternalServerError, text))
 		}
 		return // also OpenAI's [DONE]
 	}
-	name, said := f.name, document.Field(data, "type")
-	switch {
+	switch said := document.Field(data, "type"); {
 	case known[said]:
 		name = said
 	case name == "" && document.Find(data, "error") != nil:
@@ -109,7 +104,7 @@ func (m *message) event(f *frame) {
 	case "message_stop":
 		m.finish()
 	case "error":
-		m.fail(m.judge(http.StatusInternalServerError, f.text()))
+		m.fail(m.judge(http.StatusInternalServerError, text))
 	case "ping":
 		m.out = append(m.out, ping...)
 	}
@@ -138,7 +133,7 @@ func (m *message) emit(name string, data []byte) {
 
 // fail ends the message with an error.
 func (m *message) fail(f *failure) {
-	m.failed, m.over = f, true
+	m.failed, m.over, m.open = f, true, openBlock{}
 	m.out = append(m.out, f.event()...)
 }
 
@@ -164,22 +159,6 @@ func (m *message) begin() {
 	if !m.begun {
 		m.start(nil)
 	}
-}
-
-// usualDelta reports whether a delta can pass as it is: it continues the open block with a
-// text, and is written as llama.cpp does. It is not parsed.
-func (m *message) usualDelta(f *frame) bool {
-	data := f.text()
-	if len(m.open.usual) == 0 || !bytes.HasPrefix(data, m.open.usual) || !f.plain() {
-		return false
-	}
-	rest := data[len(m.open.usual):]
-	n := quoted(rest)
-	if n < 0 || string(rest[n:]) != `"}}` {
-		return false
-	}
-	m.heard(n > 0)
-	return true
 }
 
 // quoted is the length of the JSON string that a text begins with, up to its closing quote;
