@@ -72,19 +72,23 @@ func (s *Scanner) Object(each func(name string) error) (whole jsontext.Value, er
 	return s.document[start:end:end], err
 }
 
-// known is a member's name; the usual ones cost no memory.
+// usual are names of members that cost no memory.
+var usual = func() map[string]string {
+	names := map[string]string{}
+	for _, n := range []string{
+		"type", "text", "role", "content", "cache_control", "id", "name", "input", "tool_use_id", "is_error", "thinking", "signature", "source",
+		"description", "input_schema", "$schema", "properties", "required", "items", "enum", "default", "additionalProperties", "anyOf", "const", "$ref",
+		"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength", "minItems", "maxItems", "format", "pattern", "title",
+	} {
+		names[`"`+n+`"`] = n
+	}
+	return names
+}()
+
+// known is a member's name.
 func known(quoted jsontext.Value) string {
-	switch string(quoted) {
-	case `"type"`:
-		return "type"
-	case `"text"`:
-		return "text"
-	case `"role"`:
-		return "role"
-	case `"content"`:
-		return "content"
-	case `"cache_control"`:
-		return "cache_control"
+	if name, ok := usual[string(quoted)]; ok {
+		return name
 	}
 	return Text(quoted)
 }
