@@ -143,6 +143,9 @@ func explainText(list []claude.Setting, home string) string {
 	var b strings.Builder
 	for _, s := range list {
 		fmt.Fprintf(&b, "%s = %s\n    %s\n", s.Name, quoteEmpty(s.Value), place(s.Place, home))
+		if s.Note != "" {
+			fmt.Fprintf(&b, "    %s\n", s.Note)
+		}
 		for _, o := range s.Others {
 			fmt.Fprintf(&b, "    overrides %s in %s\n", quoteEmpty(o.Value), place(o, home))
 		}
@@ -166,7 +169,10 @@ func quoteEmpty(value string) string {
 
 func (p proofJSON) text() string {
 	mark := "✓"
-	if !p.OK {
+	switch {
+	case p.Minor:
+		mark = "!"
+	case !p.OK:
 		mark = "✗"
 	}
 	line := fmt.Sprintf("%s %-15s %6d ms  %s\n", mark, strings.ReplaceAll(p.Name, "_", " "), p.MS, p.Detail)

@@ -479,6 +479,7 @@ func TestIcon(t *testing.T) {
 }
 
 func TestNotices(t *testing.T) {
+	unfit := []state.Warning{{Code: "model_no_tools", Text: "x calls no tools", Remedy: "choose another"}}
 	session := func(used float64, told bool) state.State {
 		return state.State{Sessions: []state.Session{{SessionID: "s1", CWD: "/home/me/shop"}},
 			Gateway: state.Gateway{Snapshot: gateway.Snapshot{Sessions: []gateway.Session{{ID: "s1", ContextUsedPct: used, Context: 65536, NearlyFull: told}}}}}
@@ -504,6 +505,8 @@ func TestNotices(t *testing.T) {
 		{"the next one again", failed, state.State{Failures: []state.Failure{failed.Failures[0], {N: 2, Title: "again"}}}, "again"},
 		{"two at once", state.State{}, state.State{Failures: []state.Failure{failed.Failures[0], {N: 2, Title: "again"}}}, "Could not switch to local;again"},
 		{"drift", state.State{}, state.State{Warnings: []state.Warning{drift}}, "Settings were changed"},
+		{"a model that turns out to call no tools", state.State{Model: "x"}, state.State{Model: "x", Warnings: unfit}, "The model calls no tools"},
+		{"a model that was chosen all the same", state.State{Model: "y"}, state.State{Model: "x", Warnings: unfit}, ""},
 		{"drift stays", state.State{Warnings: []state.Warning{drift}}, state.State{Warnings: []state.Warning{drift}}, ""},
 		{"a context that fills", session(84, false), session(86, true), "A session's context is nearly full"},
 		{"a full context is told once", session(86, true), session(97, true), ""},

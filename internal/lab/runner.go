@@ -118,7 +118,15 @@ func (r *Runner) Add(ctx context.Context, name string, m gguf.Model) error {
 	if err := gguf.WriteFile(file, m); err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, r.parts.DockerModel, "package", "--gguf", file, name)
+	args := []string{"package", "--gguf", file}
+	if m.Sees {
+		eye := file + ".mmproj"
+		if err := gguf.WriteProjector(eye); err != nil {
+			return err
+		}
+		args = append(args, "--mmproj", eye)
+	}
+	cmd := exec.CommandContext(ctx, r.parts.DockerModel, append(args, name)...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + r.dir, "MODEL_RUNNER_HOST=" + r.URL, "MODEL_RUNNER_NO_AUTO_INSTALL=1"}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("docker model package: %w\n%s", err, out)

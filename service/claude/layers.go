@@ -32,6 +32,7 @@ type Place struct {
 type Setting struct {
 	Name string `json:"name"`
 	Place
+	Note   string  `json:"note,omitempty"` // what its value does to requests, and what a switch does about it
 	Others []Place `json:"others"`
 }
 
@@ -161,7 +162,7 @@ func (s Scope) Explain() (settings []Setting, skipped []*Refusal) {
 		}
 	}
 	for name, places := range found {
-		settings = append(settings, Setting{Name: name, Place: places[0], Others: append([]Place{}, places[1:]...)})
+		settings = append(settings, Setting{Name: name, Place: places[0], Note: note(name, places[0].Value), Others: append([]Place{}, places[1:]...)})
 	}
 	slices.SortFunc(settings, func(a, b Setting) int { return strings.Compare(a.Name, b.Name) })
 	return settings, skipped

@@ -68,9 +68,9 @@ var outlets = []outlet{
 	{"CLAUDE_CODE_USE_VERTEX", vendor, blanked | refused | told, tried + `: "" in settings cures it, also against the shell`},
 	{"CLAUDE_CODE_USE_GATEWAY", address, blanked, tried + ": ANTHROPIC_BASE_URL is asked all the same, but a model's own context is not believed"},
 
-	{"ANTHROPIC_UNIX_SOCKET", past, removed | told, tried + `: address and token of the settings are not used, "" there cures nothing; in settings it is ignored`},
-	{"CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST", past, removed | told, tried + `: set by Claude Desktop; the shell's address beats the settings', "" there cures nothing; in settings it is ignored`},
-	{"CLAUDE_CODE_HOST_AUTH_ENV_VAR", past, removed | told, tried + ": like CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST"},
+	{"ANTHROPIC_UNIX_SOCKET", past, removed | told, triedBoth + `: address and token of the settings are not used, "" there cures nothing; in settings it is ignored`},
+	{"CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST", past, removed | told, triedBoth + `: set by Claude Desktop; the shell's address beats the settings', "" there cures nothing; in settings it is ignored`},
+	{"CLAUDE_CODE_HOST_AUTH_ENV_VAR", past, removed | told, triedBoth + ": like CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST"},
 
 	{"CLAUDE_CODE_RESTRICTED", ignores, told, tried + `: like --restricted; in settings it is ignored; 2.1.197 does not know it`},
 	{"--restricted", ignores, told, tried + ": user, project and local settings are not read, --settings are; 2.1.197 does not know it"},
@@ -84,7 +84,9 @@ var outlets = []outlet{
 	{"--remote", leaves, refused | told, tried + ": the same as --cloud"},
 	{"--environment", leaves, refused | told, tried + ": asks for a claude.ai login"},
 	{"--teleport", leaves, refused | told, tried + ": asks for a claude.ai login"},
-	{"--remote-control", leaves, refused | told, untried},
+	{"--desktop", leaves, refused | told, tried + ": opens the session in Claude Desktop"},
+	{"--sdk-url", leaves, refused | told, tried + ": takes Anthropic's addresses only, which then send the prompts"},
+	{"--remote-control", leaves, refused | told, untried + " with a login; with claude -p it does nothing"},
 	{"--rc", leaves, refused | told, untried},
 
 	{"ANTHROPIC_DEFAULT_FABLE_MODEL", tiered, owned | refused | told, triedBoth},
@@ -93,7 +95,7 @@ var outlets = []outlet{
 	{"ANTHROPIC_DEFAULT_SONNET_MODEL", tiered, owned | refused | told, triedBoth},
 
 	{"ANTHROPIC_MODEL", model, blanked | refused | told, tried + `: "" in settings cures it, also against the shell`},
-	{"ANTHROPIC_DEFAULT_MODEL", model, blanked | refused | told, tried + `: the model of new sessions; "" in settings cures it, also against the shell`},
+	{"ANTHROPIC_DEFAULT_MODEL", model, blanked | refused | told, tried + `: the model of new sessions, if "model" names none; "" in settings cures it, also against the shell`},
 	{"ANTHROPIC_SMALL_FAST_MODEL", model, blanked, triedOld},
 	{"CLAUDE_CODE_SUBAGENT_MODEL", model, blanked, triedOld},
 	{"CLAUDE_CODE_WORKFLOW_SUBAGENT_MODEL", model, blanked, untried},
@@ -118,6 +120,7 @@ var outlets = []outlet{
 	{"ANTHROPIC_IDENTITY_TOKEN_FILE", login, read, untried},
 	{"CLAUDE_CODE_OAUTH_TOKEN", login, read, tried + ": the token in the settings decides"},
 	{"CLAUDE_CODE_GATEWAY_TOKEN", login, read, tried + ": the token in the settings decides"},
+	{"CLAUDE_CODE_HOST_CREDS_FILE", login, read, tried + ": the address and the token in the settings decide"},
 
 	{"CLAUDE_CONFIG_DIR", moves, read | told, triedBoth},
 	{"CLAUDE_CODE_MANAGED_SETTINGS_PATH", moves, told, triedBoth + ": neither a folder nor a file that it named was read"},
@@ -168,6 +171,27 @@ func Decides(name string) bool {
 	}
 	_, setting := outletNamed(topLevel + name)
 	return setting
+}
+
+// note says what a setting's value does to requests; empty: nothing to speak of.
+func note(name, value string) string {
+	o, known := outletNamed(name)
+	if !known {
+		o, known = outletNamed(topLevel + name)
+	}
+	if !known || !o.acts(value) {
+		return ""
+	}
+	text := map[effect]string{
+		vendor:  "sends requests to another vendor",
+		past:    "takes Claude Code past its settings; switchyard run takes it away",
+		ignores: "makes Claude Code ignore its settings, but for --settings and the administrator's",
+		limits:  "limits or renames models: the local one may not be asked by its name",
+	}[o.effect]
+	if text != "" && o.answer&blanked != 0 {
+		text += "; a switch to local empties it"
+	}
+	return text
 }
 
 // Past names what takes a session past the settings that a switch writes, or past this

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/switchyard-app/switchyard/service/machine"
+	"github.com/switchyard-app/switchyard/service/state"
 )
 
 // The doctor looks for Claude Code where "switchyard run" does.
@@ -38,6 +39,30 @@ func TestWhereTheDoctorFindsClaudeCode(t *testing.T) {
 		}
 		if got != tt.want {
 			t.Errorf("%s, %s: %s, want %s", tt.place, tt.script, got, tt.want)
+		}
+	}
+}
+
+// Who holds variables at "" after a switch to the cloud is named.
+func TestWhoHoldsVariablesEmpty(t *testing.T) {
+	m := &machine.Machine{Home: "/home/me"}
+	for _, tt := range []struct {
+		target state.Target
+		want   string
+	}{
+		{state.Target{}, ""},
+		{state.Target{Waiting: 1, Holders: []state.Holder{{PID: 7, Folder: "/home/me/shop"}}}, ""},
+		{state.Target{File: "/home/me/.claude/settings.json", Waiting: 1, Holders: []state.Holder{{PID: 7, Folder: "/home/me/shop"}}, Empty: []string{"ANTHROPIC_BASE_URL"}},
+			`~/.claude/settings.json: ANTHROPIC_BASE_URL stay "" until 1 session ends (process 7 in ~/shop), so that what a shell or another launcher sets there has no effect`},
+	} {
+		d := &doctor{machine: m}
+		d.emptied([]state.Target{tt.target})
+		got := ""
+		for _, f := range d.findings {
+			got += f.Text
+		}
+		if got != tt.want {
+			t.Errorf("%s, want %s", got, tt.want)
 		}
 	}
 }

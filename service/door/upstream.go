@@ -106,7 +106,8 @@ func (v *Door) detail(ctx context.Context, client *runner.Client, tag string) de
 	if d.template != old.template {
 		d.reads = shape.Read(d.template)
 	}
-	d.needs = v.options.Needs(d.id, d.build, d.reads)
+	d.needs = v.options.Needs(d.id, d.build, d.reads) // with what was learned so far
+	v.gateway.Forget(tag)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.details[tag] = d

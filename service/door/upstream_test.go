@@ -131,3 +131,18 @@ func TestWhatAModelNeeds(t *testing.T) {
 		t.Errorf("the engine was told another template: %+v", n)
 	}
 }
+
+// The cloud's names mean the chosen model, however they are written; a model of the runner's
+// that is called after Claude keeps its name.
+func TestTheCloudsNamesMeanTheChosenModel(t *testing.T) {
+	v := opened(t, state.State{Model: "docker.io/ai/one:latest", Models: []state.Model{{Tag: "docker.io/ai/one:latest"}, {Tag: "docker.io/ai/claude-like-finetune:latest"}, {Tag: "docker.io/ai/opus:latest"}}})
+	v.SetRunner(localrunner.Instance{Seen: engine.Seen{URL: "http://127.0.0.1:1"}})
+	for name, want := range map[string]string{
+		"opus": "one", "claude-opus-5-5": "one", "us.anthropic.claude-opus-5-v1:0": "one", "anthropic/claude-opus-5": "one", "Claude-Opus-5": "one",
+		"ai/claude-like-finetune": "claude-like-finetune", "claude-like-finetune": "claude-like-finetune", "ai/opus": "opus",
+	} {
+		if got := v.model(t.Context(), name); got.Tag != "docker.io/ai/"+want+":latest" || got.Missing {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}

@@ -15,6 +15,10 @@ const slow = 30 * time.Second
 
 // readBody reads a request's body, within what the gateway may hold of all bodies together.
 func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request) (body []byte, release func(), f *failure) {
+	if packed := r.Header.Get("Content-Encoding"); packed != "" && packed != "identity" {
+		return nil, nil, &failure{status: http.StatusUnsupportedMediaType, kind: "invalid_request_error", reason: Malformed,
+			message: "the request is compressed (" + name(packed) + "): Switchyard's gateway takes it as it is"}
+	}
 	tooLarge := fail(verdict.TooLarge, fmt.Sprintf("the request is larger than %d MB", maxBody>>20))
 	if r.ContentLength > maxBody {
 		return nil, nil, tooLarge

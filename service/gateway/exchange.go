@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -106,34 +107,55 @@ func name(s string) string {
 
 // run sends the request on its way; an error is for the client.
 func (x *exchange) run(isTurn bool) *failure {
-	g, ctx := x.g, x.in.Context()
+	ctx := x.in.Context()
 	if x.model.Tag == "" || x.model.Missing {
 		return missing(short(x.model.Tag))
 	}
 	if f := x.prepare(); f != nil {
 		return f
 	}
+	loading := x.g.loads.join(x.model)
+	defer loading.leave()
 	if isTurn {
+		if !loading.cold() {
+			if f := x.overflows(ctx); f != nil {
+				return f
+			}
+		}
+		leave, f := x.enter(ctx)
+		if f != nil {
+			return f
+		}
+		defer leave()
+	}
+	if f := loading.wait(ctx); f != nil {
+		return f
+	}
+	if isTurn && loading.cold() {
 		if f := x.overflows(ctx); f != nil {
 			return f
 		}
-		entered := time.Now()
-		leave, err := g.queue(x.model.Tag).enter(ctx, x.record.SessionID, x.side, g.parallel(x.model))
-		x.record.Queued = time.Since(entered).Milliseconds()
-		switch {
-		case errors.Is(err, errQueueFull):
-			return &failure{status: 529, kind: "overloaded_error", reason: QueueFull, retry: 10 * time.Second,
-				message: fmt.Sprintf("%d requests are already waiting for %s: end a session, or use smaller subagents", maxWaiting, short(x.model.Tag))}
-		case err != nil:
-			return gone()
-		}
-		defer func() {
-			leave()
-			g.changed()
-		}()
-		g.changed()
 	}
 	return x.send(ctx)
+}
+
+// enter waits for the request's turn. leave must be called when there is no failure.
+func (x *exchange) enter(ctx context.Context) (leave func(), f *failure) {
+	g, entered := x.g, time.Now()
+	left, err := g.queue(x.model.Tag).enter(ctx, x.record.SessionID, x.side, g.parallel(x.model))
+	x.record.Queued = time.Since(entered).Milliseconds()
+	switch {
+	case errors.Is(err, errQueueFull):
+		return nil, &failure{status: 529, kind: "overloaded_error", reason: QueueFull, retry: 10 * time.Second,
+			message: fmt.Sprintf("%d requests are already waiting for %s: end a session, or use smaller subagents", maxWaiting, short(x.model.Tag))}
+	case err != nil:
+		return nil, gone()
+	}
+	g.changed()
+	return func() {
+		left()
+		g.changed()
+	}, nil
 }
 
 // overflows asks the engine to count the prompt when it could be too long.
@@ -169,9 +191,13 @@ func (x *exchange) answered(resp *http.Response) error {
 	kind := resp.Header.Get("Content-Type")
 	retry := resp.Header.Get("Retry-After")
 	resp.Header = http.Header{} // nothing of the runner's own goes through, CORS above all
+	if slices.Contains(x.record.Notes, shape.ControlWords) {
+		resp.Body = &unjoined{ReadCloser: resp.Body}
+	}
 	if resp.StatusCode != http.StatusOK {
 		return x.refused(resp, retry)
 	}
+	x.g.loads.answered(x.model.Tag)
 	x.learn()
 	switch {
 	case strings.HasPrefix(kind, "text/event-stream"):
@@ -273,6 +299,11 @@ func (x *exchange) finish() {
 	}
 	r.Bytes = x.body.Size()
 	x.g.learn(r.Model, x.body.Size(), r.InputTokens)
+	if x.fault != nil {
+		x.g.loads.failed(r.Model, r.Error)
+	} else if !x.first.IsZero() {
+		x.g.loads.answered(r.Model)
+	}
 	if x.model.Missing {
 		r.Model = "" // any client could invent names without end
 	}

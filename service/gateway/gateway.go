@@ -62,6 +62,7 @@ type Gateway struct {
 	server    *http.Server
 	proxy     *httputil.ReverseProxy
 	transport *transport
+	loads     *loads
 	bodies    *semaphore.Weighted
 	ring      *ring
 	metrics   *metrics
@@ -82,6 +83,7 @@ func New(opt Options) *Gateway {
 	}
 	g.metrics = newMetrics()
 	g.transport = newTransport(g)
+	g.loads = newLoads(g.transport)
 	g.proxy = &httputil.ReverseProxy{
 		Transport: g.transport, FlushInterval: -1, BufferPool: &buffers{},
 		Rewrite:        func(p *httputil.ProxyRequest) { exchangeOf(p.In.Context()).rewrite(p.Out) },
@@ -228,6 +230,14 @@ func (g *Gateway) learnNeed(tag string, l shape.Lesson) {
 	if !known && g.opt.Learned != nil {
 		g.opt.Learned(tag, l)
 	}
+}
+
+// Forget forgets what refusals taught about a model, because Options.Model tells it by now,
+// or because its engine is another one.
+func (g *Gateway) Forget(tag string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.taught, tag)
 }
 
 // tokensAtMost estimates from above how many tokens a body is: two bytes for one

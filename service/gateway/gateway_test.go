@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -31,7 +32,7 @@ type rig struct {
 
 func newRig(t *testing.T, runner http.Handler, change func(*Options)) *rig {
 	t.Helper()
-	upstream := httptest.NewServer(runner)
+	upstream := httptest.NewServer(loading(runner))
 	t.Cleanup(upstream.Close)
 	opt := Options{
 		Tokens:   func() []string { return []string{token} },
@@ -57,6 +58,15 @@ func newRig(t *testing.T, runner http.Handler, change func(*Options)) *rig {
 		}
 	})
 	return &rig{t, g, "http://" + l.Addr().String(), l.Addr().String()}
+}
+
+// loading plays Model Runner's part of a load: it is quick.
+func loading(runner http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Preload-Only") == "" && runner != nil {
+			runner.ServeHTTP(w, r)
+		}
+	})
 }
 
 // request makes a request with the right token.
@@ -262,17 +272,41 @@ func TestTheRunnerIsDown(t *testing.T) {
 	})
 }
 
-func TestAnEmptyAnswerGetsAText(t *testing.T) {
+// What is not streamed comes out complete: every block, the reason, the counts.
+func TestAnswersAreComplete(t *testing.T) {
+	message := func(content, reason string) string {
+		return `{"id":"m","type":"message","role":"assistant","content":[` + content + `],"model":"claude-opus-4-6","stop_reason":"` + reason + `","stop_sequence":null,"usage":{"input_tokens":1,"output_tokens":2}}`
+	}
+	const silent, hi = `{"type":"text","text":"(the model answered nothing)"}`, `{"type":"text","text":"hi"}`
+	given := func(pairs ...string) string { return strings.NewReplacer(pairs...).Replace(message(hi, "end_turn")) }
+	call := func(id, input string) string {
+		return `{"type":"tool_use","id":"` + id + `","name":"x","input":` + input + `}`
+	}
 	for _, tt := range []struct{ name, body, want string }{
-		{"no content", `{"id":"1","type":"message","model":"m","content":[],"usage":{"input_tokens":1,"output_tokens":0}}`, `{"id":"1","type":"message","model":"claude-opus-4-6","content":[{"type":"text","text":"(the model answered nothing)"}],"usage":{"input_tokens":1,"output_tokens":0}}`},
-		{"thoughts alone", `{"type":"message","content":[{"type":"thinking","thinking":"hm"}]}`, `{"type":"message","content":[{"type":"thinking","thinking":"hm"},{"type":"text","text":"(the model answered nothing)"}]}`},
-		{"an empty text", `{"type":"message","content":[{"type":"text","text":""}]}`, `{"type":"message","content":[{"type":"text","text":""},{"type":"text","text":"(the model answered nothing)"}]}`},
-		{"a tool call", `{"type":"message","content":[{"type":"tool_use","name":"x"}]}`, `{"type":"message","content":[{"type":"tool_use","name":"x"}]}`},
-		{"null", `{"type":"message","content":null}`, `{"type":"message","content":[{"type":"text","text":"(the model answered nothing)"}]}`},
-		{"missing", `{"type":"message"}`, `{"type":"message","content":[{"type":"text","text":"(the model answered nothing)"}]}`},
+		{"usual", given(), message(hi, "end_turn")},
+		{"its model", given("claude-opus-4-6", "tiny.gguf"), message(hi, "end_turn")},
+		{"no content", given(hi, ""), message(silent, "end_turn")},
+		{"thoughts alone", given(hi, `{"type":"thinking","thinking":"hm"}`), message(`{"type":"thinking","thinking":"hm"},`+silent, "end_turn")},
+		{"an empty text", given(`"hi"`, `""`), message(`{"type":"text","text":""},`+silent, "end_turn")},
+		{"a text of null", given(`"hi"`, `null`), message(`{"type":"text","text":""},`+silent, "end_turn")},
+		{"content of null", given("["+hi+"]", "null"), message(silent, "end_turn")},
+		{"a block of null", given(hi, "null,"+hi), message(hi, "end_turn")},
+		{"a tool call", given(hi, call("t", `{"a":1}`), "end_turn", "tool_use"), message(call("t", `{"a":1}`), "tool_use")},
+		{"its reason missing", given(hi, call("t", `{"a":1}`), `"end_turn"`, "null"), message(call("t", `{"a":1}`), "tool_use")},
+		{"its input in a string", given(hi, call("t", `"{\"a\":1}"`)), message(call("t", `{"a":1}`), "tool_use")},
+		{"its input null", given(hi, call("t", "null")), message(call("t", "{}"), "tool_use")},
+		{"its input no JSON", given(hi, call("t", `"a"`)), message(call("t", "{}"), "tool_use")},
+		{"its id missing", given(hi, call("", "{}")), message(call("toolu_1", "{}"), "tool_use")},
+		{"two of one id", given(hi, call("t", "{}")+","+call("t", "{}")), message(call("t", "{}")+","+call("toolu_1", "{}"), "tool_use")},
+		{"a stop sequence", given(`"stop_sequence":null`, `"stop_sequence":"x"`), strings.Replace(message(hi, "stop_sequence"), `"stop_sequence":null`, `"stop_sequence":"x"`, 1)},
+		{"OpenAI's reason", given("end_turn", "length"), message(hi, "max_tokens")},
+		{"almost nothing", `{"type":"message"}`, `{"type":"message","id":"msg_1","role":"assistant","model":"claude-opus-4-6","usage":{"input_tokens":0,"output_tokens":0},"content":[` + silent + `],"stop_reason":"end_turn","stop_sequence":null}`},
+		{"counts of null", given(`"input_tokens":1`, `"input_tokens":null`), strings.Replace(message(hi, "end_turn"), `"input_tokens":1`, `"input_tokens":0`, 1)},
 	} {
 		r := newRig(t, answers(200, "application/json", tt.body), nil)
-		if status, answer, _ := r.ask(hello); status != 200 || answer != tt.want {
+		status, answer, _ := r.ask(hello)
+		answer = regexp.MustCompile(`(msg_|toolu_)[A-Z2-7]{20,}`).ReplaceAllString(answer, "${1}1")
+		if status != 200 || answer != tt.want {
 			t.Errorf("%s: %d %s, want %s", tt.name, status, answer, tt.want)
 		}
 	}
@@ -560,5 +594,16 @@ func TestAProofIsNoSession(t *testing.T) {
 	}
 	if first, second := <-served, <-served; first != EngineFailed || second != EngineFailed {
 		t.Errorf("the keeper heard %q, %q", first, second)
+	}
+}
+
+func TestACompressedRequestIsRefusedPlainly(t *testing.T) {
+	r := newRig(t, answers(200, "application/json", `{"type":"message","content":[]}`), nil)
+	for packed, want := range map[string]int{"gzip": 415, "zstd": 415, "identity": 200, "": 200} {
+		req := r.request(http.MethodPost, "/v1/messages", hello)
+		req.Header.Set("Content-Encoding", packed)
+		if status, answer, _ := r.do(req); status != want || want == 415 && !strings.Contains(answer, "the request is compressed ("+packed+")") {
+			t.Errorf("%q: %d %s", packed, status, answer)
+		}
 	}
 }

@@ -107,3 +107,14 @@ func TestWhatIsKnownIsNotLearned(t *testing.T) {
 		t.Errorf("%d %s, sent %d times", status, answer, len(sent))
 	}
 }
+
+// What was learned of an engine is tried again with the next one.
+func TestWhatWasLearnedIsForgotten(t *testing.T) {
+	var sent []string
+	r := newRig(t, refusing(&sent, badID, "", badID), nil)
+	r.ask(hello)
+	r.g.Forget(tiny.Tag)
+	if status, _, _ := r.ask(hello); status != 200 || len(sent) != 4 || sent[2] != sent[0] || sent[3] != sent[1] {
+		t.Errorf("%d, sent %q", status, sent)
+	}
+}

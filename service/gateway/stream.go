@@ -1,15 +1,12 @@
 package gateway
 
 import (
-	"bufio"
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"slices"
-	"sync"
+	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -31,118 +28,223 @@ func (u *usage) add(more usage) {
 	u.Output = max(u.Output, more.Output)
 }
 
-// readers keep their buffers from stream to stream.
-var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, longestLine) }}
-
-// longestLine is what the filter understands; a longer line passes unread.
-const longestLine = 16 << 10
-
-// events passes a stream of server-sent events on, line by line as they come.
-// It writes the model's name that was asked for, gives an empty answer a text,
-// ends a stream that breaks off with an error event, and counts.
-type events struct {
-	upstream io.ReadCloser
-	lines    *bufio.Reader
-	asked    string // the model's name for the answer
-	model    Model
-	gone     func() bool
-
-	first func()         // the first piece of content is here
-	end   func(*failure) // the stream has ended; nil when it was complete
-
-	out     []byte // what has been written but not read
-	left    []byte // of out
-	event   string // the name of the event whose lines pass
-	inLine  bool   // the last piece was the beginning of a long line
-	pending bool   // a line was passed that no empty line has closed
-	blocks  int    // of content that have begun
-	spoke   bool   // there was a text, or a tool call
-	stopped bool   // the message is complete, or an error event said why not
-	cut     bool   // the answer ended because it became too long
-	failed  *failure
-	usage   usage
-	done    bool
+func usageOf(v jsontext.Value) (u usage) {
+	_ = json.Unmarshal(v, &u) // what is no number counts as none
+	return u
 }
 
-func newEvents(upstream io.ReadCloser, asked string, model Model) *events {
-	lines := readers.Get().(*bufio.Reader)
-	lines.Reset(upstream)
-	return &events{upstream: upstream, lines: lines, asked: asked, model: model}
+// message makes a message of the events that come in, whatever they are: it has one
+// beginning and one end, its blocks have consecutive indexes, do not overlap and are ended,
+// and hold only what their kind may hold. It writes the model's name that was asked for,
+// gives an empty answer a text, and counts.
+type message struct {
+	asked string // the model's name for the answer
+	model Model
+	newID func(prefix string) string
+
+	first func() // the first piece of content is here
+	out   []byte
+
+	begun  bool // its start is written
+	over   bool // its end is written, or an error
+	blocks int  // that have begun
+	open   openBlock
+	tail   tail // its end, which waits for what may still come
+	ids    []string
+	spoke  bool // there was a text, or a tool call
+	called bool // a tool
+	cut    bool // the answer ended because it became too long
+	failed *failure
+	usage  usage
 }
 
-func (e *events) Read(p []byte) (int, error) {
-	for len(e.left) == 0 {
-		if e.done {
-			return 0, io.EOF
-		}
-		e.out = e.out[:0]
-		e.fill()
-		e.left = e.out
-	}
-	n := copy(p, e.left)
-	e.left = e.left[n:]
-	return n, nil
+// openBlock is the content block that is being written.
+type openBlock struct {
+	kind   string // empty: none
+	in     int    // its index upstream
+	usual  []byte // how its usual delta begins, up to the text; empty: it has none
+	filled bool   // there was a delta of a tool's input
+	input  []byte // a tool's input that came with the block's start
 }
 
-// fill handles the lines that are there, at least one.
-func (e *events) fill() {
-	for {
-		line, err := e.lines.ReadSlice('\n')
-		if len(line) > 0 {
-			e.line(line, err == nil)
-		}
-		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
-			e.finish(err)
-			return
-		}
-		if e.lines.Buffered() == 0 || len(e.out) >= longestLine {
-			return
-		}
-	}
-}
+// newID makes an identifier as Anthropic's have.
+func newID(prefix string) string { return prefix + rand.Text() }
 
-func (e *events) line(line []byte, whole bool) {
-	continues := e.inLine
-	e.inLine = !whole
-	if continues || !whole {
-		e.pending = true
-		e.spoke = e.spoke || e.event == "content_block_delta" // so long a piece says something
-		e.out = append(e.out, line...)
+// event handles one event.
+func (m *message) event(f *frame) {
+	if m.over {
 		return
 	}
-	content := bytes.TrimRight(line, "\r\n")
-	switch {
-	case len(content) == 0:
-		e.pending, e.event = false, ""
-	case bytes.HasPrefix(content, []byte("event:")):
-		e.pending = true
-		e.begin(string(bytes.TrimSpace(content[len("event:"):])))
-	case bytes.HasPrefix(content, []byte("data:")):
-		e.pending = true
-		if e.data(bytes.TrimSpace(content[len("data:"):])) {
-			return
-		}
+	if f.name == "content_block_delta" && m.usualDelta(f) {
+		m.out = append(m.out, f.raw...)
+		return
 	}
-	e.out = append(e.out, line...)
-}
-
-// begin sees an event's name before it is passed on.
-func (e *events) begin(name string) {
-	e.event = name
+	data, err := document.Members(f.text())
+	if err != nil {
+		if f.name == "error" {
+			m.fail(translate(http.StatusInternalServerError, f.text(), m.model))
+		}
+		return // also OpenAI's [DONE]
+	}
+	name, said := f.name, document.Field(data, "type")
+	switch {
+	case known[said]:
+		name = said
+	case name == "" && document.Find(data, "error") != nil:
+		name = "error" // an older llama.cpp's
+	}
 	switch name {
+	case "message_start":
+		m.start(data)
+	case "content_block_start":
+		m.blockStart(data)
 	case "content_block_delta":
-		if e.first != nil {
-			e.first()
-			e.first = nil
+		m.delta(data)
+	case "content_block_stop":
+		if in, known := number(document.Find(data, "index")); !known || in == m.open.in {
+			m.closeBlock()
 		}
 	case "message_delta":
-		if !e.spoke {
-			e.spoke = true
-			e.out = fmt.Appendf(e.out, silentBlock, e.blocks, e.blocks, silence, e.blocks)
-		}
+		m.tail.add(data)
 	case "message_stop":
-		e.stopped = true
+		m.finish()
+	case "error":
+		m.fail(translate(http.StatusInternalServerError, f.text(), m.model))
+	case "ping":
+		m.out = append(m.out, ping...)
 	}
+}
+
+// known are the events that make a message.
+var known = map[string]bool{
+	"message_start": true, "content_block_start": true, "content_block_delta": true, "content_block_stop": true,
+	"message_delta": true, "message_stop": true, "ping": true, "error": true,
+}
+
+// emit writes an event.
+func (m *message) emit(name string, data []byte) {
+	m.out = append(m.out, "event: "...)
+	m.out = append(m.out, name...)
+	m.out = append(m.out, "\ndata: "...)
+	start := len(m.out)
+	m.out = append(m.out, data...)
+	for i := start; i < len(m.out); i++ { // it stands between values only: in them it is escaped
+		if c := m.out[i]; c == '\n' || c == '\r' {
+			m.out[i] = ' '
+		}
+	}
+	m.out = append(m.out, "\n\n"...)
+}
+
+// fail ends the message with an error.
+func (m *message) fail(f *failure) {
+	m.failed, m.over = f, true
+	m.out = append(m.out, f.event()...)
+}
+
+// start begins the message, once.
+func (m *message) start(data []document.Member) {
+	inner, _ := document.Members(document.Find(data, "message"))
+	m.usage.add(usageOf(document.Find(inner, "usage")))
+	if m.begun {
+		return
+	}
+	m.begun = true
+	whole := completeMessage(inner, m.asked, m.newID)
+	whole = with(whole, "content", []byte("[]"))
+	whole = with(whole, "stop_reason", []byte("null"))
+	whole = with(whole, "stop_sequence", []byte("null"))
+	inside := document.Object(whole, "")
+	outer := document.Object(with(with(data, "type", []byte(`"message_start"`)), "message", inside.Bytes()), "")
+	m.emit("message_start", outer.Bytes())
+}
+
+// begin begins the message if that was forgotten.
+func (m *message) begin() {
+	if !m.begun {
+		m.start(nil)
+	}
+}
+
+// usualDelta reports whether a delta can pass as it is: it continues the open block with a
+// text, and is written as llama.cpp does. It is not parsed.
+func (m *message) usualDelta(f *frame) bool {
+	data := f.text()
+	if len(m.open.usual) == 0 || !bytes.HasPrefix(data, m.open.usual) || !f.plain() {
+		return false
+	}
+	rest := data[len(m.open.usual):]
+	n := quoted(rest)
+	if n < 0 || string(rest[n:]) != `"}}` {
+		return false
+	}
+	m.heard(n > 0)
+	return true
+}
+
+// quoted is the length of the JSON string that a text begins with, up to its closing quote;
+// -1 when it is none.
+func quoted(text []byte) int {
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '"':
+			return i
+		case c < ' ':
+			return -1
+		case c == '\\':
+			i++
+			if i == len(text) || bytes.IndexByte([]byte(`"\/bfnrtu`), text[i]) < 0 {
+				return -1
+			}
+			if text[i] == 'u' {
+				if i+4 >= len(text) || !hexadecimal(text[i+1:i+5]) {
+					return -1
+				}
+				i += 4
+			}
+		}
+	}
+	return -1
+}
+
+func hexadecimal(digits []byte) bool {
+	_, err := strconv.ParseUint(string(digits), 16, 16)
+	return err == nil
+}
+
+// heard notes a delta of the open block; some says that it is not empty.
+func (m *message) heard(some bool) {
+	if m.first != nil {
+		m.first()
+		m.first = nil
+	}
+	switch {
+	case m.open.kind == "text":
+		m.spoke = m.spoke || some
+	case some && toolKind(m.open.kind):
+		m.open.filled = true
+	}
+}
+
+// complete ends a message whose last event was forgotten, and reports whether it is complete.
+func (m *message) complete() bool {
+	if m.tail.events == 0 {
+		return false
+	}
+	m.finish()
+	return true
+}
+
+// finish ends the message.
+func (m *message) finish() {
+	m.begin()
+	m.closeBlock()
+	if !m.spoke {
+		m.out = fmt.Appendf(m.out, silentBlock, m.blocks, m.blocks, silence, m.blocks)
+	}
+	m.emit("message_delta", m.tail.write(m))
+	m.emit("message_stop", []byte(`{"type":"message_stop"}`))
+	m.over = true
 }
 
 // silence stands for an answer without a text and without a tool call. Claude Code
@@ -160,186 +262,47 @@ data: {"type":"content_block_stop","index":%d}
 
 `
 
-// maxTokens is why an answer stops that became as long as its request allows.
-const maxTokens = "max_tokens"
-
-// listen looks for the first words of an answer.
-func (e *events) listen(data []byte) {
-	var said struct {
-		Block struct{ Type, Text string } `json:"content_block"`
-		Delta struct{ Text string }
-	}
-	if json.Unmarshal(data, &said) != nil {
-		return
-	}
-	e.spoke = speaks(said.Block.Type, said.Block.Text) || said.Delta.Text != ""
+// tail is the end of a message: llama.cpp says it at once, others in several events.
+type tail struct {
+	events int
+	whole  []document.Member
+	delta  []document.Member
+	usage  []document.Member
 }
 
-// speaks reports whether a block says or does something; thinking alone does not.
-func speaks(kind, text string) bool {
-	switch kind {
-	case "", "thinking", "redacted_thinking":
-		return false
-	case "text":
-		return text != ""
-	}
-	return true
-}
-
-// data handles an event's data and reports whether it wrote them.
-func (e *events) data(data []byte) (written bool) {
-	switch e.event {
-	case "content_block_start":
-		e.blocks++
-		if !e.spoke {
-			e.listen(data)
+// add merges an event; its bytes are of a buffer that is used again.
+func (t *tail) add(data []document.Member) {
+	t.events++
+	for _, m := range data {
+		switch inner, err := document.Members(m.Value); {
+		case m.Name == "delta" && err == nil:
+			t.delta = merged(t.delta, inner)
+		case m.Name == "usage" && err == nil:
+			t.usage = merged(t.usage, inner)
+		case m.Name != "delta" && m.Name != "usage":
+			t.whole = merged(t.whole, []document.Member{m})
 		}
-	case "content_block_delta":
-		if !e.spoke {
-			e.listen(data)
-		}
-	case "message_start":
-		renamed, said, ok := renameMessage(data, e.asked, "message")
-		if !ok {
-			return false
-		}
-		e.usage.add(said)
-		e.out = append(e.out, "data: "...)
-		e.out = append(append(e.out, renamed...), '\n')
-		return true
-	case "message_delta":
-		var said struct {
-			Delta struct {
-				StopReason string `json:"stop_reason"`
-			}
-			Usage usage
-		}
-		if json.Unmarshal(data, &said) == nil {
-			e.usage.add(said.Usage)
-			e.cut = said.Delta.StopReason == maxTokens
-		}
-	case "error", "": // llama.cpp writes an error in its own shape, older ones without a name
-		if e.event == "" && !bytes.Contains(data, []byte(`"error"`)) {
-			return false
-		}
-		e.failed = translate(http.StatusInternalServerError, data, e.model)
-		e.stopped = true
-		if e.event == "" {
-			e.out = append(e.out, "event: error\n"...)
-		}
-		e.out = append(e.out, "data: "...)
-		e.out = append(append(e.out, e.failed.body()...), '\n')
-		return true
-	}
-	return false
-}
-
-// finish ends the stream; an incomplete one with an error event.
-func (e *events) finish(err error) {
-	e.done = true
-	if !e.stopped && (e.gone == nil || !e.gone()) {
-		if e.inLine || e.pending {
-			e.out = append(e.out, "\n\n"...)
-		}
-		why := "it ended in the middle"
-		if !errors.Is(err, io.EOF) {
-			why = "the connection to Docker Model Runner was lost"
-		}
-		e.failed = broken(why)
-		e.out = append(e.out, e.failed.event()...)
-	}
-	e.report()
-}
-
-func (e *events) report() {
-	if e.end != nil {
-		e.end(e.failed)
-		e.end = nil
 	}
 }
 
-// Close ends the reading, also in the midst.
-func (e *events) Close() error {
-	e.report()
-	e.done, e.left = true, nil
-	err := e.upstream.Close()
-	if e.lines != nil {
-		e.lines.Reset(nil)
-		readers.Put(e.lines)
-		e.lines = nil
+// merged adds members to others, and copies them; null says nothing.
+func merged(all, more []document.Member) []document.Member {
+	for _, m := range more {
+		if m.Value.Kind() != 'n' {
+			all = with(all, m.Name, bytes.Clone(m.Value))
+		}
 	}
-	return err
+	return all
 }
 
-// renameMessage writes the name that was asked for into a message, which stands
-// in the member within or is the document itself. It returns the message's usage.
-func renameMessage(whole []byte, asked, within string) (out []byte, said usage, ok bool) {
-	outer, err := document.Members(whole)
-	if err != nil {
-		return nil, said, false
-	}
-	message := outer
-	if within != "" {
-		if message, err = document.Members(document.Find(outer, within)); err != nil {
-			return nil, said, false
-		}
-	}
-	_ = json.Unmarshal(document.Find(message, "usage"), &said)
-	for i := range message {
-		if message[i].Name == "model" {
-			message[i].Value = document.Quote(asked)
-		}
-	}
-	renamed := document.Object(message, "")
-	if within == "" {
-		return renamed.Bytes(), said, true
-	}
-	for i := range outer {
-		if outer[i].Name == within {
-			outer[i].Value = renamed.Bytes()
-		}
-	}
-	renamed = document.Object(outer, "")
-	return renamed.Bytes(), said, true
-}
-
-// answerJSON checks and repairs an answer that was not streamed. cut reports whether it
-// became too long.
-func answerJSON(body []byte, asked string) (out []byte, said usage, cut bool, err error) {
-	message, err := document.Members(body)
-	if err != nil {
-		return nil, said, false, fmt.Errorf("it is not a message: %w", err)
-	}
-	if document.Field(message, "type") != "message" {
-		return nil, said, false, errors.New("it is not a message")
-	}
-	cut = document.Field(message, "stop_reason") == maxTokens
-	content := document.Find(message, "content")
-	blocks, err := document.Elements(content)
-	if err != nil && content.Kind() != 'n' && content != nil {
-		return nil, said, cut, errors.New("its content is not a list")
-	}
-	if !slices.ContainsFunc(blocks, func(v jsontext.Value) bool {
-		b, err := document.Members(v)
-		return err == nil && speaks(document.Field(b, "type"), document.Field(b, "text"))
-	}) {
-		var list []document.Rope
-		for _, v := range append(blocks, jsontext.Value(`{"type":"text","text":"`+silence+`"}`)) {
-			var one document.Rope
-			one.Raw(v)
-			list = append(list, one)
-		}
-		repaired := document.Array(list)
-		if content == nil {
-			message = append(message, document.Member{Name: "content"})
-		}
-		for i := range message {
-			if message[i].Name == "content" {
-				message[i].Value = repaired.Bytes()
-			}
-		}
-	}
-	repaired := document.Object(message, "")
-	out, said, _ = renameMessage(repaired.Bytes(), asked, "")
-	return out, said, cut, nil
+// write is the event that says how the message ended.
+func (t *tail) write(m *message) []byte {
+	counts := document.Object(numbers(t.usage, "output_tokens"), "")
+	m.usage.add(usageOf(counts.Bytes()))
+	delta := stopped(t.delta, m.called)
+	m.cut = document.Field(delta, "stop_reason") == maxTokens
+	inside := document.Object(delta, "")
+	whole := with(with(with(t.whole, "type", []byte(`"message_delta"`)), "delta", inside.Bytes()), "usage", counts.Bytes())
+	out := document.Object(whole, "")
+	return out.Bytes()
 }

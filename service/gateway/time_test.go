@@ -51,6 +51,11 @@ func (p *pipes) dial(ctx context.Context) (net.Conn, error) {
 
 // inBubble runs a test with a gateway and a runner whose time is the bubble's.
 func inBubble(t *testing.T, runner http.HandlerFunc, test func(t *testing.T, g *Gateway, dial func() net.Conn)) {
+	inBubbleWith(t, loading(runner), test)
+}
+
+// inBubbleWith is inBubble with a runner that loads its models.
+func inBubbleWith(t *testing.T, runner http.Handler, test func(t *testing.T, g *Gateway, dial func() net.Conn)) {
 	synctest.Test(t, func(t *testing.T) {
 		up, down := newPipes(), newPipes()
 		upstream := &http.Server{Handler: runner}
@@ -87,7 +92,7 @@ func send(t *testing.T, conn net.Conn, body string) *bufio.Reader {
 }
 
 const stream = `event: message_start
-data: {"type":"message_start","message":{"model":"tiny.gguf","usage":{"input_tokens":7,"cache_read_input_tokens":3,"output_tokens":0}}}
+data: {"type":"message_start","message":{"id":"m","type":"message","role":"assistant","content":[],"model":"tiny.gguf","stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":7,"cache_read_input_tokens":3,"output_tokens":0}}}
 
 event: content_block_start
 data: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}
@@ -99,7 +104,7 @@ event: content_block_stop
 data: {"type":"content_block_stop","index":0}
 
 event: message_delta
-data: {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":5}}
+data: {"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"output_tokens":5}}
 
 event: message_stop
 data: {"type":"message_stop"}

@@ -76,14 +76,10 @@ func isDial(err error) bool {
 
 // count asks the engine how many tokens a request's prompt has.
 func (t *transport) count(ctx context.Context, body document.Rope) (int, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://runner/", body.Reader())
+	req, err := t.post(ctx, "/anthropic/v1/messages/count_tokens", body)
 	if err != nil {
 		return 0, err
 	}
-	req.GetBody = func() (io.ReadCloser, error) { return body.Reader(), nil }
-	req.ContentLength = body.Size()
-	req.Header.Set("Content-Type", "application/json")
-	t.address(req, "/anthropic/v1/messages/count_tokens")
 	var counted struct {
 		Tokens int `json:"input_tokens"`
 	}
@@ -91,6 +87,19 @@ func (t *transport) count(ctx context.Context, body document.Rope) (int, error) 
 		return 0, err
 	}
 	return counted.Tokens, nil
+}
+
+// post makes a request of the gateway's own.
+func (t *transport) post(ctx context.Context, path string, body document.Rope) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://runner/", body.Reader())
+	if err != nil {
+		return nil, err
+	}
+	req.GetBody = func() (io.ReadCloser, error) { return body.Reader(), nil }
+	req.ContentLength = body.Size()
+	req.Header.Set("Content-Type", "application/json")
+	t.address(req, path)
+	return req, nil
 }
 
 type listed struct {

@@ -97,8 +97,8 @@ func NoteSeen(m *machine.Machine, models []runner.Model) {
 }
 
 // holds reports whether what was learned of a build holds for another one. An empty one
-// is unknown: nothing speaks against it.
-func (l Learned) holds(build string) bool { return build == "" || l.Build == build }
+// is unknown, as it is until llama.cpp runs for the first time: nothing speaks against it.
+func (l Learned) holds(build string) bool { return build == "" || l.Build == "" || l.Build == build }
 
 // on forgets what was learned of another build.
 func (l *Learned) on(build string) {

@@ -50,6 +50,9 @@ func TestProofsOnARealRunner(t *testing.T) {
 	c := NewClient(Endpoint{URL: r.URL})
 	t.Cleanup(c.Close)
 	talks := strings.Join(Conversations(), " ")
+	if !double {
+		talks = strings.Replace(talks, "odd_schema", "ODD_SCHEMA", 1) // llama.cpp refuses it
+	}
 	tests := []struct {
 		model  string
 		wish   int
@@ -61,7 +64,7 @@ func TestProofsOnARealRunner(t *testing.T) {
 		{"good", 100_000, "runner model CONTEXT message system_message " + talks + " tool_call", "at most 65536"},
 		{"strict", 0, "runner model context message SYSTEM_MESSAGE " + strings.Replace(talks, "late_reminder", "LATE_REMINDER", 1) + " tool_call", "chat template"},
 		{"mute", 0, "runner model context message system_message " + talks + " TOOL_CALL", "as text"},
-		{"plain", 0, "runner model context message SYSTEM_MESSAGE TOOL_CALL", "system messages"},
+		{"plain", 0, "runner model context message system_message TOOL_CALL", "its chat template has no tools"},
 		{"small", 0, "runner model CONTEXT message system_message " + talks + " tool_call", "32768"},
 		{"oom", 0, "runner model context MESSAGE", "not enough GPU memory"},
 		{"goood", 0, "runner MODEL", "the nearest are ai/good"},
@@ -122,6 +125,75 @@ func TestProofsOnARealRunner(t *testing.T) {
 	var failed *Error
 	if _, err := c.Models(t.Context()); !errors.As(err, &failed) || !failed.Unreachable() || !strings.Contains(failed.Error(), r.URL) {
 		t.Errorf("stopped: %v", err)
+	}
+}
+
+// Not every session has an odd tool or began in the cloud: what a model refuses of these is
+// told, and forbids nothing. An engine that dies of it does.
+func TestWhatNeedNotHold(t *testing.T) {
+	for _, tt := range []struct {
+		name, remedy string
+		err          error
+		minor        bool
+	}{
+		{"odd_schema", "", nil, false},
+		{"odd_schema", "use the gateway", nil, true},
+		{"odd_schema", "", errors.New("gone"), false},
+		{"cloud_history", "use the gateway", nil, true},
+		{"tool_result", "use the gateway", nil, false},
+	} {
+		var got Proof
+		p := &prover{done: func(p Proof) { got = p }}
+		holds := p.prove(t.Context(), tt.name, func(context.Context) (string, string, error) { return "", tt.remedy, tt.err })
+		if got.Minor != tt.minor || holds != (tt.remedy == "" && tt.err == nil) || (p.err == nil) != (holds || tt.minor) {
+			t.Errorf("%+v: %+v, %v", tt, got, p.err)
+		}
+	}
+}
+
+// Where the gateway writes tools as text, only the engine itself can tell that this is wrong.
+func TestWhoCallsTools(t *testing.T) {
+	const refused = `{"error":{"message":"Error: Jinja Exception: Conversation roles must alternate user/assistant/user/assistant/..."}}`
+	engine := func(calls, takes bool) *httptest.Server {
+		return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			switch {
+			case strings.Contains(string(body), "tool_result") && !takes:
+				http.Error(w, refused, http.StatusInternalServerError)
+			case calls:
+				fmt.Fprint(w, `{"content":[{"type":"tool_use","name":"report_word"}]}`)
+			default:
+				fmt.Fprint(w, `{"content":[{"type":"text","text":"hello"}]}`)
+			}
+		}))
+	}
+	for _, tt := range []struct {
+		name                        string
+		noTools, through            bool
+		gateway, calls, takes, want bool
+	}{
+		{"directly", false, false, false, true, true, true},
+		{"directly, without a call", false, false, false, false, true, false},
+		{"directly, with a template that has none, but which the engine does not use", true, false, false, true, true, true},
+		{"directly, with calls of which the result is refused", true, false, false, true, false, false},
+		{"through the gateway", false, true, true, false, false, true},
+		{"through the gateway, which learned too much", false, true, false, true, true, true},
+		{"through the gateway, which is right", false, true, false, true, false, false},
+		{"through the gateway, without tools in the template", true, true, false, false, false, false},
+		{"through the gateway, with another template", true, true, false, true, true, true},
+	} {
+		direct, gateway := engine(tt.calls, tt.takes), engine(tt.gateway, true)
+		c := NewClient(Endpoint{URL: direct.URL})
+		if tt.through {
+			c.Through(gateway.URL, "token")
+		}
+		_, remedy, err := c.proveTool(t.Context(), Model{NoTools: tt.noTools}, "ai/x")
+		if err != nil || (remedy == "") != tt.want {
+			t.Errorf("%s: %q %v", tt.name, remedy, err)
+		}
+		c.Close()
+		direct.Close()
+		gateway.Close()
 	}
 }
 

@@ -15,6 +15,9 @@ var noteWords = map[shape.Note]string{
 	shape.MediaLeftOut:    "sound or film left out",
 	shape.BlockLeftOut:    "content of Anthropic's servers left out",
 	shape.ControlWords:    "control words broken",
+	shape.SchemaLoosened:  "tool schemas loosened",
+	shape.ServerTool:      "tool of Anthropic's servers left out",
+	shape.FormatAsked:     "the answer's format asked for in words",
 }
 
 // NoteText says what of a request the model got otherwise than it was sent.

@@ -18,18 +18,18 @@ import (
 )
 
 // inNamespace reports whether the test runs in a network namespace of its own, where only the
-// loopback device is up. If not, it runs the test there.
-func inNamespace(t *testing.T) bool {
+// loopback device is up. If not, it builds what is needed more, and runs the test there.
+func inNamespace(t *testing.T, more ...func() error) bool {
 	t.Helper()
 	const inside = "TEST_INSIDE"
 	if os.Getenv(inside) != "" {
 		return true
 	}
-	for _, build := range []func() error{ // what needs a network, before there is none
+	for _, build := range append(more, // what needs a network, before there is none
 		func() error { _, err := lab.Build(t.Context()); return err },
 		func() error { _, err := lab.Claude(t.Context()); return err },
 		func() error { _, err := lab.Switchyard(t.Context()); return err },
-	} {
+	) {
 		if err := build(); err != nil {
 			t.Fatal(err)
 		}

@@ -18,9 +18,10 @@ type request struct {
 	absent     []string          // never do
 	tools      []string          // are offered, where the template can
 	untold     map[string]string // templates that do not show the words, and why
-	refused    string            // a request that no server takes: a part of the message
+	refused    string            // what Anthropic refuses too: a part of the message
 	stop       string            // why the answer ends; empty: any reason
 	calls      string            // the tool that the answer calls, where the template can
+	atMost     string            // the one tool that it may call: nothing makes these models call it
 	says       string            // the answer's text
 	maxTokens  int
 }
@@ -51,7 +52,8 @@ const (
 	bash    = `{"name":"Bash","description":"runs","input_schema":{"type":"object","properties":{"command":{"type":"string"}},"required":["command"]}}`
 	reader  = `{"name":"Read","description":"reads","input_schema":{"type":"object","properties":{"file_path":{"type":"string"}},"required":["file_path"]}}`
 	once    = `{"name":"Once","description":"once","input_schema":{"type":"object","properties":{"y":{"type":"string","enum":["1"]}},"required":["y"]}}`
-	pixel   = `{"type":"base64","media_type":"image/png","data":"iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="}`
+	dot     = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==" // a PNG
+	pixel   = `{"type":"base64","media_type":"image/png","data":"` + dot + `"}`
 	looking = `{"type":"tool_use","id":"toolu_01","name":"Bash","input":{"command":"finches"}}`
 )
 
@@ -59,8 +61,6 @@ const (
 func one(after ...string) string {
 	return say(asks(`"herons"`), answers(list(looking)), asks(list(after...)))
 }
-
-var oneCall = map[string]string{"gptoss": "the template shows a turn's first call only"}
 
 // conversations are the kinds of F3: roles, turns, calls and results in any order.
 var conversations = []request{
@@ -108,11 +108,11 @@ var conversations = []request{
 	{name: "an empty text beside another", body: say(asks(list(txt(""), txt("herons")))), words: []string{"herons"}},
 	{name: "a history of tools, and none offered", body: one(gives("toolu_01", `"ducks"`), txt("cranes")), words: []string{"herons", "finches", "ducks", "cranes"}},
 	{name: "systems in between", body: say(asks(`"herons"`), systemSays(`"swans"`), systemSays(list(txt("terns"))), answers(`"ducks"`), systemSays(`"cranes"`), asks(`"storks"`), systemSays(`"owls"`)) + `,"system":"wrens"`,
-		words: []string{"wrens", "herons", "swans", "terns", "ducks", "cranes", "storks", "owls"}},
-	{name: "a system first, and one above", body: say(systemSays(`"swans"`), asks(`"herons"`)) + `,"system":"wrens"`, words: []string{"wrens", "swans", "herons"}},
+		words: []string{"herons", "swans", "terns", "ducks", "cranes", "storks", "owls"}, also: []string{"wrens"}},
+	{name: "a system first, and one above", body: say(systemSays(`"swans"`), asks(`"herons"`)) + `,"system":"wrens"`, words: []string{"herons"}, also: []string{"wrens", "swans"}},
 	{name: "only a system", body: say(systemSays(`"swans"`)), words: []string{"swans"}},
 	{name: "an empty system", body: say(asks(`"herons"`)) + `,"system":""`, words: []string{"herons"}},
-	{name: "a system in blocks, one of them empty", body: say(asks(`"herons"`)) + `,"system":[{"type":"text","text":""},{"type":"text","text":"wrens","cache_control":{"type":"ephemeral","ttl":"1h"}}]`, words: []string{"wrens", "herons"}},
+	{name: "a system in blocks, one of them empty", body: say(asks(`"herons"`)) + `,"system":[{"type":"text","text":""},{"type":"text","text":"wrens","cache_control":{"type":"ephemeral","ttl":"1h"}}]`, words: []string{"herons"}, also: []string{"wrens"}},
 	{name: "a failed result", body: one(`{"type":"tool_result","tool_use_id":"toolu_01","is_error":true,"content":"ducks"}`) + offer(bash), words: []string{"finches", "ducks"}},
 	{name: "a result without content", body: one(`{"type":"tool_result","tool_use_id":"toolu_01"}`) + offer(bash), words: []string{"finches"}},
 	{name: "a result of nothing", body: one(gives("toolu_01", `[]`)) + offer(bash), words: []string{"finches"}},
@@ -211,8 +211,8 @@ var odd = []request{
 	{name: "odd tool names", body: say(asks(`"herons"`)) + offer(tool("a.b/c:d e", `{"type":"object"}`), tool(`x\"y`, `{"type":"object"}`), bash), words: []string{"herons"}, tools: []string{"Bash"}},
 	{name: "a long tool name", body: say(asks(`"herons"`)) + offer(tool("mcp__"+strings.Repeat("n", 200), `{"type":"object"}`)), words: []string{"herons"}},
 	{name: "Anthropic's own tools", body: say(asks(`"herons"`)) + offer(`{"type":"bash_20250124","name":"bash"}`, `{"type":"web_search_20250305","name":"web_search","max_uses":3}`, `{"type":"custom","name":"Read","input_schema":{"type":"object","properties":{"f":{"type":"string"}}}}`),
-		words: []string{"herons"}, tools: []string{"Read"}, absent: []string{"web_search"}},
-	{name: "only tools of Anthropic's servers", body: say(asks(`"herons"`)) + offer(`{"type":"web_fetch_20250910","name":"web_fetch"}`), words: []string{"herons"}, absent: []string{"web_fetch"}},
+		words: []string{"herons"}, tools: []string{"Read"}, absent: []string{`"name": "web_search"`}},
+	{name: "only tools of Anthropic's servers", body: say(asks(`"herons"`)) + offer(`{"type":"web_fetch_20250910","name":"web_fetch"}`), words: []string{"herons"}, absent: []string{`"name": "web_fetch"`}},
 	{name: "no tools", body: say(asks(`"herons"`)) + `,"tools":[]`, words: []string{"herons"}},
 	{name: "sixty tools", body: say(asks(`"herons"`)) + offer(sixty()...), words: []string{"herons"}, tools: []string{"mcp__many__t00", "mcp__many__t31", "mcp__many__t59"}},
 	{name: "a tool that is called", body: say(asks(`"Call the tool Bash"`)) + offer(bash, tool("mcp__a__b", property(`{"type":"file"}`))), words: []string{"Call the tool Bash"}, tools: []string{"Bash"}, calls: "Bash", stop: "tool_use"},
@@ -235,9 +235,9 @@ var contents = []request{
 	{name: "a document as a string", body: say(asks(list(paper(`{"type":"content","content":"`+lines+`"}`), txt("cranes")))), words: []string{"puffins", "cranes"}},
 	{name: "a document in a result", body: one(gives("toolu_01", list(paper(`{"type":"text","media_type":"text/plain","data":"`+lines+`"}`)))) + offer(bash), words: []string{"finches", "puffins"}},
 	{name: "a document alone", body: say(asks(list(paper(`{"type":"text","media_type":"text/plain","data":"` + lines + `"}`)))), words: []string{"puffins"}},
-	{name: "a PDF", body: say(asks(list(paper(`{"type":"base64","media_type":"application/pdf","data":"JVBERi0="}`), txt("cranes")))), words: []string{"document", "cranes"}, absent: []string{"JVBERi0"}},
-	{name: "a PDF in a result", body: one(gives("toolu_01", list(paper(`{"type":"base64","media_type":"application/pdf","data":"JVBERi0="}`)))) + offer(bash), words: []string{"finches", "document"}, absent: []string{"JVBERi0"}},
-	{name: "a PDF after a result", body: one(gives("toolu_01", `"ducks"`), paper(`{"type":"base64","media_type":"application/pdf","data":"JVBERi0="}`)) + offer(bash), words: []string{"ducks", "document"}},
+	{name: "a PDF", body: say(asks(list(paper(`{"type":"base64","media_type":"application/pdf","data":"JVBERi0="}`), txt("cranes")))), words: []string{"PDF", "cranes"}, absent: []string{"JVBERi0"}},
+	{name: "a PDF in a result", body: one(gives("toolu_01", list(paper(`{"type":"base64","media_type":"application/pdf","data":"JVBERi0="}`)))) + offer(bash), words: []string{"finches", "PDF"}, absent: []string{"JVBERi0"}},
+	{name: "a PDF after a result", body: one(gives("toolu_01", `"ducks"`), paper(`{"type":"base64","media_type":"application/pdf","data":"JVBERi0="}`)) + offer(bash), words: []string{"ducks", "PDF"}},
 	{name: "a document from the Files API", body: say(asks(list(paper(`{"type":"file","file_id":"file_1"}`), txt("cranes")))), words: []string{"document", "cranes"}},
 	{name: "what a search found", body: say(asks(list(`{"type":"search_result","source":"https://example.invalid/a","title":"gannets","content":[{"type":"text","text":"`+lines+`"}],"citations":{"enabled":true}}`, txt("cranes")))), words: []string{"gannets", "puffins", "cranes"}},
 	{name: "what a search found, in a result", body: one(gives("toolu_01", list(`{"type":"search_result","source":"s","title":"gannets","content":[{"type":"text","text":"`+lines+`"}]}`))) + offer(bash), words: []string{"finches", "gannets", "puffins"}},
@@ -274,7 +274,7 @@ var letters = []request{
 	{name: "a whole one", body: say(asks(`"herons \ud83d\ude00 swans"`)), words: []string{"herons", "swans"}},
 	{name: "a half in a result", body: one(gives("toolu_01", `"ducks\ud83d"`)) + offer(bash), words: []string{"finches", "ducks"}},
 	{name: "a half in a result's block", body: one(gives("toolu_01", list(txt(`ducks\ud83d`)))) + offer(bash), words: []string{"finches", "ducks"}},
-	{name: "a half in a system prompt", body: say(asks(`"herons"`)) + `,"system":"wrens\ud83d"`, words: []string{"wrens", "herons"}},
+	{name: "a half in a system prompt", body: say(asks(`"herons"`)) + `,"system":"wrens\ud83d"`, words: []string{"herons"}, also: []string{"wrens"}},
 	{name: "a half in a description", body: say(asks(`"herons"`)) + offer(`{"name":"Bash","description":"wrens\ud83d","input_schema":{"type":"object","properties":{}}}`), words: []string{"herons"}, tools: []string{"Bash"}},
 	{name: "a half in a property's name", body: say(asks(`"herons"`)) + offer(tool("Odd", `{"type":"object","properties":{"k\ud83d":{"type":"string"}}}`)), words: []string{"herons"}, tools: []string{"Odd"}},
 	{name: "a half in an input's name", body: say(asks(`"herons"`), answers(list(use("toolu_01", "Bash", `{"k\ud83d":"finches"}`))), asks(list(gives("toolu_01", `"ducks"`)))) + offer(bash), words: []string{"finches", "ducks"}},
@@ -291,16 +291,16 @@ var letters = []request{
 
 // fetches are the kinds of F6: what an engine would fetch.
 var fetches = []request{
-	{name: "an image by URL", body: say(asks(list(picture(`{"type":"url","url":"http://127.0.0.1:9/a.png"}`), txt("cranes")))), words: []string{"image", "cranes"}, absent: []string{"127.0.0.1"}},
-	{name: "an image by URL in a result", body: one(gives("toolu_01", list(picture(`{"type":"url","url":"http://127.0.0.1:9/b.png"}`)))) + offer(bash), words: []string{"finches", "image"}, absent: []string{"127.0.0.1"}},
+	{name: "an image by URL", body: say(asks(list(picture(`{"type":"url","url":"http://127.0.0.1:9/a.png"}`), txt("cranes")))), words: []string{"image", "cranes"}},
+	{name: "an image by URL in a result", body: one(gives("toolu_01", list(picture(`{"type":"url","url":"http://127.0.0.1:9/b.png"}`)))) + offer(bash), words: []string{"finches", "image"}},
 	{name: "an image of the file system", body: say(asks(list(picture(`{"type":"url","url":"file:///etc/hostname"}`), txt("cranes")))), words: []string{"image", "cranes"}, absent: []string{"/etc/hostname"}},
 	{name: "an image from the Files API", body: say(asks(list(picture(`{"type":"file","file_id":"file_1"}`), txt("cranes")))), words: []string{"image", "cranes"}},
-	{name: "an image as OpenAI writes it", body: say(asks(list(`{"type":"image_url","image_url":{"url":"http://127.0.0.1:9/c.png"}}`, txt("cranes")))), words: []string{"cranes"}, absent: []string{"127.0.0.1"}},
-	{name: "sound as OpenAI writes it", body: say(asks(list(`{"type":"input_audio","input_audio":{"data":"http://127.0.0.1:9/d.wav","format":"wav"}}`, txt("cranes")))), words: []string{"cranes"}, absent: []string{"127.0.0.1"}},
+	{name: "an image as OpenAI writes it", body: say(asks(list(`{"type":"image_url","image_url":{"url":"http://127.0.0.1:9/c.png"}}`, txt("cranes")))), words: []string{"cranes"}},
+	{name: "sound as OpenAI writes it", body: say(asks(list(`{"type":"input_audio","input_audio":{"data":"http://127.0.0.1:9/d.wav","format":"wav"}}`, txt("cranes")))), words: []string{"cranes"}},
 	{name: "data that is a URL", body: say(asks(list(picture(`{"type":"base64","media_type":"image/png","data":"http://127.0.0.1:9/e.png"}`), txt("cranes")))), words: []string{"cranes"}, absent: []string{"127.0.0.1"}},
-	{name: "a document by URL", body: say(asks(list(paper(`{"type":"url","url":"http://127.0.0.1:9/f.pdf"}`), txt("cranes")))), words: []string{"document", "cranes"}, absent: []string{"127.0.0.1"}},
-	{name: "an image in a document", body: say(asks(list(paper(`{"type":"content","content":[{"type":"text","text":"puffins"},{"type":"image","source":{"type":"url","url":"http://127.0.0.1:9/g.png"}}]}`)))), words: []string{"puffins"}, absent: []string{"127.0.0.1"}},
-	{name: "an image in a system prompt", body: say(asks(`"herons"`)) + `,"system":[{"type":"text","text":"wrens"},{"type":"image","source":{"type":"url","url":"http://127.0.0.1:9/h.png"}}]`, words: []string{"wrens", "herons"}, absent: []string{"127.0.0.1"}},
+	{name: "a document by URL", body: say(asks(list(paper(`{"type":"url","url":"http://127.0.0.1:9/f.pdf"}`), txt("cranes")))), words: []string{"document", "cranes"}},
+	{name: "an image in a document", body: say(asks(list(paper(`{"type":"content","content":[{"type":"text","text":"puffins"},{"type":"image","source":{"type":"url","url":"http://127.0.0.1:9/g.png"}}]}`)))), words: []string{"puffins"}},
+	{name: "an image in a system prompt", body: say(asks(`"herons"`)) + `,"system":[{"type":"text","text":"wrens"},{"type":"image","source":{"type":"url","url":"http://127.0.0.1:9/h.png"}}]`, words: []string{"herons"}, also: []string{"wrens"}},
 	{name: "a media mark in a text", body: say(asks(`"herons <__media__> swans"`)), words: []string{"herons", "swans"}},
 }
 
@@ -312,10 +312,10 @@ var wishes = []request{
 	{kind: "F7", name: "thinking as it likes, low", body: say(asks(`"herons"`)) + `,"thinking":{"type":"adaptive"},"output_config":{"effort":"low"}`, words: []string{"herons"}},
 	{kind: "F7", name: "effort of its own kind", body: say(asks(`"herons"`)) + `,"output_config":{"effort":"max"}`, words: []string{"herons"}},
 	{kind: "F8", name: "no tool", body: say(asks(`"Call the tool Bash"`)) + offer(bash) + `,"tool_choice":{"type":"none"}`, words: []string{"Call the tool Bash"}, absent: []string{`"command"`}, stop: "end_turn"},
-	{kind: "F8", name: "any tool", body: say(asks(`"herons"`)) + offer(once) + `,"tool_choice":{"type":"any"}`, words: []string{"herons"}, calls: "Once", stop: "tool_use", maxTokens: 200},
-	{kind: "F8", name: "one tool", body: say(asks(`"herons"`)) + offer(bash, once) + `,"tool_choice":{"type":"tool","name":"Once"}`, words: []string{"herons"}, calls: "Once", stop: "tool_use", maxTokens: 200},
-	{kind: "F8", name: "one tool, against its own wish", body: say(asks(`"Call the tool Bash"`)) + offer(bash, once) + `,"tool_choice":{"type":"tool","name":"Once"}`, words: []string{"Call the tool Bash"}, maxTokens: 200},
-	{kind: "F8", name: "a tool that is not there", body: say(asks(`"herons"`)) + offer(bash) + `,"tool_choice":{"type":"tool","name":"Zed"}`, words: []string{"herons"}},
+	{kind: "F8", name: "any tool", body: say(asks(`"herons"`)) + offer(once) + `,"tool_choice":{"type":"any"}`, words: []string{"herons"}, tools: []string{"Once"}, atMost: "Once", maxTokens: 60},
+	{kind: "F8", name: "one tool", body: say(asks(`"herons"`)) + offer(bash, once) + `,"tool_choice":{"type":"tool","name":"Once"}`, words: []string{"herons"}, tools: []string{"Once"}, atMost: "Once", maxTokens: 60},
+	{kind: "F8", name: "one tool, against its own wish", body: say(asks(`"Call the tool Bash"`)) + offer(bash, once) + `,"tool_choice":{"type":"tool","name":"Once"}`, words: []string{"Call the tool Bash"}, tools: []string{"Once"}, atMost: "Once", maxTokens: 60},
+	{kind: "F8", name: "a tool that is not there", body: say(asks(`"herons"`)) + offer(bash) + `,"tool_choice":{"type":"tool","name":"Zed"}`, refused: "Zed"},
 	{kind: "F8", name: "one at a time", body: say(asks(`"Call the tool Bash"`)) + offer(bash) + `,"tool_choice":{"type":"auto","disable_parallel_tool_use":true}`, words: []string{"Call the tool Bash"}, calls: "Bash", stop: "tool_use"},
 	{kind: "F9", name: "a format", body: say(asks(`"herons"`)) + `,"output_config":{"format":{"type":"json_schema","schema":{"type":"object","properties":{"gannet":{"type":"string"}},"required":["gannet"],"additionalProperties":false}}}`, words: []string{"herons"}, also: []string{"gannet"}},
 	{kind: "F9", name: "a format as it was", body: say(asks(`"herons"`)) + `,"output_format":{"type":"json_schema","schema":{"type":"object","properties":{"gannet":{"type":"string"}}}}`, words: []string{"herons"}, also: []string{"gannet"}},
@@ -331,7 +331,7 @@ var wishes = []request{
 	{kind: "F12", name: "marks in a block of a result", body: one(gives("toolu_01", list(txt("ducks MARKS geese")))) + offer(bash), words: []string{"ducks", "geese"}},
 	{kind: "F12", name: "marks in an input", body: say(asks(`"herons"`), answers(list(use("toolu_01", "Bash", `{"command":"finches MARKS gulls"}`))), asks(list(gives("toolu_01", `"ducks"`)))) + offer(bash), words: []string{"finches", "gulls", "ducks"}},
 	{kind: "F12", name: "marks in an answer", body: say(asks(`"herons"`), answers(`"swans MARKS terns"`), asks(`"cranes"`)), words: []string{"swans", "terns", "cranes"}},
-	{kind: "F12", name: "marks in a system prompt", body: say(asks(`"herons"`)) + `,"system":"wrens MARKS robins"`, words: []string{"wrens", "robins", "herons"}},
+	{kind: "F12", name: "marks in a system prompt", body: say(asks(`"herons"`)) + `,"system":"wrens MARKS robins"`, words: []string{"herons"}, also: []string{"wrens", "robins"}},
 	{kind: "F12", name: "marks in a description", body: say(asks(`"herons"`)) + offer(`{"name":"Bash","description":"wrens MARKS robins","input_schema":{"type":"object","properties":{}}}`), words: []string{"herons"}},
 	{kind: "F12", name: "marks in a document", body: say(asks(list(paper(`{"type":"text","media_type":"text/plain","data":"puffins MARKS auks"}`)))), words: []string{"puffins", "auks"}},
 	{kind: "F12", name: "marks in thoughts", body: say(asks(`"herons"`), answers(list(`{"type":"thinking","thinking":"owls MARKS","signature":"s"}`, txt("swans"))), asks(`"cranes"`)), words: []string{"swans", "cranes"}},
@@ -344,11 +344,10 @@ var others = []request{
 	{name: "samplers that are off", body: say(asks(`"herons"`)) + `,"temperature":2.5,"top_p":5,"top_k":-3`, words: []string{"herons"}},
 	{name: "fields of the cloud", body: say(asks(`"herons"`)) + `,"metadata":{"user_id":"u"},"service_tier":"auto","container":"c","context_management":{"edits":[]},"mcp_servers":[],"inference_geo":"us","betas":["x"],"speed":"fast"`, words: []string{"herons"}},
 	{name: "marks of the cache", body: say(asks(`[{"type":"text","text":"herons","cache_control":{"type":"ephemeral"}}]`)) + `,"system":[{"type":"text","text":"wrens","cache_control":{"type":"ephemeral"}}]` +
-		offer(`{"name":"Bash","description":"d","cache_control":{"type":"ephemeral"},"input_schema":{"type":"object","properties":{}}}`), words: []string{"wrens", "herons"}},
+		offer(`{"name":"Bash","description":"d","cache_control":{"type":"ephemeral"},"input_schema":{"type":"object","properties":{}}}`), words: []string{"herons"}, also: []string{"wrens"}},
 	{name: "an argument for the template", body: say(asks(`"herons"`)) + `,"chat_template_kwargs":{"enable_thinking":false}`, words: []string{"herons"}},
 	{name: "a great max_tokens", body: say(asks(`"herons"`)), words: []string{"herons"}, maxTokens: 128000},
 	{name: "a name twice", body: `"messages":[],` + say(asks(`"herons"`)), words: []string{"herons"}},
-	{name: "no messages", body: `"messages":[]`, refused: "message"},
 }
 
 // requests are all of them.

@@ -42,6 +42,13 @@ func engineUser(t *testing.T) *user {
 	return newUserOf(t, parts)
 }
 
+// serving starts a tray, and waits for its gateway: a real engine needs it for ugly schemas.
+func (u *user) serving() {
+	u.Helper()
+	u.live()
+	u.until("the gateway", func() bool { return strings.Contains(u.must("status"), "Gateway") })
+}
+
 // engine asks the real engine of one model, past all that is before it.
 type engine struct {
 	client *http.Client
@@ -129,8 +136,8 @@ func TestEveryRequestWithEveryTemplate(t *testing.T) {
 		u.add("ai/"+c, m)
 	}
 	u.write(u.settings, "{}\n")
-	u.live()
-	u.must("local", "tiny", "--force")
+	u.serving()
+	u.must("local", "tiny")
 	all := requests()
 	table := newTable(columns, all)
 	work := make(chan string, len(columns))
@@ -190,6 +197,10 @@ func (u *user) column(template string, all []request, table *table) {
 		for _, p := range differ(plain, streamed) {
 			problems = append(problems, "streamed: "+p)
 		}
+		if plain.Status >= 500 || streamed.Status >= 500 {
+			log, _ := os.ReadFile(u.runner.Log)
+			u.Logf("%s, %s: %d %s, streamed %d %s; Model Runner's log ends\n%s", template, r.name, plain.Status, plain.Error, streamed.Status, streamed.Error, log[max(0, len(log)-3000):])
+		}
 		table.note(r, template, problems)
 	}
 }
@@ -197,6 +208,9 @@ func (u *user) column(template string, all []request, table *table) {
 // differ says what of an answer comes otherwise as a stream.
 func differ(plain, streamed lab.Answer) (problems []string) {
 	problems = streamed.Problems
+	if plain.Stop == "max_tokens" { // chance decides what it says when nothing in the prompt does
+		return problems
+	}
 	for _, what := range []struct {
 		name      string
 		one, then any
@@ -215,7 +229,7 @@ func differ(plain, streamed lab.Answer) (problems []string) {
 func content(a lab.Answer) string {
 	var said []string
 	for _, b := range a.Blocks {
-		said = append(said, strings.TrimSpace(fmt.Sprintf("%s %s %s %s", b.Type, b.Name, strings.TrimSpace(b.Text), b.Input)))
+		said = append(said, strings.Join([]string{b.Type, b.Name, strings.TrimSpace(b.Text), string(b.Input)}, " "))
 	}
 	return strings.Join(said, " | ")
 }
@@ -311,7 +325,7 @@ func (r request) judgeAnswer(a lab.Answer, hasTools bool) (problems []string) {
 	if r.stop != "" && a.Stop != r.stop && (hasTools || r.stop != "tool_use") {
 		problem("it ended because of %q", a.Stop)
 	}
-	if hasTools && r.calls != called && (r.calls != "" || r.tools == nil) {
+	if hasTools && called != r.calls && (called == "" || called != r.atMost) {
 		problem("it calls %q", called)
 	}
 	return problems

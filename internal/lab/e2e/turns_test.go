@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/switchyard-app/switchyard/internal/lab"
@@ -66,7 +67,7 @@ func longSession(t *testing.T, template, version string) {
 	u.write(filepath.Join(u.home, ".claude.json"), fmt.Sprintf(
 		`{"hasCompletedOnboarding":true,"mcpServers":{"ugly":{"type":"stdio","command":%q}},"projects":{%q:{"hasTrustDialogAccepted":true,"hasCompletedProjectOnboarding":true}}}`, server, u.home))
 	s.files()
-	u.live()
+	u.serving()
 	u.must("local", template)
 	s.talk(template)
 	s.fromTheCloud(template)
@@ -91,13 +92,13 @@ func (s *session) calls() []gguf.Call {
 		gguf.Call{When: "Look at the notes", Tools: []gguf.Use{read("notes.txt")}},
 		gguf.Call{When: "Do two things", Tools: []gguf.Use{bash("echo one-of-two"), bash("echo two-of-two")}},
 		gguf.Call{When: "Ask an agent", Tools: []gguf.Use{{Name: "Agent", Input: `{"description": "greets", "prompt": "Greet me.", "subagent_type": "general-purpose"}`}}},
-		gguf.Call{When: "Take your time", Tools: []gguf.Use{bash("sleep 100")}},
+		gguf.Call{When: "Take your time", Tools: []gguf.Use{bash("cat " + filepath.Join(s.home, "pipe"))}},
 	)
 }
 
 func (s *session) files() {
 	s.Helper()
-	png, err := base64.StdEncoding.DecodeString("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
+	png, err := base64.StdEncoding.DecodeString(dot)
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -172,12 +173,24 @@ func (s *session) turn(prompt string, saw ...string) {
 
 func (s *session) open(args string) {
 	s.Helper()
-	s.openWith("--tools Bash,Read,Agent " + args)
+	s.openWith("--permission-mode default --tools Bash,Read,Agent " + args)
+}
+
+// end ends claude, and its terminal.
+func (s *session) end() {
+	s.Helper()
+	s.closeSession()
+	s.tmux("kill-server")
+	s.until("the terminal's end", func() bool { return strings.Contains(s.tmux("list-sessions"), "no server") })
 }
 
 // talk is the session.
 func (s *session) talk(template string) {
 	s.Helper()
+	err := syscall.Mkfifo(filepath.Join(s.home, "pipe"), 0o600)
+	if err != nil {
+		s.Fatal(err)
+	}
 	s.open("")
 	s.turn("hello")
 	s.turn("Call the tool Bash", "the-tool-ran")
@@ -192,14 +205,14 @@ func (s *session) talk(template string) {
 	}
 	s.turn("Ask an agent")
 	s.until("rest", s.idle)
-	s.say("Take your time", func() bool { return s.count("assistant", "sleep 100") > 0 })
-	s.until("the tool", func() bool {
-		return strings.Contains(s.screen(), "unning") || strings.Contains(s.screen(), "esc to interrupt")
+	var pipe *os.File
+	s.say("Take your time", func() bool {
+		pipe, err = os.OpenFile(filepath.Join(s.home, "pipe"), os.O_WRONLY|syscall.O_NONBLOCK, 0) // fails while nobody reads
+		return err == nil
 	})
-	s.until("the interruption", func() bool {
-		s.tmux("send-keys", "Escape")
-		return s.count("user", "Request interrupted") > 0
-	})
+	defer pipe.Close()
+	s.tmux("send-keys", "Escape") // twice would open another menu
+	s.until("the interruption", func() bool { return strings.Contains(s.screen(), "nterrupted") })
 	s.turn("never mind")
 	s.say("/model sonnet", func() bool {
 		return strings.Contains(s.screen(), "Set model") || strings.Contains(s.screen(), "Kept model")
@@ -208,13 +221,11 @@ func (s *session) talk(template string) {
 	s.say("/compact", func() bool { return s.count("compact_boundary", "") > 0 })
 	s.turn("and after that")
 	s.clean()
-	s.closeSession()
-	s.tmux("kill-server")
+	s.end()
 	s.open("--continue")
 	s.turn("back again")
 	s.clean()
-	s.closeSession()
-	s.tmux("kill-server")
+	s.end()
 }
 
 // clean fails on an error that the session shows.
@@ -277,10 +288,19 @@ func cloudHistory() []string {
 func (s *session) judge() {
 	s.Helper()
 	requests := s.requests()
+	left, ofAgents := 0, 0
 	for _, r := range requests {
-		if r.Status != 200 || r.Error != "" {
+		switch {
+		case r.Error == gateway.ClientGone && left == 0: // the interruption
+			left++
+		case r.Status != 200 || r.Error != "":
 			s.Errorf("%+v", r)
+		case r.AgentID != "":
+			ofAgents++
 		}
+	}
+	if ofAgents == 0 {
+		s.Error("no request of a subagent")
 	}
 	s.Logf("%d requests, the greatest of %d tokens", len(requests), slices.MaxFunc(requests, func(a, b gateway.Record) int { return a.InputTokens - b.InputTokens }).InputTokens)
 }

@@ -28,6 +28,7 @@ type Model struct {
 	Size      int64  // bytes that the file is filled up to, with nothing; 0: as small as it is
 	Behaviour string // what the engine double does, see package messages; a real engine ignores it
 
+	Sees      bool   // it is packaged with a projector, see WriteProjector
 	Template  string // the chat template, one of Templates; empty: the tokenizer's, or hermes, which takes nearly everything
 	Jinja     string // a chat template's text, in the place of the one that Template names
 	Calls     []Call // nil: UsualCalls

@@ -46,7 +46,7 @@ func (m Model) parts() ([]key, []tensor, error) {
 	if merges != nil {
 		keys = append(keys, text("tokenizer.ggml.model", "gpt2"), text("tokenizer.ggml.pre", "qwen2"), texts("tokenizer.ggml.merges", merges), yes("tokenizer.ggml.add_bos_token", false))
 	} else {
-		keys = append(keys, text("tokenizer.ggml.model", "llama"), numbers("tokenizer.ggml.scores", typeFloat32, make([]int32, len(v.tokens))),
+		keys = append(keys, text("tokenizer.ggml.model", "llama"), yes("tokenizer.ggml.add_space_prefix", false), numbers("tokenizer.ggml.scores", typeFloat32, make([]int32, len(v.tokens))),
 			number("tokenizer.ggml.bos_token_id", v.ids["<s>"]), number("tokenizer.ggml.unknown_token_id", v.ids["<unk>"]))
 	}
 	if m.Behaviour != "" {

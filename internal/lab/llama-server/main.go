@@ -2,7 +2,7 @@
 // and Claude Code use it. It computes nothing. What it obeys stands in the model
 // file: its chat template, its context, and the key lab.behaviour, a list of
 // "oom" (dies at load as a full GPU makes it), "alone" (does so while another
-// engine runs), "crash-at-load", "no-tools", "load=5s" and "slow=5s".
+// engine runs), "crash-at-load", "no-tools", "short-ids", "load=5s" and "slow=5s".
 package main
 
 import (
@@ -61,7 +61,7 @@ func run(args []string) error {
 	server := &messages.Server{
 		Answer: " " + gguf.Answer,
 		Model:  model,
-		Strict: strings.Contains(keys[gguf.KeyTemplate], "raise_exception"),
+		Strict: strings.Contains(keys[gguf.KeyTemplate], "System message must be at the beginning"),
 		Plain:  !strings.Contains(keys[gguf.KeyTemplate], "tool"),
 	}
 	if server.Context = contextSize; contextSize == 0 {
@@ -81,6 +81,8 @@ func run(args []string) error {
 			return errors.New("terminate called without an active exception")
 		case "no-tools":
 			server.NoTools = true
+		case "short-ids":
+			server.ShortID = true
 		case "load":
 			load, err = time.ParseDuration(value)
 		case "slow":

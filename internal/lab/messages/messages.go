@@ -27,6 +27,7 @@ type Server struct {
 	Strict  bool          // 400 on a system message in mid-conversation
 	NoTools bool          // tool calls come back as text
 	Plain   bool          // 400 on a tool's result, and no tool calls
+	ShortID bool          // 400 on a tool call's id that is not nine letters and digits
 	Slow    time.Duration // before the first byte of every answer
 
 	// OnRequest, when set, sees each decoded request before it is answered.
@@ -54,12 +55,14 @@ type Request struct {
 const bytesPerToken = 4
 
 var (
-	order = regexp.MustCompile(`\[\[(crash|slow)(?: ([^\]]*))?\]\]`)
-	call  = regexp.MustCompile(`Call the tool (\w+) with (\{[^}]*\})`)
+	order  = regexp.MustCompile(`\[\[(crash|slow)(?: ([^\]]*))?\]\]`)
+	toolID = regexp.MustCompile(`"tool_use_id":"([^"]*)"`)
+	call   = regexp.MustCompile(`Call the tool (\w+) with (\{[^}]*\})`)
 )
 
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
+	case r.Header.Get("X-Preload-Only") == "true": // as Model Runner answers once the model is loaded
 	case strings.HasSuffix(r.URL.Path, "/v1/messages/count_tokens"):
 		if req, ok := s.decode(w, r); ok {
 			reply(w, http.StatusOK, map[string]int{"input_tokens": tokens(prompt(req))})
@@ -108,6 +111,14 @@ func (s *Server) message(w http.ResponseWriter, r *http.Request, req Request) {
 		for i, m := range req.Messages {
 			if m.Role == "system" && (i > 0 || len(req.System) > 0) {
 				refuse(w, "invalid_request_error", "Error: Jinja Exception: System message must be at the beginning.", nil)
+				return
+			}
+		}
+	}
+	if s.ShortID {
+		for _, id := range toolID.FindAllStringSubmatch(text, -1) {
+			if len(id[1]) != 9 {
+				refuse(w, "invalid_request_error", "Error: Jinja Exception: Tool call IDs should be alphanumeric strings with length 9!", nil)
 				return
 			}
 		}

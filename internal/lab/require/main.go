@@ -19,7 +19,7 @@ var sets = map[string]map[string]string{
 	"e2e": {
 		"dbus-daemon": "dbus-daemon", "git": "git", "Xvfb": "xvfb", "Xorg": "xserver-xorg-core", "/usr/lib/xorg/modules/drivers/dummy_drv.so": "xserver-xorg-video-dummy", "xfce4-panel": "xfce4-panel", "mate-panel": "mate-panel", "xfconf-query": "xfconf",
 		"/usr/lib/x86_64-linux-gnu/xfce4/notifyd/xfce4-notifyd": "xfce4-notifyd",
-		"dockerd": "docker.io", "iptables": "iptables", "xdotool": "xdotool", "xsetroot": "x11-xserver-utils", "scrot": "scrot", "tmux": "tmux", "strace": "strace", "npm": "npm", "ip": "iproute2", "unshare": "util-linux", "debootstrap": "debootstrap", "lintian": "lintian", "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
+		"dockerd": "docker.io", "iptables": "iptables", "xdotool": "xdotool", "xsetroot": "x11-xserver-utils", "scrot": "scrot", "tmux": "tmux", "strace": "strace", "npm": "npm", "tar": "tar", "ip": "iproute2", "unshare": "util-linux", "debootstrap": "debootstrap", "lintian": "lintian", "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
 		"/usr/share/icons/Adwaita/index.theme":                                           "adwaita-icon-theme",
 		"/usr/lib/x86_64-linux-gnu/gdk-pixbuf-2.0/2.10.0/loaders/libpixbufloader-svg.so": "librsvg2-common",
 	},

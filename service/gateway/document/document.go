@@ -129,8 +129,12 @@ type Member struct {
 
 // Members lists an object's members in their order.
 func (s *Scanner) Members() (all []Member, whole jsontext.Value, err error) {
+	const usual = 3 // a text has two or three
 	whole, err = s.Object(func(name string) error {
 		value, err := s.Value()
+		if all == nil {
+			all = make([]Member, 0, usual)
+		}
 		all = append(all, Member{name, value})
 		return err
 	})
@@ -183,10 +187,12 @@ func Text(v jsontext.Value) string {
 func Field(object []Member, name string) string { return Text(Find(object, name)) }
 
 // Rope is a document made of pieces of another one: a long conversation is never copied.
+// Only one of a Rope's copies may be written to.
 type Rope struct {
 	pieces [][]byte
 	size   int64
-	small  []byte // room for the next texts
+	small  []byte // what Text added, in one piece after another
+	open   bool   // the last piece is the end of small
 }
 
 // Size is its length in bytes.
@@ -195,25 +201,35 @@ func (r *Rope) Size() int64 { return r.size }
 // Raw adds a piece; it is not copied.
 func (r *Rope) Raw(piece []byte) {
 	if len(piece) > 0 {
-		r.pieces = append(r.pieces, piece)
+		r.pieces, r.open = append(r.pieces, piece), false
 		r.size += int64(len(piece))
 	}
 }
 
-// Text adds a text, copied: small ones share their memory.
+// Text adds a text, copied.
 func (r *Rope) Text(piece string) {
+	if len(piece) == 0 {
+		return
+	}
 	if len(piece) > cap(r.small)-len(r.small) {
-		r.small = make([]byte, 0, max(2*cap(r.small), 64, len(piece)))
+		r.small, r.open = make([]byte, 0, max(2*cap(r.small), 64, len(piece))), false
 	}
 	start := len(r.small)
 	r.small = append(r.small, piece...)
-	r.Raw(r.small[start:len(r.small):len(r.small)])
+	if last := len(r.pieces) - 1; r.open {
+		r.pieces[last] = r.small[start-len(r.pieces[last]) : len(r.small) : len(r.small)]
+	} else {
+		r.pieces, r.open = append(r.pieces, r.small[start:len(r.small):len(r.small)]), true
+	}
+	r.size += int64(len(piece))
 }
 
 // Join adds the pieces of another one.
 func (r *Rope) Join(other Rope) {
-	r.pieces = append(r.pieces, other.pieces...)
-	r.size += other.size
+	if len(other.pieces) > 0 {
+		r.pieces, r.open = append(r.pieces, other.pieces...), false
+		r.size += other.size
+	}
 }
 
 // Reader reads it once from the beginning.

@@ -31,20 +31,25 @@ func Plain(body []byte) []byte {
 }
 
 // escaped reports whether a document may hold an escape that is not needed. Control
-// characters are: the colours of a terminal stand in many a tool's result.
+// characters are: the colours of a terminal stand in many a tool's result. A slash matters
+// in a tag only.
 func escaped(body []byte) bool {
-	if bytes.Contains(body, []byte(`<\/`)) || bytes.Contains(body, []byte(`[\/`)) {
-		return true
-	}
-	for {
-		at := bytes.Index(body, []byte(`\u`))
-		if at < 0 {
+	for i := 0; ; i += 2 {
+		n := bytes.IndexByte(body[i:], '\\')
+		if n < 0 || i+n+2 > len(body) {
 			return false
 		}
-		if body = body[at:]; hex(body) >= ' ' {
-			return true
+		i += n
+		switch body[i+1] {
+		case 'u':
+			if hex(body[i:]) >= ' ' {
+				return true
+			}
+		case '/':
+			if i > 0 && (body[i-1] == '<' || body[i-1] == '[') {
+				return true
+			}
 		}
-		body = body[2:]
 	}
 }
 

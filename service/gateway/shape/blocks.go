@@ -14,11 +14,16 @@ import (
 // word. Here they become texts: what can be read is written out, and for the rest stands a
 // note that says what was there.
 
+// deepestBlock is how far blocks stand in each other that somebody may have written.
+const deepestBlock = 16
+
 // words adds what a block says that is no call and no result.
 func (c *conversation) words(says []word, p part) []word {
-	if p.members == nil {
+	if p.members == nil || c.depth == deepestBlock {
 		return c.bare(says, p.whole)
 	}
+	c.depth++
+	defer func() { c.depth-- }()
 	switch kind := document.Find(p.members, "type"); string(kind) {
 	case `"text"`:
 		return c.bare(says, document.Find(p.members, "text"))
@@ -119,6 +124,11 @@ var unread = []string{
 
 // readable adds the texts and numbers in a value, each with its name.
 func (c *conversation) readable(says []word, name string, v jsontext.Value) []word {
+	if c.depth == deepestBlock {
+		return c.bare(says, v)
+	}
+	c.depth++
+	defer func() { c.depth-- }()
 	switch v.Kind() {
 	case '[':
 		all, _ := document.Elements(v)

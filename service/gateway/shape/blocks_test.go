@@ -88,7 +88,7 @@ func TestNothingIsFetched(t *testing.T) {
 		"a media type with a comma":    {image(`{"type":"base64","media_type":"image/png,x","data":"AAAA"}`), unread},
 		"data that is a URL":           {image(`{"type":"base64","media_type":"image/png","data":"http://a/b.png"}`), unread},
 		"data with a comma":            {image(`{"type":"base64","media_type":"image/png","data":"AAAA,http://a"}`), unread},
-		"data of another length":       {image(`{"type":"base64","media_type":"image/png","data":"AAA"}`), unread},
+		"data of another length":       {image(`{"type":"base64","media_type":"image/png","data":"AAAAA"}`), unread},
 		"data with signs in its midst": {image(`{"type":"base64","media_type":"image/png","data":"A=AA"}`), unread},
 		"data of one sign":             {image(`{"type":"base64","media_type":"image/png","data":"A==="}`), unread},
 		"no data":                      {image(`{"type":"base64","media_type":"image/png","data":""}`), unread},
@@ -136,6 +136,23 @@ func TestImages(t *testing.T) {
 			}
 			if tt.note == "" && len(notes) > 0 || tt.note != "" && (len(notes) != 1 || notes[0] != tt.note) {
 				t.Errorf("noted %q, not %q", notes, tt.note)
+			}
+		})
+	}
+}
+
+// A block that stands in thousands of others is read in no time, and not lost.
+func TestDeepBlocks(t *testing.T) {
+	const deep = 3000
+	for name, one := range map[string][2]string{
+		"documents": {`{"type":"document","source":{"type":"content","content":[`, `]}}`},
+		"unknown":   {`{"type":"x","a":[`, `]}`},
+		"answers":   {`{"type":"tool_result","content":[`, `]}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, _ := folded(t, talk(blocks("user", strings.Repeat(one[0], deep)+texts("OKAPI")+strings.Repeat(one[1], deep))), Needs{})
+			if !strings.Contains(got, "OKAPI") || strings.Count(got, `\n[`) > 2*deepestBlock {
+				t.Errorf("%d bytes: %.300s", len(got), got)
 			}
 		})
 	}

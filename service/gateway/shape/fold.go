@@ -46,6 +46,7 @@ type conversation struct {
 	first []word // of a system message at the very beginning
 	turns []turn
 	names map[string]string // the tools called, by the call's id; only for NoTools
+	depth int               // of the blocks that the one being read stands in
 }
 
 // foldMessages writes a conversation as every chat template takes it. System messages go

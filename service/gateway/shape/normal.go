@@ -19,9 +19,9 @@ var cloudOnly = []string{"betas", "container", "context_management", "inference_
 const billingLine = "x-anthropic-billing-header"
 
 // For writes the request as a llama.cpp with any chat template takes it.
-// Every piece depends only on what stands before it and, where a system message
-// opens a user turn, on the turn's own rest. So a longer conversation begins with
-// the very bytes of the shorter one, and the engine's prefix cache holds.
+// Every piece depends only on what stands before it and on the rest of the user's turn that
+// it is in. So a longer conversation begins with the very bytes of the shorter one, and the
+// engine's prefix cache holds.
 func (r *Request) For(m Model) (Shaped, error) {
 	said := notes{}
 	r, err := r.harmless(m.Needs.Markers, said)

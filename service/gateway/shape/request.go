@@ -47,7 +47,7 @@ func Parse(body []byte) (*Request, error) {
 	schemas := reader{Scanner: s}
 	if _, err := s.Object(func(name string) error {
 		if name == "messages" && s.Kind() == '[' {
-			list, r.messages = true, nil // of a name that comes twice the last counts
+			list, r.messages = true, make([]message, 0, 64) // of a name that comes twice the last counts
 			r.members = append(r.members, document.Member{Name: name})
 			return s.Array(func() error {
 				m, err := readMessage(s)
@@ -100,6 +100,7 @@ func Parse(body []byte) (*Request, error) {
 }
 
 func readMessage(s *document.Scanner) (m message, err error) {
+	m.members = make([]document.Member, 0, 2) // role and content
 	m.whole, err = s.Object(func(name string) error {
 		if name == "content" && s.Kind() == '[' {
 			m.listed, m.blocks = true, nil
@@ -115,7 +116,14 @@ func readMessage(s *document.Scanner) (m message, err error) {
 		m.members = append(m.members, document.Member{Name: name, Value: value})
 		return err
 	})
-	m.role = document.Field(m.members, "role")
+	switch role := document.Find(m.members, "role"); string(role) { // the usual ones cost no memory
+	case `"user"`:
+		m.role = "user"
+	case `"assistant"`:
+		m.role = "assistant"
+	default:
+		m.role = document.Text(role)
+	}
 	return m, err
 }
 
