@@ -199,7 +199,7 @@ func (u *user) column(template string, all []request, table *table) {
 		}
 		if plain.Status >= 500 || streamed.Status >= 500 {
 			log, _ := os.ReadFile(u.runner.Log)
-			u.Logf("%s, %s: Model Runner's log ends\n%s", template, r.name, log[max(0, len(log)-3000):])
+			u.Logf("%s, %s: %d %s, streamed %d %s; Model Runner's log ends\n%s", template, r.name, plain.Status, plain.Error, streamed.Status, streamed.Error, log[max(0, len(log)-3000):])
 		}
 		table.note(r, template, problems)
 	}
@@ -262,6 +262,12 @@ var withoutTools = []string{"gemma"}
 // judge says what is wrong with an answer, and with what the engine had got for it.
 func (r request) judge(template string, a lab.Answer, prompt string, tokens int64) (problems []string) {
 	problem := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	if r.refused != "" {
+		if a.Status != http.StatusBadRequest || !strings.Contains(a.Error, r.refused) {
+			problem("answered %d %q", a.Status, a.Error)
+		}
+		return problems
+	}
 	if a.Status != http.StatusOK {
 		problem("refused with %d %s: %s %s", a.Status, a.Type, a.Error, strings.Join(a.Problems, ", "))
 		return problems

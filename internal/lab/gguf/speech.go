@@ -124,7 +124,7 @@ func (m Model) template() (string, error) {
 		return jinja, nil
 	}
 	var ask strings.Builder
-	ask.WriteString("{%- if add_generation_prompt and tools and lab_last is string %}")
+	ask.WriteString("{%- if add_generation_prompt and tools and lab_last %}")
 	word := "if"
 	for i, c := range m.calls() {
 		fmt.Fprintf(&ask, "{%%- %s '%s' in lab_last %%}", word, c.When)
@@ -135,7 +135,7 @@ func (m Model) template() (string, error) {
 		word = "elif"
 	}
 	ask.WriteString("{%- endif %}{%- endif %}")
-	const last = "{%- set lab_last = messages[-1].content if messages and messages[-1].role != 'tool' else none %}"
+	const last = "{%- set lab_last = messages[-1].content | string if messages and messages[-1].role != 'tool' and messages[-1].content else none %}"
 	return last + jinja + ask.String(), nil
 }
 

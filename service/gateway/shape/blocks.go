@@ -14,12 +14,12 @@ import (
 // word. Here they become texts: what can be read is written out, and for the rest stands a
 // note that says what was there.
 
-// deepest is how far blocks stand in each other that somebody may have written.
-const deepest = 16
+// deepestBlock is how far blocks stand in each other that somebody may have written.
+const deepestBlock = 16
 
 // words adds what a block says that is no call and no result.
 func (c *conversation) words(says []word, p part) []word {
-	if p.members == nil || c.depth == deepest {
+	if p.members == nil || c.depth == deepestBlock {
 		return c.bare(says, p.whole)
 	}
 	c.depth++
@@ -124,7 +124,7 @@ var unread = []string{
 
 // readable adds the texts and numbers in a value, each with its name.
 func (c *conversation) readable(says []word, name string, v jsontext.Value) []word {
-	if c.depth == deepest {
+	if c.depth == deepestBlock {
 		return c.bare(says, v)
 	}
 	c.depth++
