@@ -101,7 +101,7 @@ func (c *commands) prove(ctx context.Context, m *machine.Machine, r doctor.Depar
 	proofs := []proofJSON{}
 	progress, clear := c.progress()
 	progress.Done = func(p runner.Proof) {
-		one := proofJSON{p.Name, p.OK, p.Took.Milliseconds(), p.Detail, p.Remedy}
+		one := proofJSON{p.Name, p.OK, p.Minor, p.Took.Milliseconds(), p.Detail, p.Remedy}
 		proofs = append(proofs, one)
 		if !c.json {
 			clear()
@@ -155,6 +155,7 @@ func (c *commands) card(proofs []proofJSON, found []state.Finding, failed error)
 type proofJSON struct {
 	Name   string `json:"name"`
 	OK     bool   `json:"ok"`
+	Minor  bool   `json:"minor,omitempty"` // it does not hold, and need not
 	MS     int64  `json:"ms"`
 	Detail string `json:"detail"`
 	Remedy string `json:"remedy"`

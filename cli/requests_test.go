@@ -43,3 +43,18 @@ func TestTheTotalsLeaveOutWhatSwitchyardAsked(t *testing.T) {
 		}
 	}
 }
+
+func TestAProofInALine(t *testing.T) {
+	for _, tt := range []struct {
+		proof proofJSON
+		want  string
+	}{
+		{proofJSON{Name: "tool_call", OK: true, MS: 7, Detail: "called"}, "✓ tool call            7 ms  called\n"},
+		{proofJSON{Name: "tool_call", Detail: "only text", Remedy: "choose another"}, "✗ tool call            0 ms  only text\n  → choose another\n"},
+		{proofJSON{Name: "odd_schema", Minor: true, Detail: "refused", Remedy: "use the gateway"}, "! odd schema           0 ms  refused\n  → use the gateway\n"},
+	} {
+		if got := tt.proof.text(); got != tt.want {
+			t.Errorf("%q, want %q", got, tt.want)
+		}
+	}
+}

@@ -169,7 +169,10 @@ func quoteEmpty(value string) string {
 
 func (p proofJSON) text() string {
 	mark := "✓"
-	if !p.OK {
+	switch {
+	case p.Minor:
+		mark = "!"
+	case !p.OK:
 		mark = "✗"
 	}
 	line := fmt.Sprintf("%s %-15s %6d ms  %s\n", mark, strings.ReplaceAll(p.Name, "_", " "), p.MS, p.Detail)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/switchyard-app/switchyard/assets"
@@ -226,7 +227,12 @@ func (c *Commands) CancelPull(ctx context.Context, ref string) { c.puller.Cancel
 func (c *Commands) performSwitch(ctx, one context.Context, r switching.Request) error {
 	t := c.startTask(ctx, proofText(""))
 	start := time.Now()
-	result, err := switching.Switch(one, c.machine, r, localrunner.Progress{Begin: func(proof string) { t.setText(ctx, proofText(proof)) }, Warn: func(w state.Warning) { c.update(ctx, func(k *known) { k.doubt = w }) }})
+	warn := func(w state.Warning) {
+		if !strings.HasPrefix(w.Code, "proof_") { // switchyard check has these
+			c.update(ctx, func(k *known) { k.doubt = w })
+		}
+	}
+	result, err := switching.Switch(one, c.machine, r, localrunner.Progress{Begin: func(proof string) { t.setText(ctx, proofText(proof)) }, Warn: warn})
 	c.log.Info("switch", "route", r.Route, "model", result.Model, "took", time.Since(start).Round(time.Millisecond), "error", err)
 	// What the switch wrote is read before it counts as done.
 	n := c.nextLook()

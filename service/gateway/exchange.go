@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -190,6 +191,9 @@ func (x *exchange) answered(resp *http.Response) error {
 	kind := resp.Header.Get("Content-Type")
 	retry := resp.Header.Get("Retry-After")
 	resp.Header = http.Header{} // nothing of the runner's own goes through, CORS above all
+	if slices.Contains(x.record.Notes, shape.ControlWords) {
+		resp.Body = &unjoined{ReadCloser: resp.Body}
+	}
 	if resp.StatusCode != http.StatusOK {
 		return x.refused(resp, retry)
 	}

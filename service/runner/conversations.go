@@ -16,6 +16,7 @@ type conversation struct {
 	name     string
 	what     string // that must be taken, in a sentence
 	many     bool   // what is a plural
+	minor    bool   // many a session goes without
 	messages []message
 	tools    []any
 }
@@ -65,7 +66,7 @@ var conversations = []conversation{
 		{"user", "Report yes and no.\n"}, {"assistant", blocks{call("call00001", "yes"), call("call00002", "no")}},
 		{"user", blocks{result("call00001"), result("call00002")}},
 	}},
-	{name: "cloud_history", what: "a conversation that began in the cloud", messages: []message{
+	{name: "cloud_history", what: "a conversation that began in the cloud", minor: true, messages: []message{
 		{"user", "Report ready.\n"}, {"assistant", blocks{text("I report it."), call("toolu_01D7FLrfh4GYq7yT1ULFeyMV", "ready")}},
 		{"user", blocks{result("toolu_01D7FLrfh4GYq7yT1ULFeyMV")}},
 	}},
@@ -75,7 +76,7 @@ var conversations = []conversation{
 	{name: "late_reminder", what: "a reminder after a tool's result", messages: []message{
 		{"user", "Report ready.\n"}, {"assistant", blocks{call("call00001", "ready")}}, {"user", blocks{result("call00001")}}, {"system", "Be brief."},
 	}},
-	{name: "odd_schema", what: "a tool with an odd schema", messages: []message{{"user", "Say hello.\n"}}, tools: []any{reportWord, oddTool}},
+	{name: "odd_schema", what: "a tool with an odd schema", minor: true, messages: []message{{"user", "Say hello.\n"}}, tools: []any{reportWord, oddTool}},
 }
 
 // Conversations are the names of the proofs that send conversations.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -16,6 +17,7 @@ import (
 type Proof struct {
 	Name   string // one of Proofs
 	OK     bool
+	Minor  bool // it does not hold, and need not: not every session sends such a request
 	Took   time.Duration
 	Detail string // what was found
 	Remedy string // what to do when it does not hold
@@ -43,7 +45,7 @@ type Wish struct {
 
 // Prove asks everything that Claude Code will rely on, in order, and stops where
 // the rest cannot hold. It returns the model and its full tag; the error is a
-// *ProofError, about the first proof that did not hold.
+// *ProofError, about the first proof that did not hold and has to.
 func (c *Client) Prove(ctx context.Context, w Wish) (Model, string, error) {
 	p := &prover{c: c, begin: w.Begin, done: w.Done}
 	var models []Model
@@ -154,7 +156,8 @@ func (p *prover) prove(ctx context.Context, name string, f func(context.Context)
 	case err != nil:
 		proof.Detail = err.Error()
 	}
-	if !proof.OK && p.err == nil {
+	proof.Minor = !proof.OK && err == nil && slices.ContainsFunc(conversations, func(talk conversation) bool { return talk.name == name && talk.minor })
+	if !proof.OK && !proof.Minor && p.err == nil {
 		p.err = &ProofError{proof}
 	}
 	if p.done != nil {
@@ -163,7 +166,7 @@ func (p *prover) prove(ctx context.Context, name string, f func(context.Context)
 	return proof.OK
 }
 
-// ProofError is the first proof that did not hold.
+// ProofError is the first proof that did not hold and has to.
 type ProofError struct{ Proof Proof }
 
 func (e *ProofError) Error() string { return e.Proof.Detail + "; " + e.Proof.Remedy }

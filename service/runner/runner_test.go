@@ -50,6 +50,9 @@ func TestProofsOnARealRunner(t *testing.T) {
 	c := NewClient(Endpoint{URL: r.URL})
 	t.Cleanup(c.Close)
 	talks := strings.Join(Conversations(), " ")
+	if !double {
+		talks = strings.Replace(talks, "odd_schema", "ODD_SCHEMA", 1) // llama.cpp refuses it
+	}
 	tests := []struct {
 		model  string
 		wish   int
@@ -61,7 +64,7 @@ func TestProofsOnARealRunner(t *testing.T) {
 		{"good", 100_000, "runner model CONTEXT message system_message " + talks + " tool_call", "at most 65536"},
 		{"strict", 0, "runner model context message SYSTEM_MESSAGE " + strings.Replace(talks, "late_reminder", "LATE_REMINDER", 1) + " tool_call", "chat template"},
 		{"mute", 0, "runner model context message system_message " + talks + " TOOL_CALL", "as text"},
-		{"plain", 0, "runner model context message SYSTEM_MESSAGE TOOL_CALL", "system messages"},
+		{"plain", 0, "runner model context message system_message TOOL_CALL", "its chat template has no tools"},
 		{"small", 0, "runner model CONTEXT message system_message " + talks + " tool_call", "32768"},
 		{"oom", 0, "runner model context MESSAGE", "not enough GPU memory"},
 		{"goood", 0, "runner MODEL", "the nearest are ai/good"},
@@ -122,6 +125,29 @@ func TestProofsOnARealRunner(t *testing.T) {
 	var failed *Error
 	if _, err := c.Models(t.Context()); !errors.As(err, &failed) || !failed.Unreachable() || !strings.Contains(failed.Error(), r.URL) {
 		t.Errorf("stopped: %v", err)
+	}
+}
+
+// Not every session has an odd tool or began in the cloud: what a model refuses of these is
+// told, and forbids nothing. An engine that dies of it does.
+func TestWhatNeedNotHold(t *testing.T) {
+	for _, tt := range []struct {
+		name, remedy string
+		err          error
+		minor        bool
+	}{
+		{"odd_schema", "", nil, false},
+		{"odd_schema", "use the gateway", nil, true},
+		{"odd_schema", "", errors.New("gone"), false},
+		{"cloud_history", "use the gateway", nil, true},
+		{"tool_result", "use the gateway", nil, false},
+	} {
+		var got Proof
+		p := &prover{done: func(p Proof) { got = p }}
+		holds := p.prove(t.Context(), tt.name, func(context.Context) (string, string, error) { return "", tt.remedy, tt.err })
+		if got.Minor != tt.minor || holds != (tt.remedy == "" && tt.err == nil) || (p.err == nil) != (holds || tt.minor) {
+			t.Errorf("%+v: %+v, %v", tt, got, p.err)
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/switchyard-app/switchyard/service/machine"
 	"github.com/switchyard-app/switchyard/service/models"
 	"github.com/switchyard-app/switchyard/service/runner"
+	"github.com/switchyard-app/switchyard/service/state"
 )
 
 // destination finds the runner and the model, and proves that they work. skipped are the
@@ -85,8 +86,11 @@ func prove(ctx context.Context, m *machine.Machine, client *runner.Client, wish 
 	wish.Begin = progress.Begin
 	wish.Done = func(p runner.Proof) {
 		proofs = append(proofs, p)
-		if progress.Done != nil {
+		switch {
+		case progress.Done != nil:
 			progress.Done(p)
+		case p.Minor && progress.Warn != nil:
+			progress.Warn(state.Warning{Code: "proof_" + p.Name, Text: p.Detail, Remedy: p.Remedy})
 		}
 	}
 	model, tag, err := client.Prove(ctx, wish)

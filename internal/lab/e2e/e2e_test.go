@@ -6,6 +6,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -118,7 +119,15 @@ func newUserOf(t *testing.T, parts *lab.Parts) *user {
 	}
 	// A plain proxy in between counts what arrives; it changes nothing.
 	forward := &httputil.ReverseProxy{FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) },
-		ModifyResponse: func(r *http.Response) error { r.Body = note{r.Body, &u.cached}; return nil }}
+		ModifyResponse: func(r *http.Response) error {
+			if u.real && r.StatusCode >= http.StatusInternalServerError {
+				said, _ := io.ReadAll(r.Body)
+				t.Logf("Model Runner says %s: %s", r.Status, said)
+				r.Body = io.NopCloser(bytes.NewReader(said))
+			}
+			r.Body = note{r.Body, &u.cached}
+			return nil
+		}}
 	counter := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/v1/messages") {
 			u.asked.Add(1)

@@ -18,6 +18,7 @@ type request struct {
 	absent     []string          // never do
 	tools      []string          // are offered, where the template can
 	untold     map[string]string // templates that do not show the words, and why
+	refused    string            // what Anthropic refuses too: a part of the message
 	stop       string            // why the answer ends; empty: any reason
 	calls      string            // the tool that the answer calls, where the template can
 	atMost     string            // the one tool that it may call: nothing makes these models call it
@@ -60,8 +61,6 @@ const (
 func one(after ...string) string {
 	return say(asks(`"herons"`), answers(list(looking)), asks(list(after...)))
 }
-
-var oneCall = map[string]string{"gptoss": "the template shows a turn's first call only"}
 
 // conversations are the kinds of F3: roles, turns, calls and results in any order.
 var conversations = []request{
@@ -212,8 +211,8 @@ var odd = []request{
 	{name: "odd tool names", body: say(asks(`"herons"`)) + offer(tool("a.b/c:d e", `{"type":"object"}`), tool(`x\"y`, `{"type":"object"}`), bash), words: []string{"herons"}, tools: []string{"Bash"}},
 	{name: "a long tool name", body: say(asks(`"herons"`)) + offer(tool("mcp__"+strings.Repeat("n", 200), `{"type":"object"}`)), words: []string{"herons"}},
 	{name: "Anthropic's own tools", body: say(asks(`"herons"`)) + offer(`{"type":"bash_20250124","name":"bash"}`, `{"type":"web_search_20250305","name":"web_search","max_uses":3}`, `{"type":"custom","name":"Read","input_schema":{"type":"object","properties":{"f":{"type":"string"}}}}`),
-		words: []string{"herons"}, tools: []string{"Read"}, absent: []string{"web_search"}},
-	{name: "only tools of Anthropic's servers", body: say(asks(`"herons"`)) + offer(`{"type":"web_fetch_20250910","name":"web_fetch"}`), words: []string{"herons"}, absent: []string{"web_fetch"}},
+		words: []string{"herons"}, tools: []string{"Read"}, absent: []string{`"name": "web_search"`}},
+	{name: "only tools of Anthropic's servers", body: say(asks(`"herons"`)) + offer(`{"type":"web_fetch_20250910","name":"web_fetch"}`), words: []string{"herons"}, absent: []string{`"name": "web_fetch"`}},
 	{name: "no tools", body: say(asks(`"herons"`)) + `,"tools":[]`, words: []string{"herons"}},
 	{name: "sixty tools", body: say(asks(`"herons"`)) + offer(sixty()...), words: []string{"herons"}, tools: []string{"mcp__many__t00", "mcp__many__t31", "mcp__many__t59"}},
 	{name: "a tool that is called", body: say(asks(`"Call the tool Bash"`)) + offer(bash, tool("mcp__a__b", property(`{"type":"file"}`))), words: []string{"Call the tool Bash"}, tools: []string{"Bash"}, calls: "Bash", stop: "tool_use"},
@@ -305,8 +304,9 @@ var fetches = []request{
 	{name: "a media mark in a text", body: say(asks(`"herons <__media__> swans"`)), words: []string{"herons", "swans"}},
 }
 
-// wishes are the kinds of F7, F8, F9 and F11: how the answer is wanted.
+// wishes are the kinds of F2, F7, F8, F9, F11 and F12: how the answer is wanted, and what must not be obeyed.
 var wishes = []request{
+	{kind: "F2", name: "a prompt that is too long", body: say(asks(`"` + strings.Repeat("herons and cranes ", 30_000) + `"`)), refused: "prompt is too long"},
 	{kind: "F7", name: "thinking off", body: say(asks(`"herons"`)) + `,"thinking":{"type":"disabled"}`, words: []string{"herons"}, says: "hello", absent: []string{"Reasoning: high"}},
 	{kind: "F7", name: "thinking on", body: say(asks(`"herons"`)) + `,"thinking":{"type":"enabled","budget_tokens":1024}`, words: []string{"herons"}},
 	{kind: "F7", name: "a budget over max_tokens", body: say(asks(`"herons"`)) + `,"thinking":{"type":"enabled","budget_tokens":99999}`, words: []string{"herons"}},
@@ -316,7 +316,7 @@ var wishes = []request{
 	{kind: "F8", name: "any tool", body: say(asks(`"herons"`)) + offer(once) + `,"tool_choice":{"type":"any"}`, words: []string{"herons"}, tools: []string{"Once"}, atMost: "Once", maxTokens: 60},
 	{kind: "F8", name: "one tool", body: say(asks(`"herons"`)) + offer(bash, once) + `,"tool_choice":{"type":"tool","name":"Once"}`, words: []string{"herons"}, tools: []string{"Once"}, atMost: "Once", maxTokens: 60},
 	{kind: "F8", name: "one tool, against its own wish", body: say(asks(`"Call the tool Bash"`)) + offer(bash, once) + `,"tool_choice":{"type":"tool","name":"Once"}`, words: []string{"Call the tool Bash"}, tools: []string{"Once"}, atMost: "Once", maxTokens: 60},
-	{kind: "F8", name: "a tool that is not there", body: say(asks(`"herons"`)) + offer(bash) + `,"tool_choice":{"type":"tool","name":"Zed"}`, words: []string{"herons"}, atMost: "Bash", maxTokens: 60},
+	{kind: "F8", name: "a tool that is not there", body: say(asks(`"herons"`)) + offer(bash) + `,"tool_choice":{"type":"tool","name":"Zed"}`, refused: "Zed"},
 	{kind: "F8", name: "one at a time", body: say(asks(`"Call the tool Bash"`)) + offer(bash) + `,"tool_choice":{"type":"auto","disable_parallel_tool_use":true}`, words: []string{"Call the tool Bash"}, calls: "Bash", stop: "tool_use"},
 	{kind: "F9", name: "a format", body: say(asks(`"herons"`)) + `,"output_config":{"format":{"type":"json_schema","schema":{"type":"object","properties":{"gannet":{"type":"string"}},"required":["gannet"],"additionalProperties":false}}}`, words: []string{"herons"}, also: []string{"gannet"}},
 	{kind: "F9", name: "a format as it was", body: say(asks(`"herons"`)) + `,"output_format":{"type":"json_schema","schema":{"type":"object","properties":{"gannet":{"type":"string"}}}}`, words: []string{"herons"}, also: []string{"gannet"}},

@@ -199,7 +199,7 @@ func (u *user) column(template string, all []request, table *table) {
 		}
 		if plain.Status >= 500 || streamed.Status >= 500 {
 			log, _ := os.ReadFile(u.runner.Log)
-			u.Logf("%s, %s: Model Runner's log ends\n%s", template, r.name, log[max(0, len(log)-3000):])
+			u.Logf("%s, %s: %d %s, streamed %d %s; Model Runner's log ends\n%s", template, r.name, plain.Status, plain.Error, streamed.Status, streamed.Error, log[max(0, len(log)-3000):])
 		}
 		table.note(r, template, problems)
 	}
@@ -208,7 +208,7 @@ func (u *user) column(template string, all []request, table *table) {
 // differ says what of an answer comes otherwise as a stream.
 func differ(plain, streamed lab.Answer) (problems []string) {
 	problems = streamed.Problems
-	if plain.Stop == "max_tokens" { // chance decides what it says when nothing in the prompt does
+	if plain.Stop == "max_tokens" || streamed.Stop == "max_tokens" { // chance decides what it says when nothing in the prompt does
 		return problems
 	}
 	for _, what := range []struct {
@@ -262,6 +262,12 @@ var withoutTools = []string{"gemma"}
 // judge says what is wrong with an answer, and with what the engine had got for it.
 func (r request) judge(template string, a lab.Answer, prompt string, tokens int64) (problems []string) {
 	problem := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	if r.refused != "" {
+		if a.Status != http.StatusBadRequest || !strings.Contains(a.Error, r.refused) {
+			problem("answered %d %q", a.Status, a.Error)
+		}
+		return problems
+	}
 	if a.Status != http.StatusOK {
 		problem("refused with %d %s: %s %s", a.Status, a.Type, a.Error, strings.Join(a.Problems, ", "))
 		return problems

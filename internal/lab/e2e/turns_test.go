@@ -176,6 +176,14 @@ func (s *session) open(args string) {
 	s.openWith("--permission-mode default --tools Bash,Read,Agent " + args)
 }
 
+// end ends claude, and its terminal.
+func (s *session) end() {
+	s.Helper()
+	s.closeSession()
+	s.tmux("kill-server")
+	s.until("the terminal's end", func() bool { return strings.Contains(s.tmux("list-sessions"), "no server") })
+}
+
 // talk is the session.
 func (s *session) talk(template string) {
 	s.Helper()
@@ -213,13 +221,11 @@ func (s *session) talk(template string) {
 	s.say("/compact", func() bool { return s.count("compact_boundary", "") > 0 })
 	s.turn("and after that")
 	s.clean()
-	s.closeSession()
-	s.tmux("kill-server")
+	s.end()
 	s.open("--continue")
 	s.turn("back again")
 	s.clean()
-	s.closeSession()
-	s.tmux("kill-server")
+	s.end()
 }
 
 // clean fails on an error that the session shows.

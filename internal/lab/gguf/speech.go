@@ -32,7 +32,7 @@ type speech struct {
 
 var (
 	chatML  = []string{"<|im_start|>", "<|im_end|>"}
-	newline = []string{"\n"}
+	newline = []string{"\n", "\n\n"}
 
 	speeches = map[string]speech{
 		"hermes":    {marks: chatML, ends: newline, call: hermesCall},
@@ -44,7 +44,7 @@ var (
 			ends: []string{"[/INST]", "[/TOOL_RESULTS]"}, call: mistralCall},
 		"nemo": {marks: []string{"[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]", "[INST]", "[/INST]", "[TOOL_CALLS]", "[TOOL_RESULTS]", "[/TOOL_RESULTS]", "</s>"},
 			ends: []string{"[/INST]", "[/TOOL_RESULTS]"}, call: nemoCall},
-		"llama31": {marks: []string{"<|start_header_id|>", "<|end_header_id|>", "<|eom_id|>", "<|eot_id|>"}, ends: []string{"\n", "\n\n"}, call: llamaCall},
+		"llama31": {marks: []string{"<|start_header_id|>", "<|end_header_id|>", "<|eom_id|>", "<|eot_id|>"}, ends: newline, call: llamaCall},
 		"gemma":   {marks: []string{"<start_of_turn>", "<end_of_turn>"}, ends: newline},
 		"gptoss": {marks: []string{"<|start|>", "<|channel|>", "<|message|>", "<|constrain|>", "<|end|>", "<|call|>", "<|return|>"},
 			ends: []string{"assistant"}, before: "<|channel|>final<|message|>", callEnd: "<|call|>", opens: true, call: gptossCall},
@@ -124,10 +124,10 @@ func (m Model) template() (string, error) {
 		return jinja, nil
 	}
 	var ask strings.Builder
-	ask.WriteString("{%- if add_generation_prompt and tools and lab_last is string %}")
+	ask.WriteString("{%- if add_generation_prompt and tools and lab_last %}")
 	word := "if"
 	for i, c := range m.calls() {
-		fmt.Fprintf(&ask, "{%%- %s '%s' in lab_last %%}", word, c.When)
+		fmt.Fprintf(&ask, "{%%- %s '%s' in lab_last and '\"%s\"' in (tools | tojson) %%}", word, c.When, c.Tools[0].Name)
 		if speeches[m.speaks()].thinks != "" {
 			ask.WriteString("{%- if not (enable_thinking is defined and enable_thinking is false) %}{{- '</think>\n\n' }}{%- endif %}")
 		}
@@ -135,7 +135,7 @@ func (m Model) template() (string, error) {
 		word = "elif"
 	}
 	ask.WriteString("{%- endif %}{%- endif %}")
-	const last = "{%- set lab_last = messages[-1].content if messages and messages[-1].role != 'tool' else none %}"
+	const last = "{%- set lab_last = messages[-1].content | string if messages and messages[-1].role != 'tool' and messages[-1].content else none %}"
 	return last + jinja + ask.String(), nil
 }
 

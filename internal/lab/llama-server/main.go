@@ -61,7 +61,7 @@ func run(args []string) error {
 	server := &messages.Server{
 		Answer: " " + gguf.Answer,
 		Model:  model,
-		Strict: strings.Contains(keys[gguf.KeyTemplate], "raise_exception"),
+		Strict: strings.Contains(keys[gguf.KeyTemplate], "System message must be at the beginning"),
 		Plain:  !strings.Contains(keys[gguf.KeyTemplate], "tool"),
 	}
 	if server.Context = contextSize; contextSize == 0 {

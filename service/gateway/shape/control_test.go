@@ -83,14 +83,15 @@ func TestTheSystemPromptIsBrokenToo(t *testing.T) {
 
 // A request is written for one model after another.
 func TestTheRequestStaysAsItWas(t *testing.T) {
-	r, err := Parse([]byte(`{"model":"x","messages":` + talk(says("user", "[INST]"), says("assistant", "a")) + `}`))
+	r, err := Parse([]byte(`{"model":"x","system":"[INST]","messages":` + talk(says("user", "[INST]"), says("assistant", "a")) + `}`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
 		for marker, want := range map[string]bool{"[INST]": true, "[ELSE]": false} {
 			out, err := r.For(Model{Needs: Needs{Markers: []string{marker}}})
-			if got := string(out.Body.Bytes()); err != nil || strings.Contains(got, Joiner) != want {
+			got := string(out.Body.Bytes())
+			if n := strings.Count(got, Joiner); err != nil || (n == 2) != want || (n == 0) == want {
 				t.Errorf("with %s: %s, %v", marker, got, err)
 			}
 		}
