@@ -1,7 +1,9 @@
 package gguf
 
 import (
+	"crypto/sha256"
 	"embed"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -96,10 +98,12 @@ func mistralCall(uses []Use) (out string) {
 	return out
 }
 
+// nemoCall has an id for each call, as Nemo writes them; Claude Code takes one that comes again for the same call.
 func nemoCall(uses []Use) string {
 	var out []string
-	for i, u := range uses {
-		out = append(out, fmt.Sprintf(`{"name": %q, "arguments": %s, "id": "call%05d"}`, u.Name, u.Input, i))
+	for _, u := range uses {
+		id := sha256.Sum256([]byte(u.Name + u.Input))
+		out = append(out, fmt.Sprintf(`{"name": %q, "arguments": %s, "id": %q}`, u.Name, u.Input, hex.EncodeToString(id[:])[:9]))
 	}
 	return "[TOOL_CALLS][" + strings.Join(out, ", ") + "]"
 }
