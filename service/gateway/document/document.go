@@ -72,19 +72,26 @@ func (s *Scanner) Object(each func(name string) error) (whole jsontext.Value, er
 	return s.document[start:end:end], err
 }
 
-// known is a member's name; the usual ones cost no memory.
+// usual are names of members that cost no memory, by the length that they have in quotes.
+var usual = func() (names [24][]string) {
+	for _, n := range []string{
+		"type", "text", "role", "content", "cache_control", "id", "name", "input", "tool_use_id", "is_error", "thinking", "signature", "source",
+		"description", "input_schema", "$schema", "properties", "required", "items", "enum", "default", "additionalProperties", "anyOf", "const", "$ref",
+		"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength", "minItems", "maxItems", "format", "pattern", "title",
+	} {
+		names[len(n)+2] = append(names[len(n)+2], n)
+	}
+	return names
+}()
+
+// known is a member's name.
 func known(quoted jsontext.Value) string {
-	switch string(quoted) {
-	case `"type"`:
-		return "type"
-	case `"text"`:
-		return "text"
-	case `"role"`:
-		return "role"
-	case `"content"`:
-		return "content"
-	case `"cache_control"`:
-		return "cache_control"
+	if len(quoted) < len(usual) {
+		for _, name := range usual[len(quoted)] {
+			if string(quoted[1:len(quoted)-1]) == name {
+				return name
+			}
+		}
 	}
 	return Text(quoted)
 }

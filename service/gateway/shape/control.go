@@ -51,7 +51,8 @@ func (r *Request) harmless(markers []string, said notes) (*Request, error) {
 			out.tools = slices.Clone(r.tools)
 		}
 		var err error
-		if out.tools[i], err = readPart(document.Scan(text)); err != nil {
+		r := reader{Scanner: document.Scan(text)}
+		if out.tools[i], err = r.tool(); err != nil {
 			return nil, fmt.Errorf("tool %d: %w", i, err)
 		}
 	}

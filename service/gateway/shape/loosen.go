@@ -1,6 +1,7 @@
 package shape
 
 import (
+	"bytes"
 	"net/url"
 	"regexp/syntax"
 	"slices"
@@ -156,8 +157,7 @@ func (m *mender) takes(s *schema, w *keyword) bool {
 	case "required":
 		return m.required(s, w)
 	case "enum":
-		values, err := document.Elements(w.value)
-		return err == nil && len(values) > 0
+		return kind == '[' && len(bytes.Trim(w.value, "[] \t\r\n")) > 0
 	case "minLength", "minItems":
 		n, err := strconv.ParseInt(string(w.value), 10, 32)
 		return err == nil && n >= 0 && n <= most
@@ -178,63 +178,61 @@ func (m *mender) takes(s *schema, w *keyword) bool {
 	return true
 }
 
-// typed mends a type in other letters, or another keyword for one. Of a list it keeps those
+// typed mends a type in other letters, or another word for one. Of a list it keeps those
 // that are known.
 func (m *mender) typed(s *schema, w *keyword) bool {
-	values := []jsontext.Value{w.value}
-	if w.value.Kind() == '[' {
-		values, _ = document.Elements(w.value)
+	if w.holds != ofTexts {
+		name := known(w.value)
+		if name != nil && !bytes.Equal(name, w.value) {
+			m.touch(s)
+			w.value = name
+		}
+		return name != nil
 	}
-	var known []document.Rope
-	same := true
-	for _, v := range values {
-		said := document.Text(v)
-		name := types[strings.ToLower(said)]
-		same = same && name == said && name != ""
-		if name != "" {
-			var quoted document.Rope
-			quoted.Raw(document.Quote(name))
-			known = append(known, quoted)
+	kept := w.texts[:0]
+	for _, value := range w.texts {
+		name := known(value)
+		if name == nil || !bytes.Equal(name, value) {
+			m.touch(s)
+		}
+		if name != nil {
+			kept = append(kept, name)
 		}
 	}
-	switch {
-	case len(known) == 0:
-		return false
-	case same:
-		return true
+	w.texts = kept
+	return len(kept) > 0
+}
+
+// known is a type as JSON schema calls it; nil for one it does not have.
+func known(value jsontext.Value) jsontext.Value {
+	if q := value; len(q) > 2 && types[string(q[1:len(q)-1])] == string(q[1:len(q)-1]) {
+		return q
 	}
-	m.touch(s)
-	all := document.Array(known)
-	if w.value.Kind() != '[' {
-		all = known[0]
+	if name := types[strings.ToLower(document.Text(value))]; name != "" {
+		return document.Quote(name)
 	}
-	w.value = all.Bytes()
-	return true
+	return nil
 }
 
 // required takes properties off the list that the schema does not have, unless it may
 // have them from elsewhere.
 func (m *mender) required(s *schema, w *keyword) bool {
-	names, err := document.Elements(w.value)
-	if err != nil {
+	if w.holds != ofTexts {
 		return false
 	}
 	properties := s.find("properties")
 	if properties == nil || properties.holds != byName || s.open() {
 		return true
 	}
-	var kept []document.Rope
-	for _, quoted := range names {
-		if properties.at(document.Text(quoted)) != nil {
-			var same document.Rope
-			same.Raw(quoted)
-			kept = append(kept, same)
+	kept := w.texts[:0]
+	for _, name := range w.texts {
+		if properties.at(document.Text(name)) != nil {
+			kept = append(kept, name)
 		}
 	}
-	if len(kept) < len(names) {
+	if len(kept) < len(w.texts) {
 		m.touch(s)
-		all := document.Array(kept)
-		w.value = all.Bytes()
+		w.texts = kept
 	}
 	return true
 }

@@ -12,7 +12,8 @@ import (
 // mended is a schema as a tool gets it.
 func mended(t testing.TB, in string, loose bool) (out string, dropped bool) {
 	t.Helper()
-	read, err := readSchema(document.Scan([]byte(in)))
+	r := reader{Scanner: document.Scan([]byte(in))}
+	read, err := r.schema()
 	if err != nil {
 		t.Fatalf("%v in %s", err, in)
 	}

@@ -16,7 +16,7 @@ import (
 type Request struct {
 	members   []document.Member // without the values of messages and tools
 	messages  []message
-	tools     []part
+	tools     []tool
 	offer     document.Rope // the tools as they are written
 	Model     string
 	Stream    bool
@@ -44,6 +44,7 @@ func Parse(body []byte) (*Request, error) {
 	r := &Request{}
 	s := document.Scan(document.Plain(body))
 	list := false
+	schemas := reader{Scanner: s}
 	if _, err := s.Object(func(name string) error {
 		if name == "messages" && s.Kind() == '[' {
 			list, r.messages = true, make([]message, 0, 64) // of a name that comes twice the last counts
@@ -61,7 +62,7 @@ func Parse(body []byte) (*Request, error) {
 			r.tools = nil
 			r.members = append(r.members, document.Member{Name: name})
 			return s.Array(func() error {
-				tool, err := readPart(s)
+				tool, err := schemas.tool()
 				r.tools = append(r.tools, tool)
 				return err
 			})

@@ -16,14 +16,16 @@ type schema struct {
 	keywords []keyword
 	parent   *schema
 	seen     state // while references are followed
+	taken    bool  // mended by a writing before
 }
 
 // keyword is a keyword of a schema, with the schemas below it or any other value.
 type keyword struct {
 	name  string
 	holds holds
-	value jsontext.Value // of one that holds no schemas
-	under []named
+	value jsontext.Value   // of one that holds nothing else
+	texts []jsontext.Value // of one that holds texts
+	under []named          // of one that holds schemas
 }
 
 // named is a schema below a keyword; those in a list have no name.
@@ -32,7 +34,7 @@ type named struct {
 	schema
 }
 
-// holds says how a keyword holds schemas.
+// holds says how a keyword holds schemas, or texts.
 type holds byte
 
 const (
@@ -40,9 +42,10 @@ const (
 	one
 	list
 	byName
+	ofTexts
 )
 
-// below are the keywords whose schemas the engines read.
+// below says what stands below a keyword that engines read.
 func below(name string, kind jsontext.Kind) holds {
 	switch name {
 	case "properties", "$defs", "definitions":
@@ -52,6 +55,10 @@ func below(name string, kind jsontext.Kind) holds {
 	case "anyOf", "oneOf", "allOf", "prefixItems":
 		if kind == '[' {
 			return list
+		}
+	case "required", "type":
+		if kind == '[' {
+			return ofTexts
 		}
 	case "items", "additionalProperties":
 		switch {
@@ -64,39 +71,77 @@ func below(name string, kind jsontext.Kind) holds {
 	return nothing
 }
 
-// readSchema reads what stands where a schema is expected.
-func readSchema(s *document.Scanner) (read schema, err error) {
-	if s.Kind() != '{' {
-		read.whole, err = s.Value()
+// shelf keeps what is read of many schemas in few pieces of memory.
+type shelf[T any] struct {
+	open []T // of schemas that are being read
+	room []T
+}
+
+func (s *shelf[T]) put(v T) { s.open = append(s.open, v) }
+
+// take closes what was put there after the first ones.
+func (s *shelf[T]) take(first int) []T {
+	all := s.open[first:]
+	if len(all) > cap(s.room)-len(s.room) {
+		s.room = make([]T, 0, max(64, len(all)))
+	}
+	from := len(s.room)
+	s.room = append(s.room, all...)
+	s.open = s.open[:first]
+	return s.room[from:len(s.room):len(s.room)]
+}
+
+// reader reads schemas.
+type reader struct {
+	*document.Scanner
+	keywords shelf[keyword]
+	schemas  shelf[named]
+	texts    shelf[jsontext.Value]
+}
+
+// schema reads what stands where a schema is expected.
+func (r *reader) schema() (read schema, err error) {
+	if r.Kind() != '{' {
+		read.whole, err = r.Value()
 		return read, err
 	}
+	first := len(r.keywords.open)
 	read.object = true
-	read.keywords = make([]keyword, 0, 4)
-	read.whole, err = s.Object(func(name string) error {
-		w := keyword{name: name, holds: below(name, s.Kind())}
-		err := w.read(s)
-		read.keywords = append(read.keywords, w)
+	read.whole, err = r.Object(func(name string) error {
+		w := keyword{name: name, holds: below(name, r.Kind())}
+		err := r.below(&w)
+		r.keywords.put(w)
 		return err
 	})
+	read.keywords = r.keywords.take(first)
 	return read, err
 }
 
-func (w *keyword) read(s *document.Scanner) (err error) {
+// below reads a keyword's value.
+func (r *reader) below(w *keyword) (err error) {
+	schemas, texts := len(r.schemas.open), len(r.texts.open)
 	add := func(name string) error {
-		below, err := readSchema(s)
-		w.under = append(w.under, named{name, below})
+		below, err := r.schema()
+		r.schemas.put(named{name, below})
 		return err
 	}
 	switch w.holds {
 	case one:
-		return add("")
+		err = add("")
 	case list:
-		return s.Array(func() error { return add("") })
+		err = r.Array(func() error { return add("") })
 	case byName:
-		_, err = s.Object(add)
-		return err
+		_, err = r.Object(add)
+	case ofTexts:
+		err = r.Array(func() error {
+			value, err := r.Value()
+			r.texts.put(value)
+			return err
+		})
+	default:
+		w.value, err = r.Value()
 	}
-	w.value, err = s.Value()
+	w.under, w.texts = r.schemas.take(schemas), r.texts.take(texts)
 	return err
 }
 
@@ -126,7 +171,7 @@ func (s *schema) at(path string) *schema {
 		name, path, left = strings.Cut(path, "/")
 		w := s.find(name)
 		switch {
-		case w == nil || w.holds == nothing:
+		case w == nil || w.holds == nothing || w.holds == ofTexts:
 			return nil
 		case w.holds == one:
 			s = &w.under[0].schema
@@ -175,6 +220,11 @@ func (s *schema) rope() document.Rope {
 func (w *keyword) written() jsontext.Value {
 	var items []document.Rope
 	var members []document.Member
+	for _, text := range w.texts {
+		var same document.Rope
+		same.Raw(text)
+		items = append(items, same)
+	}
 	for i := range w.under {
 		below := w.under[i].rope()
 		switch w.holds {
@@ -187,7 +237,7 @@ func (w *keyword) written() jsontext.Value {
 		}
 	}
 	switch w.holds {
-	case list:
+	case list, ofTexts:
 		all := document.Array(items)
 		return all.Bytes()
 	case byName:

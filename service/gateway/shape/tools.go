@@ -29,6 +29,35 @@ type offered struct {
 	document.Rope
 }
 
+// tool is a tool as a request offers it.
+type tool struct {
+	part
+	schema *schema // nil where an object is missing
+}
+
+// tool reads a tool of a request.
+func (r *reader) tool() (t tool, err error) {
+	if r.Kind() != '{' {
+		t.part, err = readPart(r.Scanner)
+		return t, err
+	}
+	t.whole, err = r.Object(func(name string) error {
+		if name == "input_schema" && r.Kind() == '{' {
+			read, err := r.schema()
+			t.schema = &read
+			t.members = append(t.members, document.Member{Name: name, Value: read.whole})
+			return err
+		}
+		value, err := r.Value()
+		if name == "input_schema" {
+			t.schema = nil
+		}
+		t.members = append(t.members, document.Member{Name: name, Value: value})
+		return err
+	})
+	return t, err
+}
+
 // offers writes the tools of a request. The schema of each is one that engines take; those
 // that Anthropic's servers run are left out, because a model here would call them and wait
 // for ever. Of two with the same name the first stays.
@@ -47,7 +76,7 @@ func (r *Request) offers(needs Needs, said notes) (offer, error) {
 				all.gone = append(all.gone, name)
 				continue
 			}
-			t = part{members: known}
+			t = tool{part: part{members: known}}
 		}
 		if name == "" || slices.ContainsFunc(all.tools, func(o offered) bool { return o.name == name }) {
 			continue
@@ -62,16 +91,22 @@ func (r *Request) offers(needs Needs, said notes) (offer, error) {
 }
 
 // offered writes one tool.
-func (t part) offered(loose bool, said notes) (document.Rope, error) {
-	read := schema{object: true}
-	if value := document.Find(t.members, "input_schema"); value.Kind() == '{' {
-		var err error
-		if read, err = readSchema(document.Scan(value)); err != nil {
+func (t tool) offered(loose bool, said notes) (document.Rope, error) {
+	read := t.schema
+	if value := document.Find(t.members, "input_schema"); value.Kind() == '{' && (read == nil || read.taken) {
+		r := reader{Scanner: document.Scan(value)}
+		again, err := r.schema()
+		if err != nil {
 			return document.Rope{}, err
 		}
+		read = &again
 	}
+	if read == nil {
+		read = &schema{object: true}
+	}
+	read.taken = true
 	m := mender{loose: loose}
-	m.mend(&read)
+	m.mend(read)
 	if m.dropped {
 		said.add(SchemaLoosened)
 	}
