@@ -60,7 +60,7 @@ func TestAModelThatMayNotFit(t *testing.T) {
 	}
 	setFree(600, 24<<10)
 	warned, err := load("first")
-	if err != nil || len(warned) != 1 || warned[0].Code != "model_too_big" || !strings.HasPrefix(warned[0].Text, "ai/first does not fit the GPU: it needs about 884.6 MiB (context 64K); 600.0 MiB is available") {
+	if err != nil || len(warned) != 1 || warned[0].Code != "model_too_big" || !strings.HasPrefix(warned[0].Text, "ai/first does not fit the GPU: it needs about 884.7 MiB (context 64K); 600.0 MiB is available") {
 		t.Errorf("it warns, and loads all the same: %+v %v", warned, err)
 	}
 	// Memory counts as available if unloading the loaded model frees it.

@@ -517,7 +517,7 @@ func TestTheGPUOnTheDesktop(t *testing.T) {
 	d.environ = append(d.environ, "SWITCHYARD_GPU_ROOT="+root)
 	d.start()
 	d.until("the icon", d.bus.Registered)
-	d.untilRow("ai/tiny · 233.2 KiB · 256K · fits", there)
+	d.untilRow("ai/tiny · 149.2 KiB · 256K · fits", there)
 	d.untilRow("GPU 18.0 / 24 GiB", there)
 	d.click("Local")
 	d.untilRow("● Local", there)

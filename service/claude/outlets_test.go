@@ -25,7 +25,7 @@ func TestTheTableOfOutlets(t *testing.T) {
 		}
 		value := map[bool]string{true: "true", false: "claude-1"}[o.effect == vendor]
 		settings := fmt.Sprintf(`{"env":{%q:%q}}`, o.name, value)
-		s, target := scope(t, map[string]string{"user/settings.json": settings})
+		s, _ := scope(t, map[string]string{"user/settings.json": settings})
 		if value, set := s.Neutral()[o.name]; o.effect != proxy && (set && value == "") != (o.answer&blanked != 0) {
 			t.Errorf("%s: a switch empties it: %t", o.name, set)
 		}
@@ -33,7 +33,7 @@ func TestTheTableOfOutlets(t *testing.T) {
 		if _, set := s.Neutral()[o.name]; o.effect != proxy && set != (o.answer&blanked != 0) {
 			t.Errorf("%s in the shell: a switch empties it: %t", o.name, set)
 		}
-		s, target = scope(t, map[string]string{"managed/managed-settings.json": settings})
+		s, target := scope(t, map[string]string{"managed/managed-settings.json": settings})
 		if refusal := s.Stronger(target); (refusal != nil) != (o.answer&refused != 0) {
 			t.Errorf("%s: a stronger layer is refused: %v", o.name, refusal)
 		}

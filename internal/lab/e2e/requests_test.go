@@ -304,8 +304,9 @@ var fetches = []request{
 	{name: "a media mark in a text", body: say(asks(`"herons <__media__> swans"`)), words: []string{"herons", "swans"}},
 }
 
-// wishes are the kinds of F7, F8, F9 and F11: how the answer is wanted.
+// wishes are the kinds of F2, F7, F8, F9, F11 and F12: how the answer is wanted, and what must not be obeyed.
 var wishes = []request{
+	{kind: "F2", name: "a prompt that is too long", body: say(asks(`"` + strings.Repeat("herons and cranes ", 30_000) + `"`)), refused: "prompt is too long"},
 	{kind: "F7", name: "thinking off", body: say(asks(`"herons"`)) + `,"thinking":{"type":"disabled"}`, words: []string{"herons"}, says: "hello", absent: []string{"Reasoning: high"}},
 	{kind: "F7", name: "thinking on", body: say(asks(`"herons"`)) + `,"thinking":{"type":"enabled","budget_tokens":1024}`, words: []string{"herons"}},
 	{kind: "F7", name: "a budget over max_tokens", body: say(asks(`"herons"`)) + `,"thinking":{"type":"enabled","budget_tokens":99999}`, words: []string{"herons"}},

@@ -208,7 +208,7 @@ func (u *user) column(template string, all []request, table *table) {
 // differ says what of an answer comes otherwise as a stream.
 func differ(plain, streamed lab.Answer) (problems []string) {
 	problems = streamed.Problems
-	if plain.Stop == "max_tokens" { // chance decides what it says when nothing in the prompt does
+	if plain.Stop == "max_tokens" || streamed.Stop == "max_tokens" { // chance decides what it says when nothing in the prompt does
 		return problems
 	}
 	for _, what := range []struct {

@@ -1,7 +1,9 @@
 package gguf
 
 import (
+	"crypto/sha256"
 	"embed"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -32,7 +34,7 @@ type speech struct {
 
 var (
 	chatML  = []string{"<|im_start|>", "<|im_end|>"}
-	newline = []string{"\n"}
+	newline = []string{"\n", "\n\n"}
 
 	speeches = map[string]speech{
 		"hermes":    {marks: chatML, ends: newline, call: hermesCall},
@@ -44,7 +46,7 @@ var (
 			ends: []string{"[/INST]", "[/TOOL_RESULTS]"}, call: mistralCall},
 		"nemo": {marks: []string{"[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]", "[INST]", "[/INST]", "[TOOL_CALLS]", "[TOOL_RESULTS]", "[/TOOL_RESULTS]", "</s>"},
 			ends: []string{"[/INST]", "[/TOOL_RESULTS]"}, call: nemoCall},
-		"llama31": {marks: []string{"<|start_header_id|>", "<|end_header_id|>", "<|eom_id|>", "<|eot_id|>"}, ends: []string{"\n", "\n\n"}, call: llamaCall},
+		"llama31": {marks: []string{"<|start_header_id|>", "<|end_header_id|>", "<|eom_id|>", "<|eot_id|>"}, ends: newline, call: llamaCall},
 		"gemma":   {marks: []string{"<start_of_turn>", "<end_of_turn>"}, ends: newline},
 		"gptoss": {marks: []string{"<|start|>", "<|channel|>", "<|message|>", "<|constrain|>", "<|end|>", "<|call|>", "<|return|>"},
 			ends: []string{"assistant"}, before: "<|channel|>final<|message|>", callEnd: "<|call|>", opens: true, call: gptossCall},
@@ -96,10 +98,12 @@ func mistralCall(uses []Use) (out string) {
 	return out
 }
 
+// nemoCall has an id for each call, as Nemo writes them; Claude Code takes one that comes again for the same call.
 func nemoCall(uses []Use) string {
 	var out []string
-	for i, u := range uses {
-		out = append(out, fmt.Sprintf(`{"name": %q, "arguments": %s, "id": "call%05d"}`, u.Name, u.Input, i))
+	for _, u := range uses {
+		id := sha256.Sum256([]byte(u.Name + u.Input))
+		out = append(out, fmt.Sprintf(`{"name": %q, "arguments": %s, "id": %q}`, u.Name, u.Input, hex.EncodeToString(id[:])[:9]))
 	}
 	return "[TOOL_CALLS][" + strings.Join(out, ", ") + "]"
 }
@@ -127,7 +131,7 @@ func (m Model) template() (string, error) {
 	ask.WriteString("{%- if add_generation_prompt and tools and lab_last %}")
 	word := "if"
 	for i, c := range m.calls() {
-		fmt.Fprintf(&ask, "{%%- %s '%s' in lab_last %%}", word, c.When)
+		fmt.Fprintf(&ask, "{%%- %s '%s' in lab_last and '\"%s\"' in (tools | tojson) %%}", word, c.When, c.Tools[0].Name)
 		if speeches[m.speaks()].thinks != "" {
 			ask.WriteString("{%- if not (enable_thinking is defined and enable_thinking is false) %}{{- '</think>\n\n' }}{%- endif %}")
 		}
