@@ -24,7 +24,7 @@ var clients = []struct{ kind, description, schema string }{
 			`"old_str":{"type":"string","description":"What to replace: it must be there exactly once"},"new_str":{"type":"string","description":"What to put in its place"},` +
 			`"insert_line":{"type":"integer","description":"The line after which to insert"},"insert_text":{"type":"string","description":"What to insert"},` +
 			`"old_path":{"type":"string","description":"For rename"},"new_path":{"type":"string","description":"For rename"}},"required":["command"]}`},
-	{"computer_", "Uses a computer's screen, mouse and keyboard.",
+	{"computer_2", "Uses a computer's screen, mouse and keyboard.",
 		`{"type":"object","properties":{"action":{"type":"string","enum":["key","type","mouse_move","left_click","left_click_drag","right_click","middle_click","double_click","triple_click","left_mouse_down","left_mouse_up","scroll","hold_key","wait","screenshot","cursor_position","zoom"]},` +
 			`"coordinate":{"type":"array","items":{"type":"integer"},"description":"Where, as x and y"},"start_coordinate":{"type":"array","items":{"type":"integer"},"description":"Where a drag begins"},` +
 			`"region":{"type":"array","items":{"type":"integer"},"description":"What to zoom: left, top, right, bottom"},"text":{"type":"string","description":"What to type, or the key to press"},` +

@@ -57,7 +57,7 @@ func (r *Request) harmless(markers []string, said notes) (*Request, error) {
 		}
 	}
 	for i, m := range r.members {
-		if m.Name != "system" {
+		if m.Name != "system" && m.Name != "output_config" && m.Name != "output_format" {
 			continue
 		}
 		if text, found := broken(m.Value, words); found {

@@ -127,9 +127,9 @@ func TestFolding(t *testing.T) {
 // TestShortIDs: what Mistral Nemo's template wants of an id, and no two alike.
 func TestShortIDs(t *testing.T) {
 	seen := map[string]string{}
-	for _, id := range []string{"", "toolu_01", "toolu_02", "123456789", "call_abc", nine("toolu_01"), "ü"} {
+	for _, id := range []string{"", "toolu_01", "toolu_02", "123456789", "call_abc", "ü"} {
 		short := nine(id)
-		if !regexp.MustCompile(`^[a-zA-Z0-9]{9}$`).MatchString(short) || short != nine(id) {
+		if !regexp.MustCompile(`^[a-zA-Z0-9]{9}$`).MatchString(short) || short != nine(id) || short != nine(short) {
 			t.Errorf("%q becomes %q", id, short)
 		}
 		if other, found := seen[short]; found {

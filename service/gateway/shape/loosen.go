@@ -20,15 +20,13 @@ const (
 	deepestLoose = 10
 )
 
-// narrowing are the keywords that only narrow what fits. Engines turn them into grammars,
-// each to its own limits, or do not know them; a model gains little from them.
-var narrowing = map[string]bool{
-	"pattern": true, "minLength": true, "maxLength": true, "minItems": true, "maxItems": true, "minProperties": true, "maxProperties": true,
-	"minimum": true, "maximum": true, "exclusiveMinimum": true, "exclusiveMaximum": true, "multipleOf": true,
-	"patternProperties": true, "propertyNames": true, "uniqueItems": true, "contains": true, "minContains": true, "maxContains": true,
-	"contentMediaType": true, "contentEncoding": true, "contentSchema": true, "not": true, "if": true, "then": true, "else": true,
-	"dependencies": true, "dependentRequired": true, "dependentSchemas": true, "unevaluatedProperties": true, "unevaluatedItems": true,
-	"additionalItems": true, "$dynamicRef": true, "$dynamicAnchor": true, "$recursiveRef": true, "$recursiveAnchor": true,
+// loosely is what is left of a schema that is loosened. All other keywords only narrow
+// what fits: engines turn them into grammars, each to its own limits, or do not know them,
+// and a model gains little from them.
+var loosely = map[string]bool{
+	"type": true, "properties": true, "required": true, "additionalProperties": true, "items": true, "prefixItems": true, "enum": true, "const": true,
+	"anyOf": true, "oneOf": true, "allOf": true, "$ref": true, "$defs": true, "definitions": true, "format": true,
+	"description": true, "title": true, "default": true, "examples": true, "nullable": true, "$schema": true,
 }
 
 // types are those of JSON schema, and what servers that were written by hand call them.
@@ -105,7 +103,7 @@ func (m *mender) each(s *schema, depth int) {
 		return
 	}
 	m.keep(s, func(w *keyword) bool {
-		if m.loose && narrowing[w.name] {
+		if m.loose && (!loosely[w.name] || w.name != "$ref" && bytes.Contains(w.value, []byte(`"$ref"`))) { // some engines follow it wherever it stands
 			m.dropped = true
 			return false
 		}
