@@ -212,7 +212,9 @@ func (s *session) talk(template string) {
 	})
 	defer pipe.Close()
 	s.tmux("send-keys", "Escape") // twice would open another menu
-	s.until("the interruption", func() bool { return strings.Contains(s.screen(), "nterrupted") })
+	s.until("the interruption", func() bool {
+		return strings.Contains(s.screen(), "nterrupted") || s.count("user", "Request interrupted") > 0
+	})
 	s.turn("never mind")
 	s.say("/model sonnet", func() bool {
 		return strings.Contains(s.screen(), "Set model") || strings.Contains(s.screen(), "Kept model")
