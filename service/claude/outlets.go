@@ -221,6 +221,18 @@ func (s Scope) Ignores() string {
 	return ""
 }
 
+// Limited is where settings allow some models only, so that tiers are not led to the local
+// model: its own name of a tier is asked for instead.
+func (s Scope) Limited() (where string, limited bool) {
+	settings, _ := s.Explain()
+	for _, one := range settings {
+		if one.Name == "enforceAvailableModels" && one.Value == "true" {
+			return (&Refusal{File: one.File, Line: one.Line}).Where(), true
+		}
+	}
+	return "", false
+}
+
 // getenv is a variable of the shell; the last of several counts.
 func (s Scope) getenv(name string) (value string) {
 	for _, pair := range s.Environ {

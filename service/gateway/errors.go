@@ -172,6 +172,8 @@ func words(v verdict.Verdict, model Model) string {
 		return "the request is larger than Docker Model Runner accepts (10 MB): leave large images out, or /compact"
 	case verdict.Loading:
 		return name + " is being loaded: " + v.Said
+	case verdict.Crowded:
+		return "the sessions that share the context of " + name + contextWords(model) + " need more than it together: they take turns now"
 	case verdict.Busy:
 		return "Docker Model Runner is busy: " + v.Said
 	}

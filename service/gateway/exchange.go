@@ -210,7 +210,7 @@ func (x *exchange) answered(resp *http.Response) error {
 
 // stream passes a streamed answer on through the filter.
 func (x *exchange) stream(resp *http.Response, kind string) {
-	stream := newEvents(resp.Body, x.req.Model, x.model)
+	stream := newEvents(resp.Body, x.req.Model, x.judge)
 	stream.first = func() { x.first = time.Now() }
 	stream.gone = func() bool { return x.in.Context().Err() != nil }
 	stream.end = func(f *failure) { x.fault, x.usage, x.record.Cut = f, stream.usage, stream.cut }

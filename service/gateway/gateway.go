@@ -69,17 +69,18 @@ type Gateway struct {
 	sessions  *sessions
 	stuck     time.Duration
 
-	mu     sync.Mutex
-	queues map[string]*queue         // by model
-	taught map[string][]shape.Lesson // by model; what engines' refusals taught since the start
-	dense  map[string]float64
+	mu      sync.Mutex
+	queues  map[string]*queue         // by model
+	taught  map[string][]shape.Lesson // by model; what engines' refusals taught since the start
+	dense   map[string]float64
+	crowded map[string]time.Time // when requests together last needed more than a model's context
 }
 
 // New makes a gateway. It opens nothing.
 func New(opt Options) *Gateway {
 	g := &Gateway{
 		opt: opt, bodies: semaphore.NewWeighted(memory), ring: newRing(), sessions: newSessions(), stuck: stuck,
-		queues: map[string]*queue{}, taught: map[string][]shape.Lesson{}, dense: map[string]float64{},
+		queues: map[string]*queue{}, taught: map[string][]shape.Lesson{}, dense: map[string]float64{}, crowded: map[string]time.Time{},
 	}
 	g.metrics = newMetrics()
 	g.transport = newTransport(g)
@@ -190,7 +191,12 @@ func (g *Gateway) queue(model string) *queue {
 }
 
 // parallel is how many requests at a time a model bears.
-func (g *Gateway) parallel(m Model) int { return Parallel(g.opt.Parallel, m.Slots, m.Context) }
+func (g *Gateway) parallel(m Model) int {
+	if g.takesTurns(m.Tag) {
+		return 1
+	}
+	return Parallel(g.opt.Parallel, m.Slots, m.Context)
+}
 
 // Parallel is how many requests at a time a model is given: as many as are configured, else
 // as many as its engine has slots, and as its context, which they share, has room for

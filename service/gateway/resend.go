@@ -72,7 +72,7 @@ func (x *exchange) forward(ctx context.Context) {
 func (x *exchange) refused(resp *http.Response, retry string) error {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxError))
 	_ = resp.Body.Close()
-	f := translate(resp.StatusCode, body, x.model)
+	f := x.judge(resp.StatusCode, body)
 	if x.again = x.tries(f); x.again {
 		return errResend
 	}

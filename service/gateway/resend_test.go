@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/switchyard-app/switchyard/service/gateway/shape"
@@ -116,5 +118,52 @@ func TestWhatWasLearnedIsForgotten(t *testing.T) {
 	r.g.Forget(tiny.Tag)
 	if status, _, _ := r.ask(hello); status != 200 || len(sent) != 4 || sent[2] != sent[0] || sent[3] != sent[1] {
 		t.Errorf("%d, sent %q", status, sent)
+	}
+}
+
+// Requests that fill the context together take turns from then on; one that was alone is
+// too long.
+func TestACrowdedContext(t *testing.T) {
+	const full = `{"error":{"code":500,"message":"Context size has been exceeded.","type":"server_error"}}`
+	var at, most atomic.Int32
+	both := make(chan struct{})
+	r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		now := at.Add(1)
+		defer at.Add(-1)
+		select {
+		case <-both: // later: they must come one by one
+			most.Store(max(most.Load(), now))
+			answers(200, "application/json", `{"type":"message","content":[{"type":"text","text":"x"}]}`)(w, req)
+			return
+		default:
+		}
+		if now == 2 {
+			close(both)
+		}
+		<-both
+		answers(500, "application/json", full)(w, req)
+	}), nil)
+	var all sync.WaitGroup
+	ask := func(want int) {
+		all.Go(func() {
+			if status, answer, _ := r.ask(hello); status != want || want == 529 && !strings.Contains(answer, "take turns") {
+				t.Errorf("%d %s", status, answer)
+			}
+		})
+	}
+	ask(529)
+	ask(529)
+	all.Wait()
+	for range 5 {
+		ask(200)
+	}
+	all.Wait()
+	if most.Load() != 1 {
+		t.Errorf("%d at a time", most.Load())
+	}
+
+	alone := newRig(t, answers(500, "application/json", full), nil)
+	if status, answer, _ := alone.ask(hello); status != 400 || !strings.Contains(answer, "prompt is too long: 65537 tokens") {
+		t.Errorf("%d %s", status, answer)
 	}
 }

@@ -41,10 +41,10 @@ type frame struct {
 // longestEvent is more than any answer needs.
 const longestEvent = maxBody
 
-func newEvents(upstream io.ReadCloser, asked string, model Model) *events {
+func newEvents(upstream io.ReadCloser, asked string, judge func(status int, body []byte) *failure) *events {
 	lines := readers.Get().(*bufio.Reader)
 	lines.Reset(upstream)
-	return &events{upstream: upstream, lines: lines, message: message{asked: asked, model: model, newID: newID}}
+	return &events{upstream: upstream, lines: lines, message: message{asked: asked, judge: judge, newID: newID}}
 }
 
 func (e *events) Read(p []byte) (int, error) {

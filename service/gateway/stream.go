@@ -39,7 +39,7 @@ func usageOf(v jsontext.Value) (u usage) {
 // gives an empty answer a text, and counts.
 type message struct {
 	asked string // the model's name for the answer
-	model Model
+	judge func(status int, body []byte) *failure
 	newID func(prefix string) string
 
 	first func() // the first piece of content is here
@@ -82,7 +82,7 @@ func (m *message) event(f *frame) {
 	data, err := document.Members(f.text())
 	if err != nil {
 		if f.name == "error" {
-			m.fail(translate(http.StatusInternalServerError, f.text(), m.model))
+			m.fail(m.judge(http.StatusInternalServerError, f.text()))
 		}
 		return // also OpenAI's [DONE]
 	}
@@ -109,7 +109,7 @@ func (m *message) event(f *frame) {
 	case "message_stop":
 		m.finish()
 	case "error":
-		m.fail(translate(http.StatusInternalServerError, f.text(), m.model))
+		m.fail(m.judge(http.StatusInternalServerError, f.text()))
 	case "ping":
 		m.out = append(m.out, ping...)
 	}

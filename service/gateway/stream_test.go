@@ -15,7 +15,7 @@ import (
 // filter passes a stream through and returns what came out and what went wrong.
 func filter(t testing.TB, in io.Reader) (out string, e *events) {
 	t.Helper()
-	e = newEvents(io.NopCloser(in), "claude-opus-4-6", tiny)
+	e = newEvents(io.NopCloser(in), "claude-opus-4-6", func(status int, body []byte) *failure { return translate(status, body, tiny) })
 	ids := 0
 	e.newID = func(prefix string) string { ids++; return fmt.Sprint(prefix, ids) }
 	ends := 0

@@ -66,16 +66,27 @@ func Read(ctx context.Context, m *machine.Machine) Files {
 	if stronger := m.Scope("").Stronger(main[0]); stronger != nil {
 		warn("stronger_layer", stronger.Where()+": "+stronger.Why, stronger.Remedy)
 	}
-	scope := m.Scope("")
-	if name := scope.Past(); name != "" {
-		warn("goes_past", words.T("%s in this environment takes Claude Code past its settings, so that no switch moves it", name), words.T("start claude without it, or with switchyard run"))
-	} else if name := scope.Ignores(); name != "" {
-		warn("goes_past", words.T("%s in this environment makes Claude Code ignore its settings, so that no switch moves it", name), words.T("start claude without it, or with switchyard run"))
-	}
+	f.Warnings = append(f.Warnings, elsewhere(m, f.Targets)...)
 	if f.BaseURL == "" {
 		f.BaseURL = m.Getenv("ANTHROPIC_BASE_URL")
 	}
 	return f
+}
+
+// elsewhere warns of what leads Claude Code past a switch of the first target.
+func elsewhere(m *machine.Machine, targets []state.Target) (all []state.Warning) {
+	scope := m.Scope("")
+	remedy := words.T("start claude without it, or with switchyard run")
+	if name := scope.Past(); name != "" {
+		all = append(all, state.Warning{Code: "goes_past", Text: words.T("%s in this environment takes Claude Code past its settings, so that no switch moves it", name), Remedy: remedy})
+	} else if name := scope.Ignores(); name != "" {
+		all = append(all, state.Warning{Code: "goes_past", Text: words.T("%s in this environment makes Claude Code ignore its settings, so that no switch moves it", name), Remedy: remedy})
+	}
+	if where, limited := scope.Limited(); limited && len(targets) > 0 && targets[0].Way == claude.Direct {
+		all = append(all, state.Warning{Code: "model_limited", Text: m.Tilde(words.T("%s: enforceAvailableModels makes Claude Code ask for a model of the cloud's, which Model Runner does not have", where)),
+			Remedy: words.T("remove the line, or go through the gateway: switchyard local")})
+	}
+	return all
 }
 
 // holders are the sessions for whose sake variables stay "".

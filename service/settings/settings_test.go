@@ -145,6 +145,32 @@ func TestWhatIsStrongerThanTheUsersSettingsIsTold(t *testing.T) {
 	}
 }
 
+func TestWhatLeadsPastASwitchIsTold(t *testing.T) {
+	direct := []state.Target{{Way: claude.Direct}}
+	for _, tt := range []struct {
+		environ, settings string
+		targets           []state.Target
+		code, text        string
+	}{
+		{"", "{}", direct, "", ""},
+		{"CLAUDE_CODE_USE_BEDROCK=1 ANTHROPIC_API_KEY=x", "{}", direct, "", ""}, // a switch empties them
+		{"ANTHROPIC_UNIX_SOCKET=/run/x CLAUDE_CODE_RESTRICTED=1", "{}", nil, "goes_past", "ANTHROPIC_UNIX_SOCKET in this environment takes"},
+		{"CLAUDE_CODE_RESTRICTED=1", "{}", nil, "goes_past", "CLAUDE_CODE_RESTRICTED in this environment makes"},
+		{"", `{"enforceAvailableModels":true}`, direct, "model_limited", "~/.claude/settings.json:1: enforceAvailableModels"},
+		{"", `{"enforceAvailableModels":true}`, []state.Target{{Way: claude.Gateway}}, "", ""},
+		{"", `{"enforceAvailableModels":false}`, direct, "", ""},
+	} {
+		m := scratch(t, strings.Fields(tt.environ)...)
+		if err := errors.Join(os.MkdirAll(m.ConfigDir(), 0o700), os.WriteFile(filepath.Join(m.ConfigDir(), "settings.json"), []byte(tt.settings), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		got := elsewhere(m, tt.targets)
+		if codes(got) != tt.code || len(got) > 0 && !strings.HasPrefix(filepath.ToSlash(got[0].Text), tt.text) {
+			t.Errorf("%s %s: %+v", tt.environ, tt.settings, got)
+		}
+	}
+}
+
 func TestTheWatcherTellsWhatChanged(t *testing.T) {
 	m := scratch(t)
 	sessions := filepath.Join(m.ConfigDir(), "sessions")

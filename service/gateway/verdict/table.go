@@ -35,7 +35,7 @@ var table = []row{
 
 	// The context.
 	{text: `exceeds? the available context size`, reason: Overflow},
-	{text: `^context size has been exceeded`, reason: Overflow}, // requests that share the context, together
+	{text: `^context size has been exceeded`, reason: Crowded},
 	{text: `^context shift is disabled`, reason: Overflow},
 	{text: `^input \(\d+ tokens\) is (?:larger than the max context size|too large to process)`, reason: Overflow},
 	{text: `^input (?:prompt )?is too (?:big|large) (?:compared to KV size|to process)`, reason: Overflow},

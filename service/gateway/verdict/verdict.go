@@ -25,6 +25,7 @@ const (
 	EngineFailed    Reason = "engine_failed"
 	Loading         Reason = "model_loading"
 	Busy            Reason = "runner_busy"
+	Crowded         Reason = "context_crowded"  // requests that share the context need more than it together
 	Refused         Reason = "request_refused"  // by the engine
 	TemplateRefused Reason = "template_refused" // by the model's chat template
 	SchemaRefused   Reason = "schema_refused"   // a tool's schema, by the engine
@@ -55,6 +56,7 @@ var effects = map[Reason]Effect{
 	RunnerDown:   {Status: http.StatusServiceUnavailable, Type: "api_error", Retry: 5 * time.Second, Sick: true},
 	Loading:      {Status: http.StatusServiceUnavailable, Type: "api_error", Retry: 5 * time.Second},
 	Busy:         {Status: 529, Type: "overloaded_error", Retry: 10 * time.Second},
+	Crowded:      {Status: 529, Type: "overloaded_error", Retry: 2 * time.Second},
 	TooLarge:     {Status: http.StatusRequestEntityTooLarge, Type: "request_too_large"},
 }
 

@@ -49,8 +49,9 @@ var texts = []struct {
 	{"real", 400, llama(400, "request (237434 tokens) exceeds the available context size (32768 tokens), try increasing it"), Overflow, "request (237434 tokens) exceeds the available context size (32768 tokens), try increasing it", nil},
 	{"real", 400, `{"error":{"code":400,"message":"request (2120 tokens) exceeds the available context size (512 tokens), try increasing it","type":"exceed_context_size_error","n_prompt_tokens":2120,"n_ctx":512}}`, Overflow, "request (2120 tokens) exceeds the available context size (512 tokens), try increasing it", nil},
 	{"llama.cpp of 2025", 400, llama(400, "the request exceeds the available context size. try increasing the context size or enable context shift"), Overflow, "the request exceeds the available context size. try increasing the context size or enable context shift", nil},
-	{"llama.cpp, server-context.cpp", 500, llama(500, "Context size has been exceeded."), Overflow, "Context size has been exceeded.", nil},
-	{"llama.cpp, server-context.cpp", 500, llama(500, "decode() failed: Context size has been exceeded. off = 69"), Overflow, "Context size has been exceeded. off = 69", nil},
+	{"real, four requests at a time", 500, llama(500, "Context size has been exceeded."), Crowded, "Context size has been exceeded.", nil},
+	{"real, four requests at a time, in a stream", 500, `{"code":500,"message":"Context size has been exceeded.","type":"server_error"}`, Crowded, "Context size has been exceeded.", nil},
+	{"llama.cpp, server-context.cpp", 500, llama(500, "decode() failed: Context size has been exceeded. off = 69"), Crowded, "Context size has been exceeded. off = 69", nil},
 	{"llama.cpp, server-context.cpp", 500, llama(500, "context shift is disabled"), Overflow, "context shift is disabled", nil},
 	{"llama.cpp, server-context.cpp", 500, llama(500, "input (9000 tokens) is too large to process. increase the physical batch size (current batch size: 512)"), Overflow, "input (9000 tokens) is too large to process. increase the physical batch size (current batch size: 512)", nil},
 	{"llama.cpp, server-context.cpp", 500, llama(500, "input (9000 tokens) is larger than the max context size (8192 tokens). skipping"), Overflow, "input (9000 tokens) is larger than the max context size (8192 tokens). skipping", nil},
@@ -173,7 +174,7 @@ func TestEffects(t *testing.T) {
 		{Overflow, 400, false, false}, {OutOfMemory, 400, false, false}, {NoImages, 400, false, false}, {BadImage, 400, false, false},
 		{Refused, 400, false, false}, {TemplateRefused, 400, false, false}, {SchemaRefused, 400, false, false},
 		{ModelUnknown, 400, false, false}, {ModelDamaged, 400, false, false}, {EngineOld, 400, false, false}, {TooLarge, 413, false, false},
-		{ModelMissing, 404, true, false}, {BadOutput, 500, true, false}, {Loading, 503, true, false}, {Busy, 529, true, false},
+		{ModelMissing, 404, true, false}, {BadOutput, 500, true, false}, {Loading, 503, true, false}, {Busy, 529, true, false}, {Crowded, 529, true, false},
 		{EngineFailed, 500, true, true}, {Broken, 502, true, true}, {RunnerDown, 503, true, true},
 	} {
 		e := tt.reason.Effect()
@@ -195,7 +196,7 @@ func TestNumbers(t *testing.T) {
 		{`{"error":{"message":"request (9 tokens) exceeds the available context size (5 tokens)"}}`, 9, 5},
 		{llama(400, "This model's maximum context length is 65536 tokens. However, you requested 70000 tokens"), 70000, 65536},
 		{llama(400, "The decoder prompt (length 70000) is longer than the maximum model length of 65536."), 70000, 65536},
-		{llama(500, "Context size has been exceeded."), 0, 0},
+		{llama(500, "context shift is disabled"), 0, 0},
 	} {
 		if v := Of(400, []byte(tt.body)); v.Reason != Overflow || v.Tokens != tt.tokens || v.Limit != tt.limit {
 			t.Errorf("%s: %+v", tt.body, v)
