@@ -296,6 +296,9 @@ func (r request) judge(template string, a lab.Answer, prompt string, tokens int6
 			problem("%q did not arrive", word)
 		}
 	}
+	if template == "gptoss" && !strings.Contains(prompt, "Reasoning: "+r.effort) {
+		problem("it is not told the effort %q", r.effort)
+	}
 	absent := r.absent
 	if strings.Contains(r.body, "MARKS") {
 		for _, mark := range gguf.Marks(speaks(template)) {
@@ -322,6 +325,10 @@ func (r request) judgeAnswer(a lab.Answer, hasTools bool) (problems []string) {
 			said += b.Text
 		case "tool_use":
 			called = b.Name
+		case "thinking":
+			if r.thoughtless {
+				problem("it thinks %q", b.Text)
+			}
 		}
 	}
 	if r.says != "" && !strings.Contains(said, r.says) {
