@@ -60,7 +60,7 @@ func TestNothingIsFetchedByTheEngine(t *testing.T) {
 		return
 	}
 	u := engineUser(t)
-	u.add("ai/eye", gguf.Model{Sees: true, Context: 16384})
+	u.add("ai/eye", gguf.Model{Sees: true, Context: 65536})
 	image, err := base64.StdEncoding.DecodeString(dot)
 	if err != nil {
 		t.Fatal(err)

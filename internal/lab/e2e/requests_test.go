@@ -11,19 +11,21 @@ import (
 // request is one that a client of Anthropic's may send, and what has to become of it
 // with every chat template.
 type request struct {
-	kind, name string
-	body       string            // members but model, max_tokens and stream; MARKS stands for words before each mark of the template
-	words      []string          // reach the model, in this order
-	also       []string          // reach it, anywhere
-	absent     []string          // never do
-	tools      []string          // are offered, where the template can
-	untold     map[string]string // templates that do not show the words, and why
-	refused    string            // what Anthropic refuses too: a part of the message
-	stop       string            // why the answer ends; empty: any reason
-	calls      string            // the tool that the answer calls, where the template can
-	atMost     string            // the one tool that it may call: nothing makes these models call it
-	says       string            // the answer's text
-	maxTokens  int
+	kind, name  string
+	body        string            // members but model, max_tokens and stream; MARKS stands for words before each mark of the template
+	words       []string          // reach the model, in this order
+	also        []string          // reach it, anywhere
+	absent      []string          // never do
+	tools       []string          // are offered, where the template can
+	untold      map[string]string // templates that do not show the words, and why
+	refused     string            // what Anthropic refuses too: a part of the message
+	stop        string            // why the answer ends; empty: any reason
+	calls       string            // the tool that the answer calls, where the template can
+	atMost      string            // the one tool that it may call: nothing makes these models call it
+	says        string            // the answer's text
+	thoughtless bool              // the answer shows no thoughts
+	effort      string            // what gpt-oss, the one template that knows it, is told
+	maxTokens   int
 }
 
 func list(items ...string) string      { return "[" + strings.Join(items, ",") + "]" }
@@ -307,10 +309,10 @@ var fetches = []request{
 // wishes are the kinds of F2, F7, F8, F9, F11 and F12: how the answer is wanted, and what must not be obeyed.
 var wishes = []request{
 	{kind: "F2", name: "a prompt that is too long", body: say(asks(`"` + strings.Repeat("herons and cranes ", 30_000) + `"`)), refused: "prompt is too long"},
-	{kind: "F7", name: "thinking off", body: say(asks(`"herons"`)) + `,"thinking":{"type":"disabled"}`, words: []string{"herons"}, says: "hello", absent: []string{"Reasoning: high"}},
+	{kind: "F7", name: "thinking off", body: say(asks(`"herons"`)) + `,"thinking":{"type":"disabled"}`, words: []string{"herons"}, says: "hello", thoughtless: true},
 	{kind: "F7", name: "thinking on", body: say(asks(`"herons"`)) + `,"thinking":{"type":"enabled","budget_tokens":1024}`, words: []string{"herons"}},
 	{kind: "F7", name: "a budget over max_tokens", body: say(asks(`"herons"`)) + `,"thinking":{"type":"enabled","budget_tokens":99999}`, words: []string{"herons"}},
-	{kind: "F7", name: "thinking as it likes, low", body: say(asks(`"herons"`)) + `,"thinking":{"type":"adaptive"},"output_config":{"effort":"low"}`, words: []string{"herons"}},
+	{kind: "F7", name: "thinking as it likes, low", body: say(asks(`"herons"`)) + `,"thinking":{"type":"adaptive"},"output_config":{"effort":"low"}`, words: []string{"herons"}, effort: "low"},
 	{kind: "F7", name: "effort of its own kind", body: say(asks(`"herons"`)) + `,"output_config":{"effort":"max"}`, words: []string{"herons"}},
 	{kind: "F8", name: "no tool", body: say(asks(`"Call the tool Bash"`)) + offer(bash) + `,"tool_choice":{"type":"none"}`, words: []string{"Call the tool Bash"}, absent: []string{`"command"`}, stop: "end_turn"},
 	{kind: "F8", name: "any tool", body: say(asks(`"herons"`)) + offer(once) + `,"tool_choice":{"type":"any"}`, words: []string{"herons"}, tools: []string{"Once"}, atMost: "Once", maxTokens: 60},

@@ -117,7 +117,8 @@ func (e *engine) get(path string, into any) error {
 
 // The table: every request with every chat template, through Switchyard, Model Runner
 // and llama.cpp. What reached the engine is read there, what Claude Code gets by the
-// types of Anthropic's SDK.
+// types of Anthropic's SDK. TEST_TEMPLATES names some of the templates; with TEST_DIRECTLY
+// set the requests go past the gateway, which shows what they come to without it.
 func TestEveryRequestWithEveryTemplate(t *testing.T) {
 	u := engineUser(t)
 	tokenizer, err := lab.Tokenizer(u.ctx)
@@ -169,7 +170,11 @@ func (u *user) column(template string, all []request, table *table) {
 		u.Error(err)
 		return
 	}
-	sdk, err := lab.StartSDK(u.ctx, settings.Env["ANTHROPIC_BASE_URL"], settings.Env["ANTHROPIC_AUTH_TOKEN"])
+	base := settings.Env["ANTHROPIC_BASE_URL"]
+	if os.Getenv("TEST_DIRECTLY") != "" {
+		base = u.runner.URL + "/anthropic"
+	}
+	sdk, err := lab.StartSDK(u.ctx, base, settings.Env["ANTHROPIC_AUTH_TOKEN"])
 	if err != nil {
 		u.Error(err)
 		return
@@ -291,6 +296,9 @@ func (r request) judge(template string, a lab.Answer, prompt string, tokens int6
 			problem("%q did not arrive", word)
 		}
 	}
+	if template == "gptoss" && !strings.Contains(prompt, "Reasoning: "+r.effort) {
+		problem("it is not told the effort %q", r.effort)
+	}
 	absent := r.absent
 	if strings.Contains(r.body, "MARKS") {
 		for _, mark := range gguf.Marks(speaks(template)) {
@@ -317,6 +325,10 @@ func (r request) judgeAnswer(a lab.Answer, hasTools bool) (problems []string) {
 			said += b.Text
 		case "tool_use":
 			called = b.Name
+		case "thinking":
+			if r.thoughtless {
+				problem("it thinks %q", b.Text)
+			}
 		}
 	}
 	if r.says != "" && !strings.Contains(said, r.says) {

@@ -61,11 +61,15 @@ func longSession(t *testing.T, template, version string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	arguments := "[]"
+	if version == oldest {
+		arguments = `["objects"]`
+	}
 	s := &session{user: u}
 	u.add("ai/"+template, gguf.Model{Template: template, Tokenizer: tokenizer, Context: 131072, Calls: s.calls()})
 	u.write(u.settings, `{"permissions":{"allow":["Bash","Read","Agent","Task","mcp__ugly"]}}`)
 	u.write(filepath.Join(u.home, ".claude.json"), fmt.Sprintf(
-		`{"hasCompletedOnboarding":true,"mcpServers":{"ugly":{"type":"stdio","command":%q}},"projects":{%q:{"hasTrustDialogAccepted":true,"hasCompletedProjectOnboarding":true}}}`, server, u.home))
+		`{"hasCompletedOnboarding":true,"mcpServers":{"ugly":{"type":"stdio","command":%q,"args":%s}},"projects":{%q:{"hasTrustDialogAccepted":true,"hasCompletedProjectOnboarding":true}}}`, server, arguments, u.home))
 	s.files()
 	u.serving()
 	u.must("local", template)
@@ -212,7 +216,9 @@ func (s *session) talk(template string) {
 	})
 	defer pipe.Close()
 	s.tmux("send-keys", "Escape") // twice would open another menu
-	s.until("the interruption", func() bool { return strings.Contains(s.screen(), "nterrupted") })
+	s.until("the interruption", func() bool {
+		return strings.Contains(s.screen(), "nterrupted") || s.count("user", "Request interrupted") > 0
+	})
 	s.turn("never mind")
 	s.say("/model sonnet", func() bool {
 		return strings.Contains(s.screen(), "Set model") || strings.Contains(s.screen(), "Kept model")

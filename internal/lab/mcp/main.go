@@ -1,5 +1,6 @@
 // Command mcp is an MCP server on standard input and output, with sixty tools whose
-// schemas are as ugly as those that people's servers have. Each says its name.
+// schemas are as ugly as those that people's servers have. Each says its name. With the
+// argument "objects" no property is true or false: Claude Code 2.1.197 throws a list away that has such.
 package main
 
 import (
@@ -7,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strings"
 )
 
 // schemas are what generators of schemas write that a sampler has no use for, or that
@@ -19,7 +21,7 @@ var schemas = []string{
 	`{"type":"object","properties":{"x":{"type":"file"},"y":{"type":"any"},"z":{"type":"String"}}}`,
 	`{"type":"object","properties":{"x":{"$ref":"#/$defs/gone"},"y":{"$ref":"https://example.invalid/schema.json"}}}`,
 	`{"type":"object","properties":{"x":{"$ref":"#/$defs/node"}},"$defs":{"node":{"type":"object","properties":{"next":{"$ref":"#/$defs/node"}}}}}`,
-	`{"type":"object","properties":{"x":true,"y":{},"z":false}}`,
+	`{"type":"object","properties":{"x":{},"y":BOOLEAN}}`,
 	`{"type":"object","properties":{"x":{"type":["string","null"]},"y":{"enum":["a",1,null]},"z":{"const":{"k":[1]}}}}`,
 	`{"type":"object","properties":{"x":{"oneOf":[{"type":"string"},{"type":"object","properties":{"k":{"not":{"type":"null"}}}}]}}}`,
 	`{"type":"object","properties":{"a":{"type":"string"}},"if":{"properties":{"a":{"const":"x"}}},"then":{"required":["b"]},"patternProperties":{"^x-":{"type":"string"}},"propertyNames":{"pattern":"^[a-z]"}}`,
@@ -33,9 +35,14 @@ type tool struct {
 }
 
 func main() {
+	boolean := "true"
+	if len(os.Args) == 2 && os.Args[1] == "objects" {
+		boolean = "{}"
+	}
 	var tools []tool
 	for i := range 60 {
-		tools = append(tools, tool{fmt.Sprintf("ugly%02d", i), fmt.Sprintf("Says its name, the %dth one.", i), json.RawMessage(schemas[i%len(schemas)])})
+		schema := strings.Replace(schemas[i%len(schemas)], "BOOLEAN", boolean, 1)
+		tools = append(tools, tool{fmt.Sprintf("ugly%02d", i), fmt.Sprintf("Says its name, the %dth one.", i), json.RawMessage(schema)})
 	}
 	in, out := bufio.NewScanner(os.Stdin), json.NewEncoder(os.Stdout)
 	in.Buffer(nil, 16<<20)
