@@ -32,7 +32,7 @@ func folded(t testing.TB, messages string, needs Needs) (string, []Note) {
 
 // The short hand of these tests.
 
-func says(role, text string) string { return blocks(role, texts(text)) }
+func says(role, text string) string { return `{"role":"` + role + `","content":` + quoted(text) + `}` }
 
 func blocks(role string, all ...string) string {
 	return `{"role":"` + role + `","content":[` + strings.Join(all, ",") + `]}`
@@ -177,6 +177,9 @@ func ordered(t *testing.T, messages []map[string]any, out string) {
 			continue
 		}
 		content, _ := m["content"].([]any)
+		if text, ok := m["content"].(string); ok {
+			content = []any{map[string]any{"type": "text", "text": text}}
+		}
 		if role != turn || len(content) == 0 {
 			t.Errorf("message %d is of %q, of %q it should be: %s", i, role, turn, out)
 		}

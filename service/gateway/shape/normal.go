@@ -101,24 +101,37 @@ func withoutBilling(system jsontext.Value) (document.Rope, error) {
 		}
 		return out, nil
 	case '[':
-		blocks, err := document.Elements(system)
+		return joined(system)
+	}
+	return out, nil // null or of no known shape: no system prompt
+}
+
+// joined is a system prompt of blocks as one text, on lines of their own: some templates
+// (Mistral's) would write a list as it stands.
+func joined(system jsontext.Value) (document.Rope, error) {
+	var out document.Rope
+	blocks, err := document.Elements(system)
+	if err != nil {
+		return out, err
+	}
+	for _, b := range blocks {
+		block, err := document.Members(b)
 		if err != nil {
 			return out, err
 		}
-		var kept []document.Rope
-		for _, b := range blocks {
-			block, err := document.Members(b)
-			if err != nil {
-				return out, err
-			}
-			if !strings.HasPrefix(document.Field(block, "text"), billingLine) {
-				kept = append(kept, document.Object(block, "cache_control"))
-			}
+		said := document.Find(block, "text")
+		if said.Kind() != '"' || len(said) == len(`""`) || strings.HasPrefix(document.Text(said), billingLine) {
+			continue
 		}
-		if len(kept) > 0 {
-			out = document.Array(kept)
+		if out.Size() == 0 {
+			out.Text(`"`)
+		} else {
+			out.Text(`\n`)
 		}
-		return out, nil
+		out.Raw(said[1 : len(said)-1])
 	}
-	return out, nil // null or of no known shape: no system prompt
+	if out.Size() > 0 {
+		out.Text(`"`)
+	}
+	return out, nil
 }

@@ -14,18 +14,7 @@ func (r *Request) withoutSystem() *Request {
 	if err != nil || prompt.Size() == 0 {
 		return r
 	}
-	content := document.Member{Name: "content", Value: prompt.Bytes()}
-	first := message{role: "system", members: []document.Member{content}}
-	if blocks, err := document.Elements(content.Value); err == nil {
-		first.listed, first.members[0].Value = true, nil
-		for _, b := range blocks {
-			m, err := document.Members(b)
-			if err != nil {
-				return r
-			}
-			first.blocks = append(first.blocks, part{b, m})
-		}
-	}
+	first := message{role: "system", members: []document.Member{{Name: "content", Value: prompt.Bytes()}}}
 	moved := *r
 	moved.members = slices.DeleteFunc(slices.Clone(r.members), func(m document.Member) bool { return m.Name == "system" })
 	moved.messages = append([]message{first}, r.messages...)

@@ -4,12 +4,12 @@ import "testing"
 
 // A template that knows no system gets its prompt at the head of the first user message.
 func TestASystemPromptMoves(t *testing.T) {
-	const moved = `{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"<system-reminder>\nYou are an agent.\n</system-reminder>\nhi"}]}]}`
+	const moved = `{"model":"m","messages":[{"role":"user","content":"<system-reminder>\nYou are an agent.\n</system-reminder>\nhi"}]}`
 	for _, tt := range []struct{ name, in, want string }{
 		{"a string", `{"model":"x","system":"You are an agent.","messages":[{"role":"user","content":"hi"}]}`, moved},
 		{"a list", `{"model":"x","system":[{"type":"text","text":"x-anthropic-billing-header: 1"},{"type":"text","text":"You are an agent.","cache_control":{"type":"ephemeral"}}],"messages":[{"role":"user","content":"hi"}]}`, moved},
 		{"in the conversation", `{"model":"x","messages":[{"role":"system","content":"You are an agent."},{"role":"user","content":"hi"}]}`, moved},
-		{"none", `{"model":"x","messages":[{"role":"user","content":"hi"}]}`, `{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"hi"}]}]}`},
+		{"none", `{"model":"x","messages":[{"role":"user","content":"hi"}]}`, `{"model":"m","messages":[{"role":"user","content":"hi"}]}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r, err := Parse([]byte(tt.in))

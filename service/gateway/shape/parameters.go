@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -150,28 +151,10 @@ func (r *Request) ask(sentences []string) error {
 	if err != nil {
 		return fmt.Errorf("system: %w", err)
 	}
-	value := jsontext.Value(prompt.Bytes())
-	for _, s := range sentences {
-		switch value.Kind() {
-		case '[':
-			blocks, err := document.Elements(value)
-			if err != nil {
-				return fmt.Errorf("system: %w", err)
-			}
-			var all []document.Rope
-			for _, b := range blocks {
-				var same document.Rope
-				same.Raw(b)
-				all = append(all, same)
-			}
-			list := document.Array(append(all, document.Object([]document.Member{{Name: "type", Value: jsontext.Value(`"text"`)}, {Name: "text", Value: document.Quote("\n\n" + s)}}, "")))
-			value = list.Bytes()
-		case '"':
-			value = document.Quote(document.Text(value) + "\n\n" + s)
-		default:
-			value = document.Quote(s)
-		}
+	said := document.Text(prompt.Bytes())
+	if said != "" {
+		sentences = slices.Insert(sentences, 0, said)
 	}
-	r.set("system", value)
+	r.set("system", document.Quote(strings.Join(sentences, "\n\n")))
 	return nil
 }

@@ -95,7 +95,7 @@ func TestParametersAreThoseOfTheEngine(t *testing.T) {
 
 		"a form":                {`,"output_config":{"format":` + form + `,"effort":"low"}`, `,"output_config":{"effort":"low"},"system":"` + asked + `"`, Needs{}, []Note{FormatAsked}},
 		"a form, as it was":     {`,"system":"p","output_format":` + form, `,"system":"p\n\n` + asked + `"`, Needs{}, []Note{FormatAsked}},
-		"a form, after a list":  {`,"system":[{"type":"text","text":"p"}],"output_format":` + form, `,"system":[{"type":"text","text":"p"},{"type":"text","text":"\n\n` + asked + `"}]`, Needs{}, []Note{FormatAsked}},
+		"a form, after a list":  {`,"system":[{"type":"text","text":"p"}],"output_format":` + form, `,"system":"p\n\n` + asked + `"`, Needs{}, []Note{FormatAsked}},
 		"a form, and a search":  {`,"tools":[` + search + `],"output_format":` + form, `,"system":` + strings.TrimSuffix(absent, `"`) + `\n\n` + asked + `"`, Needs{}, []Note{FormatAsked, ServerTool}},
 		"a form of another day": {`,"output_format":{"type":"poem"}`, ``, Needs{}, nil},
 		"no form":               {`,"output_format":null,"output_config":{"format":null}`, `,"output_config":{}`, Needs{}, nil},

@@ -36,15 +36,29 @@ func (p *paper) end() {
 	p.next = ","
 }
 
+// said writes a message of words. Texts alone are one string: some templates (Mistral's) read
+// a list from the user only.
+func (p *paper) said(role string, says []word) {
+	if slices.ContainsFunc(says, word.seen) {
+		p.message(role)
+		p.content(says)
+		p.end()
+		return
+	}
+	p.item()
+	p.Text(`{"role":"`)
+	p.Text(role)
+	p.Text(`","content":`)
+	p.text(says)
+	p.Text("}")
+}
+
 // written writes the turns. A conversation that has messages is not empty.
 func (c *conversation) written(some bool) document.Rope {
 	p := &paper{}
 	p.Text("[")
 	if len(c.first) > 0 {
-		p.item()
-		p.Text(`{"role":"system","content":`)
-		p.text(c.first)
-		p.Text("}")
+		p.said("system", c.first)
 	}
 	if len(c.turns) == 0 && some {
 		c.turn(false)
@@ -60,9 +74,7 @@ func (c *conversation) written(some bool) document.Rope {
 		case t.assistant:
 			c.exchange(p, t, c.turns[i+1].says)
 		case i == 0 || len(c.turns[i-1].calls) == 0: // else it was written with the calls
-			p.message("user")
-			p.content(orElse(t.says, "(no text)"))
-			p.end()
+			p.said("user", orElse(t.says, "(no text)"))
 		}
 	}
 	p.Text("]")
@@ -73,6 +85,10 @@ func (c *conversation) written(some bool) document.Rope {
 // else is said after them goes into the last result: a message of the user's there breaks
 // the order of strict templates, and llama.cpp would put it before the results.
 func (c *conversation) exchange(p *paper, t *turn, after []word) {
+	if len(t.calls)+len(t.thoughts) == 0 {
+		p.said("assistant", orElse(t.says, "(nothing said)"))
+		return
+	}
 	p.message("assistant")
 	for _, thought := range t.thoughts {
 		p.item()
