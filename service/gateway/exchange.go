@@ -20,19 +20,20 @@ import (
 
 // exchange is one request on its way to the runner and back.
 type exchange struct {
-	g      *Gateway
-	in     *http.Request
-	req    *shape.Request
-	model  Model
-	path   string // of the runner's API
-	body   document.Rope
-	answer *answer
-	record Record
-	side   bool
-	start  time.Time
-	first  time.Time
-	usage  usage
-	fault  *failure // why it failed; nil when it did not
+	g       *Gateway
+	in      *http.Request
+	req     *shape.Request
+	model   Model
+	path    string // of the runner's API
+	body    document.Rope
+	prefill string // what the answer goes on from
+	answer  *answer
+	record  Record
+	side    bool
+	start   time.Time
+	first   time.Time
+	usage   usage
+	fault   *failure // why it failed; nil when it did not
 	resending
 }
 
@@ -236,7 +237,7 @@ func (x *exchange) whole(resp *http.Response) {
 		x.replace(resp, broken("it is not a stream; what answers may not be Docker Model Runner"))
 		return
 	}
-	out, said, cut, err := answerJSON(body, x.req.Model)
+	out, said, cut, err := answerJSON(body, x.req.Model, x.prefill)
 	if err != nil {
 		x.replace(resp, broken(err.Error()+"; what answers may not be Docker Model Runner"))
 		return

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -25,6 +26,7 @@ type resending struct {
 	tried   []shape.Lesson
 	refusal string // the last
 	again   bool   // the request has to be sent once more
+	lost    bool   // it was sent once more because the answer had got lost
 }
 
 // errResend ends an answer that is not passed on.
@@ -54,7 +56,7 @@ func (x *exchange) prepare() *failure {
 	if err != nil {
 		return fail(Malformed, "not a Messages request: "+err.Error())
 	}
-	x.body, x.record.Notes = shaped.Body, shaped.Notes
+	x.body, x.prefill, x.record.Notes = shaped.Body, shaped.Prefill, shaped.Notes
 	return nil
 }
 
@@ -72,6 +74,12 @@ func (x *exchange) forward(ctx context.Context) {
 func (x *exchange) refused(resp *http.Response, retry string) error {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxError))
 	_ = resp.Body.Close()
+	if !x.lost && resp.StatusCode == http.StatusInternalServerError && len(bytes.TrimSpace(body)) == 0 {
+		// Model Runner says so when the engine has just closed the connection that it kept
+		// (docker/model-runner 1.2.6, scheduling/runner.go): nothing was answered yet.
+		x.lost, x.again = true, true
+		return errResend
+	}
 	f := x.judge(resp.StatusCode, body)
 	if x.again = x.tries(f); x.again {
 		return errResend

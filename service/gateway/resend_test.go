@@ -161,3 +161,32 @@ func TestACrowdedContext(t *testing.T) {
 		t.Errorf("%d %s", status, answer)
 	}
 }
+
+// An answer that got lost between Model Runner and its engine is asked for once more.
+func TestALostAnswer(t *testing.T) {
+	for _, tt := range []struct{ lost, sent, status int }{{1, 2, 200}, {2, 2, 500}} {
+		sent := 0
+		r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if sent++; sent <= tt.lost {
+				w.WriteHeader(http.StatusInternalServerError)
+				return
+			}
+			answers(200, "application/json", `{"type":"message","content":[{"type":"text","text":"well"}]}`)(w, r)
+		}), nil)
+		if status, answer, _ := r.ask(hello); status != tt.status || sent != tt.sent {
+			t.Errorf("%d lost: %d %s, sent %d times", tt.lost, status, answer, sent)
+		}
+	}
+}
+
+// An answer does not repeat what the request had begun it with.
+func TestPrefill(t *testing.T) {
+	r := newRig(t, answers(200, "application/json", `{"type":"message","content":[{"type":"text","text":"{\"a\":1}"}]}`), nil)
+	begun := `{"model":"m","messages":[{"role":"user","content":"as JSON"},{"role":"assistant","content":"{"}]}`
+	if _, answer, _ := r.ask(begun); !strings.Contains(answer, `"text":"\"a\":1}"`) {
+		t.Error(answer)
+	}
+	if _, answer, _ := r.ask(hello); !strings.Contains(answer, `"text":"{\"a\":1}"`) {
+		t.Error(answer)
+	}
+}

@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -62,9 +63,10 @@ func speaks(kind, text string) bool {
 	return true
 }
 
-// answerJSON checks and repairs an answer that was not streamed. cut reports whether it
+// answerJSON checks and repairs an answer that was not streamed. prefill is what the request
+// had begun it with, which is not repeated. cut reports whether it
 // became too long.
-func answerJSON(body []byte, asked string) (out []byte, said usage, cut bool, err error) {
+func answerJSON(body []byte, asked, prefill string) (out []byte, said usage, cut bool, err error) {
 	answer, err := document.Members(body)
 	if err != nil {
 		return nil, said, false, fmt.Errorf("it is not a message: %w", err)
@@ -78,7 +80,7 @@ func answerJSON(body []byte, asked string) (out []byte, said usage, cut bool, er
 		return nil, said, cut, errors.New("its content is not a list")
 	}
 	m := message{newID: newID}
-	list := m.completeBlocks(blocks)
+	list := m.completeBlocks(blocks, prefill)
 	answer = completeMessage(answer, asked, newID)
 	answer = stopped(with(answer, "content", list), m.called)
 	whole := document.Object(answer, "")
@@ -86,7 +88,7 @@ func answerJSON(body []byte, asked string) (out []byte, said usage, cut bool, er
 }
 
 // completeBlocks is the content of an answer, complete and not silent.
-func (m *message) completeBlocks(blocks []jsontext.Value) []byte {
+func (m *message) completeBlocks(blocks []jsontext.Value, prefill string) []byte {
 	var list []document.Rope
 	for _, v := range blocks {
 		b, err := document.Members(v)
@@ -95,6 +97,9 @@ func (m *message) completeBlocks(blocks []jsontext.Value) []byte {
 		}
 		b = completeBlock(b, m.unusedID)
 		kind := document.Field(b, "type")
+		if rest, repeated := strings.CutPrefix(document.Field(b, "text"), prefill); prefill != "" && kind == "text" && repeated {
+			b, prefill = with(b, "text", document.Quote(rest)), ""
+		}
 		m.called = m.called || kind == "tool_use"
 		m.spoke = m.spoke || speaks(kind, document.Field(b, "text"))
 		list = append(list, document.Object(b, ""))

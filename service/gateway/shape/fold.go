@@ -52,8 +52,8 @@ type conversation struct {
 // foldMessages writes a conversation as every chat template takes it. System messages go
 // out of its middle: strict templates, the Qwen family's for one, refuse them. Their text
 // moves into the user's turn around it, as the reminder that Claude Code itself uses
-// there. leads allows one at the very beginning.
-func foldMessages(messages []message, needs Needs, said notes, leads bool) document.Rope {
+// there. leads allows one at the very beginning. prefill is what the answer is to go on from.
+func foldMessages(messages []message, needs Needs, said notes, leads bool) (out document.Rope, prefill string) {
 	c := &conversation{needs: needs, said: said, turns: make([]turn, 0, len(messages)+1), names: map[string]string{}}
 	for i, m := range messages {
 		switch {
@@ -65,7 +65,18 @@ func foldMessages(messages []message, needs Needs, said notes, leads bool) docum
 			c.speak(m)
 		}
 	}
-	return c.written(len(messages) > 0)
+	return c.written(len(messages) > 0), c.prefill()
+}
+
+// prefill is what the assistant has begun to say, at the conversation's end.
+func (c *conversation) prefill() string {
+	n := len(c.turns)
+	if n == 0 || !c.turns[n-1].assistant || len(c.turns[n-1].calls) > 0 || len(c.turns[n-1].says) == 0 {
+		return ""
+	}
+	var p paper
+	p.text(c.turns[n-1].says)
+	return document.Text(p.Bytes())
 }
 
 // remind adds a system message to the user's turn.

@@ -327,7 +327,7 @@ func begins(t *testing.T, r *Request, needs Needs) {
 		t.Fatal(err)
 	}
 	write := func(messages []message) string {
-		out := foldMessages(messages, needs, notes{}, true)
+		out, _ := foldMessages(messages, needs, notes{}, true)
 		return string(out.Bytes())
 	}
 	long := write(r.messages)

@@ -87,4 +87,8 @@ func (n notes) add(what Note) { n[what] = true }
 type Shaped struct {
 	Body  document.Rope
 	Notes []Note // sorted, each once
+
+	// Prefill is what the answer goes on from. Anthropic's does not repeat it; a llama.cpp's
+	// that is not streamed does.
+	Prefill string
 }

@@ -34,17 +34,15 @@ func (r *Request) For(m Model) (Shaped, error) {
 	if m.Needs.NoSystem {
 		r = r.withoutSystem()
 	}
-	out, err := r.written(m, said)
-	return Shaped{Body: out, Notes: slices.Sorted(maps.Keys(said))}, err
+	out, prefill, err := r.written(m, said)
+	return Shaped{Body: out, Prefill: prefill, Notes: slices.Sorted(maps.Keys(said))}, err
 }
 
-func (r *Request) written(model Model, said notes) (document.Rope, error) {
-	var out document.Rope
+func (r *Request) written(model Model, said notes) (out document.Rope, prefill string, err error) {
 	out.Text("{")
 	next := ""
 	for _, m := range r.members {
 		var value document.Rope
-		var err error
 		switch m.Name {
 		case "model":
 			value.Raw(document.Quote(model.Tag))
@@ -53,14 +51,14 @@ func (r *Request) written(model Model, said notes) (document.Rope, error) {
 		case "tools":
 			value = r.offer
 		case "messages":
-			value = foldMessages(r.messages, model.Needs, said, !model.Needs.NoSystem && !hasText(document.Find(r.members, "system")))
+			value, prefill = foldMessages(r.messages, model.Needs, said, !model.Needs.NoSystem && !hasText(document.Find(r.members, "system")))
 		default:
 			if !slices.Contains(cloudOnly, m.Name) {
 				value.Raw(m.Value)
 			}
 		}
 		if err != nil {
-			return document.Rope{}, fmt.Errorf("%s: %w", m.Name, err)
+			return document.Rope{}, "", fmt.Errorf("%s: %w", m.Name, err)
 		}
 		if value.Size() == 0 {
 			continue
@@ -72,7 +70,7 @@ func (r *Request) written(model Model, said notes) (document.Rope, error) {
 		next = ","
 	}
 	out.Text("}")
-	return out, nil
+	return out, prefill, nil
 }
 
 // hasText reports whether the system prompt says anything: then a system message
