@@ -527,6 +527,7 @@ func TestTheGPUOnTheDesktop(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	d.untilRow("ai/tiny · 149.2 KiB · 256K · loaded", there)
 	used("24159191040") // 1.5 GiB are left
 	told := func(n int, title string) func() bool {
 		return func() bool {
