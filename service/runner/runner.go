@@ -72,7 +72,7 @@ type Client struct {
 }
 
 // maxAnswer bounds what is read of an answer: something else may listen on the port.
-const maxAnswer = 64 << 20
+const maxAnswer = 16 << 20
 
 // NewClient makes a client; it opens no connection.
 func NewClient(e Endpoint) *Client {
