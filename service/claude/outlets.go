@@ -184,9 +184,9 @@ func note(name, value string) string {
 	}
 	text := map[effect]string{
 		vendor:  "sends requests to another vendor",
-		past:    "takes Claude Code past its settings; switchyard run takes it away",
-		ignores: "makes Claude Code ignore its settings, but for --settings and the administrator's",
-		limits:  "limits or renames models: the local one may not be asked by its name",
+		past:    "makes Claude Code bypass its settings; switchyard run removes it",
+		ignores: "makes Claude Code ignore its settings, except --settings and the administrator's",
+		limits:  "limits or renames models, so the local one may not be asked for by its name",
 	}[o.effect]
 	if text != "" && o.answer&blanked != 0 {
 		text += "; a switch to local empties it"
