@@ -182,7 +182,7 @@ func (c *Client) proveTool(ctx context.Context, m Model, tag string) (detail, re
 	case calls:
 		return "called", "", nil
 	case m.NoTools:
-		return "its chat template has no tools: Claude Code could only talk",
+		return "its chat template has no tools, so Claude Code could only talk",
 			"choose a model that calls tools, such as ai/qwen3-coder (switchyard pull); or switch with --force, only to talk", nil
 	}
 	return instead, "choose a model that can call tools (docker model search, look for \"tools\"); without them Claude Code can only talk", nil
