@@ -171,7 +171,7 @@ func hideSecrets(s *claude.Setting) {
 }
 
 func visible(name, value string) string {
-	upper := strings.ToUpper(name)
+	upper := strings.ReplaceAll(strings.ToUpper(name), "TOKENS", "") // a number of them is no secret
 	for _, word := range []string{"TOKEN", "KEY", "SECRET", "HEADERS"} {
 		if strings.Contains(upper, word) {
 			runes := []rune(value)

@@ -87,7 +87,7 @@ func unfitText(all []state.Model) string {
 		fmt.Fprintf(&b, "! Claude Code can only talk with %s: no tools in the chat template\n", words.Some(plain))
 	}
 	if len(silent) > 0 {
-		fmt.Fprintf(&b, "! Claude Code can only talk with %s: asked for a tool call, nothing but text came\n", words.Some(silent))
+		fmt.Fprintf(&b, "! Claude Code can only talk with %s: asked for a tool call, only text came back\n", words.Some(silent))
 	}
 	if b.Len() > 0 {
 		b.WriteString("  → choose a model that calls tools, such as ai/qwen3-coder\n")

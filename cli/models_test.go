@@ -47,7 +47,7 @@ func TestModelsThatCallNoTools(t *testing.T) {
 		{Tag: "docker.io/ai/gemma:latest", Tools: &no, NoTools: true}, {Tag: "docker.io/ai/mute:latest", Tools: &no}, {Tag: "docker.io/ai/dumb:1b", Tools: &no},
 	})
 	if want := "! Claude Code can only talk with ai/gemma: no tools in the chat template\n" +
-		"! Claude Code can only talk with ai/mute, ai/dumb:1b: asked for a tool call, nothing but text came\n" +
+		"! Claude Code can only talk with ai/mute, ai/dumb:1b: asked for a tool call, only text came back\n" +
 		"  → choose a model that calls tools, such as ai/qwen3-coder\n"; text != want {
 		t.Errorf("%q", text)
 	}

@@ -178,7 +178,7 @@ func (t *totals) text() string {
 		fmt.Fprintf(&b, "! %s too long for the context\n  → Claude Code then compacts; a larger context (switchyard context MODEL N) makes this rarer\n", words.Count(overflows, "prompt was", "prompts were"))
 	}
 	for _, text := range slices.Sorted(maps.Keys(t.notes)) {
-		fmt.Fprintf(&b, "%s reached the model changed: %s\n", words.Count(t.notes[text], "request", "requests"), text)
+		fmt.Fprintf(&b, "%s changed for the model: %s\n", words.Count(t.notes[text], "request", "requests"), text)
 	}
 	return b.String()
 }

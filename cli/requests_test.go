@@ -17,8 +17,8 @@ func TestWhatIsRemarkableAboutARequest(t *testing.T) {
 		{gateway.Record{Cut: true}, "answer hit the output limit"},
 		{gateway.Record{Error: gateway.Overflow, Cut: true}, "too long for the context: Claude Code compacts"},
 		{gateway.Record{Error: gateway.Malformed}, "malformed_request"},
-		{gateway.Record{Notes: []shape.Note{shape.DocumentLeftOut, shape.ImageUnseen}}, "document left out (it is no text), image left out (the model sees none)"},
-		{gateway.Record{Cut: true, Notes: []shape.Note{shape.ControlWords}}, "answer hit the output limit: control words broken"},
+		{gateway.Record{Notes: []shape.Note{shape.DocumentLeftOut, shape.ImageUnseen}}, "document left out (it is not text), image left out (the model cannot see images)"},
+		{gateway.Record{Cut: true, Notes: []shape.Note{shape.ControlWords}}, "answer hit the output limit: control words broken up"},
 		{gateway.Record{Purpose: gateway.Proof, Cut: true}, "proof"}, // its answers are cut short on purpose
 		{gateway.Record{Purpose: gateway.Proof, Error: gateway.Malformed}, "proof: malformed_request"},
 	} {
@@ -37,7 +37,7 @@ func TestTheTotalsLeaveOutWhatSwitchyardAsked(t *testing.T) {
 	sums.add(gateway.Record{SessionID: "s1", Model: "docker.io/ai/x:latest", InputTokens: 7, Notes: []shape.Note{shape.ImageUnseen}})
 	sums.add(gateway.Record{SessionID: "s1", Model: "docker.io/ai/x:latest", Notes: []shape.Note{shape.ImageUnseen, shape.ControlWords}})
 	got := sums.text()
-	for _, line := range []string{"s1  ", "\n2 requests reached the model changed: image left out (the model sees none)\n", "1 request reached the model changed: control words broken\n"} {
+	for _, line := range []string{"s1  ", "\n2 requests changed for the model: image left out (the model cannot see images)\n", "1 request changed for the model: control words broken up\n"} {
 		if !strings.Contains(got, line) {
 			t.Errorf("no %q in\n%s", line, got)
 		}

@@ -126,7 +126,7 @@ func switchText(r switching.Result, s state.State, home string) string {
 		}
 	}
 	if len(r.Unproven) > 0 {
-		fmt.Fprintf(&b, "Not proven: %s.\n", strings.Join(r.Unproven, ", "))
+		fmt.Fprintf(&b, "Not proven: %s.\n", strings.ReplaceAll(strings.Join(r.Unproven, ", "), "_", " "))
 	}
 	if r.Route == claude.Offline {
 		b.WriteString("New sessions make no network requests on their own. What their tools do (Bash, WebFetch, MCP servers) is not prevented.\nBefore a flight: switchyard check --departure. To prove that nothing gets out: switchyard offline --verify.\n")

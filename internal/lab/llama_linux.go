@@ -14,7 +14,7 @@ import (
 )
 
 // ErrNoLlama says that a real llama.cpp cannot be had here.
-var ErrNoLlama = errors.New("a real llama.cpp: name its server in LAB_LLAMA_SERVER, or run as root on amd64 with debootstrap and debian-archive-keyring installed")
+var ErrNoLlama = errors.New("there is no real llama.cpp: name its server in LAB_LLAMA_SERVER, or run as root on amd64 with debootstrap and debian-archive-keyring installed")
 
 // llamaServer runs the server of the Debian beside it from outside that folder, as any
 // user. LLAMA_SERVER_SLOTS_DEBUG lets its /slots show the last prompt of every slot. One

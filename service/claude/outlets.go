@@ -6,8 +6,8 @@ import (
 )
 
 // outlet is something of Claude Code's that decides where requests go or which model they
-// ask for. What it is called says what it is: a variable, a launch flag with its dashes, or
-// a setting beside env with topLevel before it.
+// ask for. Its name says what kind it is: a variable, a launch flag with its dashes, or a
+// setting beside env with topLevel before it.
 type outlet struct {
 	name   string
 	effect effect
@@ -184,9 +184,9 @@ func note(name, value string) string {
 	}
 	text := map[effect]string{
 		vendor:  "sends requests to another vendor",
-		past:    "takes Claude Code past its settings; switchyard run takes it away",
-		ignores: "makes Claude Code ignore its settings, but for --settings and the administrator's",
-		limits:  "limits or renames models: the local one may not be asked by its name",
+		past:    "makes Claude Code bypass its settings; switchyard run removes it",
+		ignores: "makes Claude Code ignore its settings, except --settings and the administrator's",
+		limits:  "limits or renames models, so the local one may not be asked for by its name",
 	}[o.effect]
 	if text != "" && o.answer&blanked != 0 {
 		text += "; a switch to local empties it"
@@ -243,7 +243,8 @@ func (s Scope) getenv(name string) (value string) {
 	return value
 }
 
-// WithoutPast is an environment without the variables that take a session past its settings.
+// WithoutPast is an environment without the variables that make a session bypass its settings, as far
+// as they can be removed.
 func WithoutPast(environ []string) []string {
 	names := outletsOf(past, removed)
 	return slices.DeleteFunc(slices.Clone(environ), func(pair string) bool {

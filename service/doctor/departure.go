@@ -85,7 +85,7 @@ func (d *doctor) proofCures(r *Departure) {
 func (d *doctor) past(folder string) {
 	scope := d.machine.Scope(folder)
 	if name := cmp.Or(scope.Past(), scope.Ignores()); name != "" {
-		d.add(state.Finding{Code: "goes_past", Severity: state.SeverityError, Text: name + " in this environment takes Claude Code past its settings, so that it would not be offline",
+		d.add(state.Finding{Code: "goes_past", Severity: state.SeverityError, Text: name + " in this environment makes Claude Code bypass its settings, so it would not be offline",
 			Remedy: "start claude without it, or with switchyard run"})
 	}
 }

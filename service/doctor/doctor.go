@@ -97,8 +97,8 @@ func (d *doctor) setUp(ctx context.Context) {
 func (d *doctor) emptied(targets []state.Target) {
 	for _, t := range targets {
 		if t.Waiting > 0 && len(t.Empty) > 0 {
-			d.add(state.Finding{Code: "kept_empty", Severity: state.SeverityWarning, Remedy: "end it, or set the variables in the file",
-				Text: fmt.Sprintf("%s: %s stay \"\" until %s (%s), so that what a shell or another launcher sets there has no effect", t.File, words.Some(t.Empty), words.Count(t.Waiting, "session ends", "sessions end"), t.Held())})
+			d.add(state.Finding{Code: "kept_empty", Severity: state.SeverityWarning, Remedy: "end what holds them, or set the variables in the file",
+				Text: fmt.Sprintf("%s: %s kept at \"\" until %s (%s), so the values that a shell or another launcher sets have no effect", t.File, words.Some(t.Empty), words.Count(t.Waiting, "session ends", "sessions end"), t.Held())})
 		}
 	}
 }

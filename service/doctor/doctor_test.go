@@ -53,7 +53,7 @@ func TestWhoHoldsVariablesEmpty(t *testing.T) {
 		{state.Target{}, ""},
 		{state.Target{Waiting: 1, Holders: []state.Holder{{PID: 7, Folder: "/home/me/shop"}}}, ""},
 		{state.Target{File: "/home/me/.claude/settings.json", Waiting: 1, Holders: []state.Holder{{PID: 7, Folder: "/home/me/shop"}}, Empty: []string{"ANTHROPIC_BASE_URL"}},
-			`~/.claude/settings.json: ANTHROPIC_BASE_URL stay "" until 1 session ends (process 7 in ~/shop), so that what a shell or another launcher sets there has no effect`},
+			`~/.claude/settings.json: ANTHROPIC_BASE_URL kept at "" until 1 session ends (process 7 in ~/shop), so the values that a shell or another launcher sets have no effect`},
 	} {
 		d := &doctor{machine: m}
 		d.emptied([]state.Target{tt.target})

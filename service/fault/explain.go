@@ -109,9 +109,9 @@ var proofWords = map[string]string{
 	"system_message": "the model cannot take Claude Code's requests",
 	"tool_call":      "the model cannot call tools",
 	"tool_result":    "the model cannot take the results of tools",
-	"two_calls":      "the model cannot take two tool calls at a time",
+	"two_calls":      "the model cannot take two tool calls in one turn",
 	"cloud_history":  "the model cannot go on with a conversation that began in the cloud",
 	"late_text":      "the model cannot take text after a tool's result",
 	"late_reminder":  "the model cannot take a reminder after a tool's result",
-	"odd_schema":     "the model cannot take the schemas of all tools",
+	"odd_schema":     "the model cannot take every tool's schema",
 }

@@ -173,7 +173,7 @@ func words(v verdict.Verdict, model Model) string {
 	case verdict.Loading:
 		return name + " is being loaded: " + v.Said
 	case verdict.Crowded:
-		return "the sessions that share the context of " + name + contextWords(model) + " need more than it together: they take turns now"
+		return "the sessions on " + name + contextWords(model) + " need more context together than it has: they take turns now"
 	case verdict.Busy:
 		return "Docker Model Runner is busy: " + v.Said
 	}

@@ -112,7 +112,7 @@ func Prepare(ctx context.Context, m *machine.Machine, r Request, progress localr
 // stays refuses a flag of Claude Code's that would take a local session to Anthropic's cloud.
 func stays(r Request) error {
 	if leaves := claude.ParseLaunch(r.Args).Leaves; leaves != "" && !r.Cloud {
-		return &fault.Error{Kind: fault.Refused, What: whatRun, Why: leaves + " runs the session in Anthropic's cloud, or leads there", Remedy: "leave it out, or start it in the cloud: switchyard run --cloud"}
+		return &fault.Error{Kind: fault.Refused, What: whatRun, Why: leaves + " connects the session to Anthropic's cloud", Remedy: "leave it out, or start it in the cloud: switchyard run --cloud"}
 	}
 	return nil
 }

@@ -103,7 +103,7 @@ func TestWhatIsRefusedBeforeASessionStarts(t *testing.T) {
 			return m
 		}, Request{Cloud: true}, "forbids the cloud"},
 		{"the route is offline", offline, Request{Cloud: true}, "the route is offline"},
-		{"a flag leads to Anthropic's cloud", func(t *testing.T) *machine.Machine { return scratch(t) }, Request{Args: []string{"--cloud", "fix it"}}, "--cloud runs the session in Anthropic's cloud"},
+		{"a flag leads to Anthropic's cloud", func(t *testing.T) *machine.Machine { return scratch(t) }, Request{Args: []string{"--cloud", "fix it"}}, "--cloud connects the session to Anthropic's cloud"},
 		{"its settings are missing", func(t *testing.T) *machine.Machine { return scratch(t) }, Request{Cloud: true, Args: []string{"--settings", "/nowhere"}}, "--settings cannot be read"},
 		{"its settings are broken", func(t *testing.T) *machine.Machine { return scratch(t) }, Request{Cloud: true, Args: []string{"--settings", "{"}}, ""},
 	} {

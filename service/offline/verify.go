@@ -261,7 +261,7 @@ func (v Verification) Text() string {
 		fmt.Fprintf(&b, "  on this machine: %s%s, %d×\n", l.Address, who, l.Times)
 	}
 	if v.Past != "" {
-		fmt.Fprintf(&b, "✗ %s takes Claude Code past its settings: this proves nothing about its requests. Start it without that.\n", v.Past)
+		fmt.Fprintf(&b, "✗ %s makes Claude Code bypass its settings: this proves nothing about its requests. Start it without that.\n", v.Past)
 	}
 	switch {
 	case len(v.Attempts) > 0:

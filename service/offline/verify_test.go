@@ -31,7 +31,7 @@ func TestWhatTheProofCannotShow(t *testing.T) {
 			t.Errorf("%s %s: %q", tt.environ, tt.command, got)
 		}
 	}
-	if text := (Verification{Program: "claude", Past: "--restricted"}).Text(); !strings.Contains(text, "✗ --restricted takes Claude Code past its settings") {
+	if text := (Verification{Program: "claude", Past: "--restricted"}).Text(); !strings.Contains(text, "✗ --restricted makes Claude Code bypass its settings") {
 		t.Error(text)
 	}
 }

@@ -14,7 +14,7 @@ import (
 // some chat template or engine refuses. The answer does not matter.
 type conversation struct {
 	name     string
-	what     string // that must be taken, in a sentence
+	what     string // that must be accepted, in a sentence
 	many     bool   // what is a plural
 	minor    bool   // many a session goes without
 	messages []message
@@ -88,7 +88,7 @@ func Conversations() []string {
 	return names
 }
 
-// proveConversation shows that a conversation is taken.
+// proveConversation shows that a conversation is accepted.
 func (c *Client) proveConversation(ctx context.Context, tag string, talk conversation) (detail, remedy string, err error) {
 	err = c.send(ctx, tag, talk)
 	is, was := " is", " was"
@@ -99,12 +99,12 @@ func (c *Client) proveConversation(ctx context.Context, tag string, talk convers
 		if c.messages != nil {
 			return failed.Why, "choose another model", nil
 		}
-		return talk.what + is + " refused: " + failed.Why, "start Switchyard (switchyard) and switch through its gateway, which sends it as the model takes it", nil
+		return talk.what + is + " refused: " + failed.Why, "start Switchyard (switchyard) and switch through its gateway, which sends it in a form that the model accepts", nil
 	}
 	if err != nil {
 		return "", "", err
 	}
-	return talk.what + was + " taken", "", nil
+	return talk.what + was + " accepted", "", nil
 }
 
 func (c *Client) send(ctx context.Context, tag string, talk conversation) error {
@@ -182,7 +182,7 @@ func (c *Client) proveTool(ctx context.Context, m Model, tag string) (detail, re
 	case calls:
 		return "called", "", nil
 	case m.NoTools:
-		return "its chat template has no tools: Claude Code could only talk",
+		return "its chat template has no tools, so Claude Code could only talk",
 			"choose a model that calls tools, such as ai/qwen3-coder (switchyard pull); or switch with --force, only to talk", nil
 	}
 	return instead, "choose a model that can call tools (docker model search, look for \"tools\"); without them Claude Code can only talk", nil

@@ -295,5 +295,5 @@ func (c *Client) proveSystem(ctx context.Context, tag string) (detail, remedy st
 	if err != nil {
 		return "", "", err
 	}
-	return "survived", "", nil
+	return "a system message in mid-conversation was accepted", "", nil
 }

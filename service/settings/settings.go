@@ -78,12 +78,12 @@ func elsewhere(m *machine.Machine, targets []state.Target) (all []state.Warning)
 	scope := m.Scope("")
 	remedy := words.T("start claude without it, or with switchyard run")
 	if name := scope.Past(); name != "" {
-		all = append(all, state.Warning{Code: "goes_past", Text: words.T("%s in this environment takes Claude Code past its settings, so that no switch moves it", name), Remedy: remedy})
+		all = append(all, state.Warning{Code: "goes_past", Text: words.T("%s in this environment makes Claude Code bypass its settings, so no switch affects it", name), Remedy: remedy})
 	} else if name := scope.Ignores(); name != "" {
-		all = append(all, state.Warning{Code: "goes_past", Text: words.T("%s in this environment makes Claude Code ignore its settings, so that no switch moves it", name), Remedy: remedy})
+		all = append(all, state.Warning{Code: "goes_past", Text: words.T("%s in this environment makes Claude Code ignore its settings, so no switch affects it", name), Remedy: remedy})
 	}
 	if where, limited := scope.Limited(); limited && len(targets) > 0 && targets[0].Way == claude.Direct {
-		all = append(all, state.Warning{Code: "model_limited", Text: m.Tilde(words.T("%s: enforceAvailableModels makes Claude Code ask for a model of the cloud's, which Model Runner does not have", where)),
+		all = append(all, state.Warning{Code: "model_limited", Text: m.Tilde(words.T("%s: enforceAvailableModels makes Claude Code ask for a cloud model, which Model Runner does not have", where)),
 			Remedy: words.T("remove the line, or go through the gateway: switchyard local")})
 	}
 	return all

@@ -154,7 +154,7 @@ func TestWhatLeadsPastASwitchIsTold(t *testing.T) {
 	}{
 		{"", "{}", direct, "", ""},
 		{"CLAUDE_CODE_USE_BEDROCK=1 ANTHROPIC_API_KEY=x", "{}", direct, "", ""}, // a switch empties them
-		{"ANTHROPIC_UNIX_SOCKET=/run/x CLAUDE_CODE_RESTRICTED=1", "{}", nil, "goes_past", "ANTHROPIC_UNIX_SOCKET in this environment takes"},
+		{"ANTHROPIC_UNIX_SOCKET=/run/x CLAUDE_CODE_RESTRICTED=1", "{}", nil, "goes_past", "ANTHROPIC_UNIX_SOCKET in this environment makes Claude Code bypass"},
 		{"CLAUDE_CODE_RESTRICTED=1", "{}", nil, "goes_past", "CLAUDE_CODE_RESTRICTED in this environment makes"},
 		{"", `{"enforceAvailableModels":true}`, direct, "model_limited", "~/.claude/settings.json:1: enforceAvailableModels"},
 		{"", `{"enforceAvailableModels":true}`, []state.Target{{Way: claude.Gateway}}, "", ""},

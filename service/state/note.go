@@ -9,15 +9,15 @@ import (
 
 // noteWords say what the model got otherwise than it was sent.
 var noteWords = map[shape.Note]string{
-	shape.ImageUnseen:     "image left out (the model sees none)",
-	shape.ImageLeftOut:    "image left out (nothing is fetched)",
-	shape.DocumentLeftOut: "document left out (it is no text)",
-	shape.MediaLeftOut:    "sound or film left out",
-	shape.BlockLeftOut:    "content of Anthropic's servers left out",
-	shape.ControlWords:    "control words broken",
+	shape.ImageUnseen:     "image left out (the model cannot see images)",
+	shape.ImageLeftOut:    "image left out (it could not be passed on)",
+	shape.DocumentLeftOut: "document left out (it is not text)",
+	shape.MediaLeftOut:    "audio or video left out",
+	shape.BlockLeftOut:    "content left out (only Anthropic's servers know it)",
+	shape.ControlWords:    "control words broken up",
 	shape.SchemaLoosened:  "tool schemas loosened",
-	shape.ServerTool:      "tool of Anthropic's servers left out",
-	shape.FormatAsked:     "the answer's format asked for in words",
+	shape.ServerTool:      "tool left out (it runs on Anthropic's servers)",
+	shape.FormatAsked:     "answer format requested in words",
 }
 
 // NoteText says what of a request the model got otherwise than it was sent.

@@ -54,8 +54,8 @@ func TestNotesInALine(t *testing.T) {
 		want  string
 	}{
 		{nil, ""},
-		{[]shape.Note{shape.ImageUnseen}, "image left out (the model sees none)"},
-		{[]shape.Note{"brand_new", shape.ImageUnseen}, "brand new, image left out (the model sees none)"},
+		{[]shape.Note{shape.ImageUnseen}, "image left out (the model cannot see images)"},
+		{[]shape.Note{"brand_new", shape.ImageUnseen}, "brand new, image left out (the model cannot see images)"},
 	} {
 		if got := NotesText(tt.notes); got != tt.want {
 			t.Errorf("%q, want %q", got, tt.want)

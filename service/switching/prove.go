@@ -73,10 +73,7 @@ func destination(ctx context.Context, m *machine.Machine, r Request, progress lo
 	models.LearnNeed(ctx, m, before)
 	models.Learn(m, model.ID, func(l *models.Learned) { l.Used = time.Now() })
 	to.Model, to.Context = tag, model.Context
-	describe(m, &to, model)
-	if fit := before.Fit(); fit != "" {
-		to.About += " · " + fit
-	}
+	describe(m, &to, model, before.Fit())
 	return to, []string{}, nil
 }
 
@@ -145,7 +142,7 @@ func unproven(ctx context.Context, m *machine.Machine, client *runner.Client, to
 	if wish > 0 {
 		to.Context = wish
 	}
-	describe(m, &to, model)
+	describe(m, &to, model, "")
 	return to, without(all, "runner", "model"), nil
 }
 
@@ -154,8 +151,12 @@ func without(all []string, names ...string) []string {
 }
 
 // describe fills in what Claude Code shows of the model, and how many requests it is given.
-func describe(m *machine.Machine, to *claude.Destination, model runner.Model) {
+// fit says how it fits the GPU; empty when that is unknown.
+func describe(m *machine.Machine, to *claude.Destination, model runner.Model, fit string) {
 	to.Name, to.About = runner.Short(to.Model), model.About(to.Context)
+	if fit != "" {
+		to.About += " · " + fit
+	}
 	to.Slots = gateway.Parallel(m.Config.Parallel, model.Slots, to.Context)
 }
 

@@ -35,7 +35,7 @@ var (
 func TestTheNewestClaudeCodeHasNoUnknownOutlets(t *testing.T) {
 	program, err := lab.Claude(t.Context())
 	if err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	binary := mapped(t, program)
 	harmless := map[string]bool{}

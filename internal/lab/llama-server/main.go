@@ -67,18 +67,27 @@ func run(args []string) error {
 	if server.Context = contextSize; contextSize == 0 {
 		server.Context, _ = strconv.Atoi(keys[gguf.KeyContext])
 	}
-	var load time.Duration
-	for behaviour := range strings.SplitSeq(keys[gguf.KeyBehaviour], ",") {
+	load, err := behave(server, keys[gguf.KeyBehaviour], host)
+	if err != nil {
+		return err
+	}
+	return serve(host, server, load)
+}
+
+// behave makes the server do what the model file's lab.behaviour says. It returns how long
+// the load takes; an error is one at load.
+func behave(server *messages.Server, behaviours, host string) (load time.Duration, err error) {
+	for behaviour := range strings.SplitSeq(behaviours, ",") {
 		name, value, _ := strings.Cut(behaviour, "=")
 		switch name {
 		case "oom":
-			return errMemory
+			return 0, errMemory
 		case "alone":
 			if others(host) {
-				return errMemory
+				return 0, errMemory
 			}
 		case "crash-at-load":
-			return errors.New("terminate called without an active exception")
+			return 0, errors.New("terminate called without an active exception")
 		case "no-tools":
 			server.NoTools = true
 		case "short-ids":
@@ -89,10 +98,10 @@ func run(args []string) error {
 			server.Slow, err = time.ParseDuration(value)
 		}
 		if err != nil {
-			return err
+			return 0, err
 		}
 	}
-	return serve(host, server, load)
+	return load, nil
 }
 
 var errMemory = errors.New("ggml_backend_cuda_buffer_type_alloc_buffer: allocating 24576.00 MiB on device 0: cudaMalloc failed: out of memory")

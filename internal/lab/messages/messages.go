@@ -107,24 +107,8 @@ func reply(w http.ResponseWriter, status int, body any) {
 
 func (s *Server) message(w http.ResponseWriter, r *http.Request, req Request) {
 	text := prompt(req)
-	if s.Strict {
-		for i, m := range req.Messages {
-			if m.Role == "system" && (i > 0 || len(req.System) > 0) {
-				refuse(w, "invalid_request_error", "Error: Jinja Exception: System message must be at the beginning.", nil)
-				return
-			}
-		}
-	}
-	if s.ShortID {
-		for _, id := range toolID.FindAllStringSubmatch(text, -1) {
-			if len(id[1]) != 9 {
-				refuse(w, "invalid_request_error", "Error: Jinja Exception: Tool call IDs should be alphanumeric strings with length 9!", nil)
-				return
-			}
-		}
-	}
-	if s.Plain && strings.Contains(text, `"tool_result"`) {
-		refuse(w, "invalid_request_error", "Error: Jinja Exception: Conversation roles must alternate user/assistant/user/assistant/...", nil)
+	if why := s.objection(req, text); why != "" {
+		refuse(w, "invalid_request_error", "Error: Jinja Exception: "+why, nil)
 		return
 	}
 	if n := tokens(text); s.Context > 0 && n > s.Context {
@@ -174,6 +158,24 @@ func (s *Server) message(w http.ResponseWriter, r *http.Request, req Request) {
 		return
 	}
 	reply(w, http.StatusOK, message)
+}
+
+// objection is what the model's chat template says against a request; empty: nothing.
+func (s *Server) objection(req Request, text string) string {
+	for i, m := range req.Messages {
+		if s.Strict && m.Role == "system" && (i > 0 || len(req.System) > 0) {
+			return "System message must be at the beginning."
+		}
+	}
+	for _, id := range toolID.FindAllStringSubmatch(text, -1) {
+		if s.ShortID && len(id[1]) != 9 {
+			return "Tool call IDs should be alphanumeric strings with length 9!"
+		}
+	}
+	if s.Plain && strings.Contains(text, `"tool_result"`) {
+		return "Conversation roles must alternate user/assistant/user/assistant/..."
+	}
+	return ""
 }
 
 func (s *Server) remember(text string) (cached int) {

@@ -2,7 +2,8 @@ package shape
 
 // What a note in the conversation took the place of.
 const (
-	// ImageLeftOut is for an image that the engine would have to fetch, or that is none.
+	// ImageLeftOut is for an image that the engine would have to fetch, that is none, or that
+	// stands where no template takes one.
 	ImageLeftOut Note = "image_left_out"
 	// DocumentLeftOut is for a document that is no text, such as a PDF.
 	DocumentLeftOut Note = "document_left_out"
