@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/switchyard-app/switchyard/service/gateway/verdict"
@@ -23,7 +24,8 @@ func (x *exchange) judge(status int, body []byte) *failure {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !beside && time.Since(g.crowded[x.model.Tag]) > time.Minute {
-		return overflow(x.model.Context+1, x.model.Context)
+		limit := cmp.Or(x.model.Context, int(x.body.Size()/unknownDensity))
+		return overflow(limit+1, limit)
 	}
 	if beside {
 		g.crowded[x.model.Tag] = time.Now()

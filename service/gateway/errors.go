@@ -76,6 +76,11 @@ func (f *failure) write(w http.ResponseWriter) {
 	_, _ = w.Write(f.body())
 }
 
+// malformed says why a request cannot be read, in words that name no library.
+func malformed(err error) *failure {
+	return fail(Malformed, "not a Messages request: "+strings.ReplaceAll(err.Error(), "jsontext: ", ""))
+}
+
 // overflow is the text on which Claude Code compacts the conversation.
 func overflow(tokens, limit int) *failure {
 	return fail(Overflow, fmt.Sprintf("prompt is too long: %d tokens > %d maximum", tokens, limit))

@@ -64,7 +64,7 @@ func (g *Gateway) exchange(w http.ResponseWriter, r *http.Request, isTurn bool) 
 	defer release()
 	req, err := shape.Parse(body)
 	if err != nil {
-		fail(Malformed, "not a Messages request: "+err.Error()).write(w)
+		malformed(err).write(w)
 		return
 	}
 	x.req = req
@@ -132,12 +132,27 @@ func (x *exchange) run(isTurn bool) *failure {
 	if f := loading.wait(ctx); f != nil {
 		return f
 	}
-	if isTurn && loading.cold() {
-		if f := x.overflows(ctx); f != nil {
+	if loading.cold() {
+		if f := x.reread(ctx, isTurn); f != nil {
 			return f
 		}
 	}
 	return x.send(ctx)
+}
+
+// reread writes the request again, now that the model is loaded: of one whose runner was down
+// nothing was known.
+func (x *exchange) reread(ctx context.Context, isTurn bool) *failure {
+	if m := x.g.opt.Model(ctx, x.req.Model); m.Tag == x.model.Tag {
+		x.model, x.record.Context = m, m.Context
+	}
+	if f := x.prepare(); f != nil {
+		return f
+	}
+	if isTurn {
+		return x.overflows(ctx)
+	}
+	return nil
 }
 
 // enter waits for the request's turn. leave must be called when there is no failure.

@@ -52,6 +52,8 @@ type Options struct {
 const (
 	// minContext is what one session of Claude Code needs to work in, in tokens.
 	minContext = 32_768
+	// unknownDensity is how many bytes a token takes at least, until the engine has counted some.
+	unknownDensity = 2
 	// defaultSlots is how many requests llama.cpp's server takes at a time when it is not told; they share the context.
 	defaultSlots = 4
 )
@@ -249,13 +251,13 @@ func (g *Gateway) Forget(tag string) {
 // tokensAtMost estimates from above how many tokens a body is: two bytes for one
 // until the engine has counted some of the model's.
 func (g *Gateway) tokensAtMost(model string, size int64) int {
-	const unknown, margin = 2, 1.15
+	const margin = 1.15
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if perToken := g.dense[model]; perToken > 0 {
 		return int(float64(size) / perToken * margin)
 	}
-	return int(size / unknown)
+	return int(size / unknownDensity)
 }
 
 // learn remembers how many bytes a token of the model took.

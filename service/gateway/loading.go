@@ -146,17 +146,24 @@ func (t *transport) load(ctx context.Context, model Model) (fault *failure, load
 		return down(err.Error()), false
 	}
 	req.Header.Set("X-Preload-Only", "true")
+	begun := time.Now()
 	resp, err := t.RoundTrip(req)
 	if err != nil {
-		return unreachable(err), false
+		if f := unreachable(err); f.reason == RunnerDown {
+			return f, false
+		}
+		return nil, false
 	}
 	defer resp.Body.Close()
 	said, _ := io.ReadAll(io.LimitReader(resp.Body, maxError))
 	if resp.StatusCode == http.StatusOK {
 		return nil, true
 	}
-	switch f := translate(resp.StatusCode, said, model); f.reason {
-	case verdict.OutOfMemory, verdict.ModelUnknown, verdict.ModelDamaged:
+	const long = 4 * time.Minute // the request itself would only take as long again
+	f := translate(resp.StatusCode, said, model)
+	switch {
+	case f.reason == verdict.OutOfMemory, f.reason == verdict.ModelUnknown, f.reason == verdict.ModelDamaged,
+		f.reason == EngineFailed && len(said) > 0, f.reason == verdict.Loading && time.Since(begun) > long:
 		return f, false
 	}
 	return nil, false

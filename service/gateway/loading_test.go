@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -226,4 +227,22 @@ func TestClientsThatLeaveAStart(t *testing.T) {
 			t.Errorf("%d after %s, %d starts", resp.StatusCode, took, revivals)
 		}
 	})
+}
+
+// A load whose connection breaks tells nothing: the request itself is sent.
+func TestALoadThatBreaks(t *testing.T) {
+	broken, asked := 0, 0
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Preload-Only") != "" {
+			broken++
+			panic(http.ErrAbortHandler)
+		}
+		asked++
+		answers(200, "application/json", `{"type":"message","content":[{"type":"text","text":"well"}]}`)(w, r)
+	}))
+	defer upstream.Close()
+	r := newRig(t, nil, func(o *Options) { o.Upstream = func(context.Context) Upstream { return Upstream{URL: upstream.URL} } })
+	if status, answer, _ := r.ask(hello); status != 200 || broken == 0 || asked != 1 {
+		t.Errorf("%d %s; %d loads, %d requests", status, answer, broken, asked)
+	}
 }

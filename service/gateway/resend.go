@@ -54,7 +54,7 @@ func (x *exchange) prepare() *failure {
 	}
 	shaped, err := x.req.For(shape.Model{Tag: x.model.Tag, Needs: x.needs})
 	if err != nil {
-		return fail(Malformed, "not a Messages request: "+err.Error())
+		return malformed(err)
 	}
 	x.body, x.prefill, x.record.Notes = shaped.Body, shaped.Prefill, shaped.Notes
 	return nil
@@ -74,7 +74,7 @@ func (x *exchange) forward(ctx context.Context) {
 func (x *exchange) refused(resp *http.Response, retry string) error {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxError))
 	_ = resp.Body.Close()
-	if !x.lost && resp.StatusCode == http.StatusInternalServerError && len(bytes.TrimSpace(body)) == 0 {
+	if !x.lost && (resp.StatusCode == http.StatusInternalServerError || resp.StatusCode == http.StatusBadGateway) && len(bytes.TrimSpace(body)) == 0 {
 		// Model Runner says so when the engine has just closed the connection that it kept
 		// (docker/model-runner 1.2.6, scheduling/runner.go): nothing was answered yet.
 		x.lost, x.again = true, true

@@ -56,7 +56,7 @@ func TestRefusalsTeach(t *testing.T) {
 		{"two calls", []string{oneAtOnce}, 2, "one_call", ""},
 		{"a system", []string{noSystem}, 2, "no_system", ""},
 		{"an image", []string{unseen}, 2, "blind", ""},
-		{"a tool's result", []string{alternate}, 2, "no_tools", ""},
+		{"a tool's result", []string{alternate, alternate}, 3, "no_tools", ""},
 		{"three things", []string{badSchema, badID, oneAtOnce}, 4, "loose_schemas short_ids one_call", ""},
 		{"four things", []string{badSchema, badID, oneAtOnce, noSystem, ""}, 4, "", verdict.TemplateRefused},
 		{"one that does not help", []string{badSchema, badSchema, ""}, 2, "", verdict.SchemaRefused},
@@ -164,11 +164,11 @@ func TestACrowdedContext(t *testing.T) {
 
 // An answer that got lost between Model Runner and its engine is asked for once more.
 func TestALostAnswer(t *testing.T) {
-	for _, tt := range []struct{ lost, sent, status int }{{1, 2, 200}, {2, 2, 500}} {
+	for _, tt := range []struct{ as, lost, sent, status int }{{500, 1, 2, 200}, {502, 1, 2, 200}, {500, 2, 2, 500}} {
 		sent := 0
 		r := newRig(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if sent++; sent <= tt.lost {
-				w.WriteHeader(http.StatusInternalServerError)
+				w.WriteHeader(tt.as)
 				return
 			}
 			answers(200, "application/json", `{"type":"message","content":[{"type":"text","text":"well"}]}`)(w, r)
@@ -188,5 +188,24 @@ func TestPrefill(t *testing.T) {
 	}
 	if _, answer, _ := r.ask(hello); !strings.Contains(answer, `"text":"{\"a\":1}"`) {
 		t.Error(answer)
+	}
+}
+
+// Of a model whose runner was down nothing is known until it is loaded.
+func TestARequestThatStartsTheRunner(t *testing.T) {
+	var sent []string
+	asked := 0
+	r := newRig(t, refusing(&sent), func(o *Options) {
+		o.Model = func(context.Context, string) Model {
+			m := tiny
+			if asked++; asked > 1 {
+				m.Needs.Markers = []string{"[INST]"}
+			}
+			return m
+		}
+	})
+	r.ask(strings.Replace(hello, "hi", "[INST]", 1))
+	if len(sent) != 1 || strings.Contains(sent[0], "[INST]") {
+		t.Errorf("sent %q", sent)
 	}
 }

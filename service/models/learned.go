@@ -109,10 +109,15 @@ func (l *Learned) on(build string) {
 }
 
 // LearnLesson stores what an engine's refusal taught about the model with an id, and
-// reports whether that is new.
+// reports whether that is new. One that no build can be told of is not stored: nothing would
+// end it. Nor is one against a model that was seen to call tools.
 func LearnLesson(m *machine.Machine, id, build string, lesson shape.Lesson) (fresh bool) {
 	Learn(m, id, func(l *Learned) {
 		l.on(build)
+		called := l.Tools != nil && *l.Tools
+		if l.Build == "" || lesson == shape.NoTools && called {
+			return
+		}
 		if fresh = !slices.Contains(l.Lessons, lesson); fresh {
 			l.Lessons = append(l.Lessons, lesson)
 		}

@@ -92,7 +92,7 @@ func (o modelObject) model() Model {
 	}
 	m.Trained, _ = strconv.Atoi(o.Config.GGUF[arch+".context_length"])
 	m.Context = cmp.Or(m.Context, m.Trained)
-	m.Template = o.Config.GGUF["tokenizer.chat_template"]
+	m.Template = o.Config.GGUF["tokenizer.chat_template"] + o.Config.GGUF["tokenizer.chat_template.tool_use"] // llama.cpp takes the second one for requests with tools
 	m.NoTools = m.Template != "" && !strings.Contains(m.Template, "tool")
 	return m
 }

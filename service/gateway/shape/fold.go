@@ -3,6 +3,7 @@ package shape
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -76,7 +77,7 @@ func (c *conversation) prefill() string {
 	}
 	var p paper
 	p.text(c.turns[n-1].says)
-	return document.Text(p.Bytes())
+	return strings.ReplaceAll(document.Text(p.Bytes()), Joiner, "") // the answer has none
 }
 
 // remind adds a system message to the user's turn.

@@ -104,7 +104,11 @@ func (c *conversation) document(says []word, m []document.Member) []word {
 	case "base64":
 		var text string
 		if text, known = decoded(source, data); known {
-			inside = plainly(text)
+			bare, found := broken([]byte(text), byFirst(c.needs.Markers))
+			if found {
+				c.said.add(ControlWords)
+			}
+			inside = plainly(string(bare))
 		}
 	default:
 		known = false

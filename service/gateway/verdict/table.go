@@ -58,7 +58,7 @@ var table = []row{
 	{text: `single tool-calls at once`, reason: TemplateRefused, lessons: []shape.Lesson{shape.OneCall}},                                    // Llama 3.1
 	{text: `^system (?:role|messages?|prompts?) (?:is |are )?not supported|roles? (?:are|is) supported, got system|^System message must be at the beginning`, reason: TemplateRefused, lessons: []shape.Lesson{shape.NoSystem}},
 	{text: `^Only user and assistant roles are supported`, reason: TemplateRefused, lessons: []shape.Lesson{shape.NoSystem, shape.NoTools}}, // the first Mistral
-	{text: `^Conversation roles must alternate`, reason: TemplateRefused, lessons: []shape.Lesson{shape.NoTools}},                           // Gemma: a tool's result is no turn of a user
+	{text: `^Conversation roles must alternate`, reason: TemplateRefused, lessons: []shape.Lesson{shape.NoSystem, shape.NoTools}},           // Gemma: a tool's result is no turn of a user
 	{text: `roles? (?:are|is) supported, got tool|does not support tools|tools? (?:use |calls? |calling )?(?:is|are) not supported`, reason: TemplateRefused, lessons: []shape.Lesson{shape.NoTools}},
 	{text: `^tools? param requires --jinja|^tool_choice param requires --jinja|requires --enable-auto-tool-choice`, reason: TemplateRefused, lessons: []shape.Lesson{shape.NoTools}},
 	{text: template, reason: TemplateRefused},
