@@ -100,6 +100,9 @@ func (m *message) completeBlocks(blocks []jsontext.Value, prefill string) []byte
 		if rest, repeated := strings.CutPrefix(document.Field(b, "text"), prefill); prefill != "" && kind == "text" && repeated {
 			b, prefill = with(b, "text", document.Quote(rest)), ""
 		}
+		if kind == "text" && document.Field(b, "text") == "" {
+			continue // Anthropic refuses an empty text when it comes back
+		}
 		m.called = m.called || kind == "tool_use"
 		m.spoke = m.spoke || speaks(kind, document.Field(b, "text"))
 		list = append(list, document.Object(b, ""))

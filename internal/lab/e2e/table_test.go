@@ -55,6 +55,7 @@ type engine struct {
 	store  string // the runner's folder
 	model  string
 	socket string // where it listened last
+	path   string // of the model's file
 }
 
 // prompt is the last prompt that it read, and how many tokens it holds with the answer.
@@ -64,13 +65,13 @@ func (e *engine) prompt() (text string, tokens int64, err error) {
 		Prompt string `json:"prompt"`
 		Tokens int64  `json:"n_prompt_tokens"`
 	}
-	if e.socket == "" || e.get("slots", &slots) != nil { // it may have been unloaded
+	if !e.there() { // it may have been unloaded, and another one have its socket
 		if err := e.find(); err != nil {
 			return "", 0, err
 		}
-		if err := e.get("slots", &slots); err != nil {
-			return "", 0, err
-		}
+	}
+	if err := e.get("slots", &slots); err != nil {
+		return "", 0, err
 	}
 	last := int64(-1)
 	for _, s := range slots {
@@ -88,17 +89,29 @@ func (e *engine) find() error {
 		return err
 	}
 	for _, e.socket = range sockets {
-		var props struct {
-			Path string `json:"model_path"`
-		}
-		if e.get("props", &props) != nil {
-			continue
-		}
-		if keys, err := gguf.ReadKeys(props.Path); err == nil && keys[gguf.KeyName] == "ai/"+e.model {
+		if e.there() {
 			return nil
 		}
 	}
 	return fmt.Errorf("no engine of %s in %s: %q", e.model, e.store, sockets)
+}
+
+// there reports whether the model's engine is at the socket.
+func (e *engine) there() bool {
+	var props struct {
+		Path string `json:"model_path"`
+	}
+	if e.socket == "" || e.get("props", &props) != nil {
+		return false
+	}
+	if props.Path != e.path {
+		keys, err := gguf.ReadKeys(props.Path)
+		if err != nil || keys[gguf.KeyName] != "ai/"+e.model {
+			return false
+		}
+		e.path = props.Path
+	}
+	return true
 }
 
 func (e *engine) get(path string, into any) error {

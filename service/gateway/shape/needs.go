@@ -11,6 +11,7 @@ type Needs struct {
 	OneCall      bool // an assistant's message holds one tool call (Llama 3.1)
 	NoTools      bool // the template knows no tools: calls and results are written as text (Gemma)
 	NoSystem     bool // the template refuses every system message: its text opens the first user message
+	Mindless     bool // the template shows no thoughts of earlier answers; with them some engines lose the words beside them
 	Thinks       bool // the template reads enable_thinking (Qwen, GLM)
 	Thinking     bool // the template reads a variable "thinking" (DeepSeek, Granite, Kimi)
 	Efforts      bool // the template reads reasoning_effort (gpt-oss)

@@ -15,6 +15,8 @@ var (
 	allCalls  = regexp.MustCompile(`\bin\s+[\w.\["' (]*tool_calls|tool_calls["'\]]*\s*\|\s*(?:tojson|map|list)\b`)
 	anyTools  = regexp.MustCompile(`\btool(?:s|_calls?|_results?)\b|["']tool["']`)
 	thinkVar  = regexp.MustCompile(`(?:^|[^\w.'"])thinking(?:[^\w'"=]|==|$)`) // the variable, no message's member
+	late      = regexp.MustCompile(`\bloop\.last\s+and\s+system\w*`)          // Mistral Nemo: the system prompt stands in the last message, if that is a user's
+	thoughts  = regexp.MustCompile(`reasoning|think|thought`)
 	plainName = regexp.MustCompile(`^\w+$`)
 )
 
@@ -39,6 +41,8 @@ func Read(template string) Needs {
 		ShortIDs: has(shortIDs) || strings.Contains(words, "IDs should be alphanumeric strings with length 9"),
 		OneCall:  has(oneCall) || strings.Contains(words, "only supports single tool-calls") || has(firstCall) && !has(allCalls),
 		NoTools:  !has(anyTools),
+		NoSystem: has(late),
+		Mindless: !has(thoughts),
 		Thinks:   strings.Contains(code, "enable_thinking"),
 		Thinking: has(thinkVar),
 		Efforts:  strings.Contains(code, "reasoning_effort"),

@@ -62,7 +62,9 @@ func TestATemplateSaysWhatItNeeds(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := Read(tt.template); !reflect.DeepEqual(got, tt.want) {
+			got := Read(tt.template)
+			got.Mindless = false // see TestThoughts
+			if !reflect.DeepEqual(got, tt.want) {
 				t.Errorf("got  %+v\nwant %+v", got, tt.want)
 			}
 		})
@@ -100,4 +102,25 @@ func FuzzRead(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Thoughts of earlier answers go only to a template that may show them, and a system prompt
+// that would get lost goes to the user's first message.
+func TestThoughts(t *testing.T) {
+	for template, want := range map[string]Needs{
+		"":            {},
+		`{{ tools }}`: {Mindless: true},
+		`{{ tools }}{{ message.reasoning_content }}`:                                                 {},
+		`{{ tools }}{{ message['thinking'] }}`:                                                       {},
+		`{{ tools }}{% if loop.last and system_message is defined %}{{ system_message }}{% endif %}`: {Mindless: true, NoSystem: true},
+		`{{ tools }}{% if loop.last %}{% if system %}{{ system }}{% endif %}{% endif %}`:             {Mindless: true},
+	} {
+		if got := Read(template); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v, want %+v", template, got, want)
+		}
+	}
+	talk := talk(says("user", "a"), blocks("assistant", `{"type":"thinking","thinking":"t","signature":"s"}`, texts("b")), says("user", "c"))
+	if got, _ := folded(t, talk, Needs{Mindless: true}); strings.Contains(got, "thinking") || !strings.Contains(got, says("assistant", "b")) {
+		t.Error(got)
+	}
 }

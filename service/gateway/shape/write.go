@@ -85,6 +85,9 @@ func (c *conversation) written(some bool) document.Rope {
 // else is said after them goes into the last result: a message of the user's there breaks
 // the order of strict templates, and llama.cpp would put it before the results.
 func (c *conversation) exchange(p *paper, t *turn, after []word) {
+	if c.needs.Mindless {
+		t.thoughts = nil
+	}
 	if len(t.calls)+len(t.thoughts) == 0 {
 		p.said("assistant", orElse(t.says, "(nothing said)"))
 		return
