@@ -159,6 +159,7 @@ type SessionAnswer struct {
 	About   string            `json:"about"` // the model in words
 	Slots   int               `json:"slots"` // requests that the model is given at a time; 0 when unknown
 	Missing bool              `json:"missing"`
+	NoTools bool              `json:"no_tools"` // the model calls none
 	Route   claude.Route      `json:"route"`
 	Runner  state.Runner      `json:"runner"`
 	Users   []gateway.Session `json:"users"` // what is known of the sessions

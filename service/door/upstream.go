@@ -204,6 +204,7 @@ func (v *Door) ForSession(ctx context.Context, name string) control.SessionAnswe
 	}
 	m := v.model(ctx, name) // of a runner that starts, the name alone: the gateway waits for it
 	a.Model, a.Context, a.Missing = m.Tag, m.Context, m.Missing
+	a.NoTools = m.Needs.NoTools
 	a.Slots = gateway.Parallel(v.options.Machine.Config.Parallel, m.Slots, m.Context)
 	v.mu.Lock()
 	a.About = v.details[m.Tag].about

@@ -82,6 +82,9 @@ func destination(ctx context.Context, m *machine.Machine, r Request, progress lo
 	case known.Model == "" || known.Missing:
 		return to, "", nil, &fault.Error{Kind: fault.Refused, Why: "no model is chosen", Remedy: "name one: switchyard run --model MODEL (switchyard models lists them)"}
 	}
+	if known.NoTools && progress.Warn != nil {
+		progress.Warn(state.Model{Tag: known.Model, NoTools: true}.UnfitWarning())
+	}
 	route = claude.Local
 	if known.Route == claude.Offline {
 		route = claude.Offline
