@@ -160,7 +160,7 @@ func TestTheLocalModelByNameInClaudeCode(t *testing.T) {
 	if text := u.must("status"); !held.MatchString(text) {
 		t.Errorf("status says\n%s", text)
 	}
-	if _, text := u.switchyard("doctor"); !strings.Contains(text, `stay "" until 1 session ends (process `) {
+	if _, text := u.switchyard("doctor"); !strings.Contains(text, `kept at "" until 1 session ends (process `) {
 		t.Errorf("doctor says\n%s", text)
 	}
 	choose("Sonnet")
