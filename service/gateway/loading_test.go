@@ -148,6 +148,23 @@ func TestALoadFailsOnce(t *testing.T) {
 	})
 }
 
+// Nor is a load that fails after minutes done a second time by the request.
+func TestALongLoadFailsOnce(t *testing.T) {
+	runner := &slowLoad{takes: 5 * time.Minute, says: "unable to load runner: error waiting for runner to be ready: took too long to initialize"}
+	inBubbleWith(t, runner, func(t *testing.T, g *Gateway, dial func() net.Conn) {
+		conn := dial()
+		defer conn.Close()
+		resp, err := http.ReadResponse(send(t, conn, helloStream), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		if runner.loads != 1 || runner.asked != 0 {
+			t.Errorf("%d loads, %d requests", runner.loads, runner.asked)
+		}
+	})
+}
+
 // A model that has answered is not asked to load again so soon.
 func TestWhatIsLoadedIsNotLoaded(t *testing.T) {
 	runner := &slowLoad{}

@@ -160,6 +160,12 @@ func TestACrowdedContext(t *testing.T) {
 	if status, answer, _ := alone.ask(hello); status != 400 || !strings.Contains(answer, "prompt is too long: 65537 tokens") {
 		t.Errorf("%d %s", status, answer)
 	}
+	unknown := newRig(t, answers(500, "application/json", full), func(o *Options) {
+		o.Model = func(context.Context, string) Model { return Model{Tag: tiny.Tag} }
+	})
+	if status, answer, _ := unknown.ask(hello); status != 400 || strings.Contains(answer, " 0 maximum") {
+		t.Errorf("with an unknown context: %d %s", status, answer)
+	}
 }
 
 // An answer that got lost between Model Runner and its engine is asked for once more.
@@ -187,6 +193,10 @@ func TestPrefill(t *testing.T) {
 		t.Error(answer)
 	}
 	if _, answer, _ := r.ask(hello); !strings.Contains(answer, `"text":"{\"a\":1}"`) {
+		t.Error(answer)
+	}
+	marked := newRig(t, answers(200, "application/json", `{"type":"message","content":[{"type":"text","text":"<`+shape.Joiner+`|a|> b"}]}`), nil)
+	if _, answer, _ := marked.ask(`{"model":"m","messages":[{"role":"user","content":"go on"},{"role":"assistant","content":"<|a|>"}]}`); !strings.Contains(answer, `"text":" b"`) {
 		t.Error(answer)
 	}
 }

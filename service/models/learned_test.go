@@ -92,6 +92,9 @@ func TestLessonsAreKeptForABuildOfTheEngine(t *testing.T) {
 			t.Errorf("%q: %+v", tt.build, n)
 		}
 	}
+	if LearnLesson(m, "sha256:c", "", shape.Blind) || Needs(m, "sha256:c", "b1", shape.Needs{}).Blind {
+		t.Error("a lesson of no build is kept, and nothing would end it")
+	}
 	if n := Needs(m, "sha256:b", "b1", shape.Needs{}); n.LooseSchemas {
 		t.Errorf("another model: %+v", n)
 	}
@@ -170,6 +173,9 @@ func TestAModelThatCallsToolsIsBelieved(t *testing.T) {
 		calls, want bool
 	}{{true, false}, {false, true}} {
 		Learn(m, "sha256:a", func(l *Learned) { l.Tools = &tt.calls })
+		if fresh := LearnLesson(m, "sha256:a", "b1", shape.NoTools); fresh == tt.calls {
+			t.Errorf("%+v: a refusal taught %v", tt, fresh)
+		}
 		if n := Needs(m, "sha256:a", "b1", shape.Needs{NoTools: true}); n.NoTools != tt.want {
 			t.Errorf("%+v: %+v", tt, n)
 		}

@@ -409,3 +409,17 @@ func FuzzPullStream(f *testing.F) {
 		_ = readPull("ai/x", strings.NewReader(stream), func(Progress) {}, func(error) error { return errors.New("gone") })
 	})
 }
+
+// llama.cpp takes a model's second template for requests with tools.
+func TestATemplateForTools(t *testing.T) {
+	for object, noTools := range map[string]bool{
+		`{"config":{"gguf":{"tokenizer.chat_template":"{{ m }}"}}}`:                                                  true,
+		`{"config":{"gguf":{"tokenizer.chat_template":"{{ m }}","tokenizer.chat_template.tool_use":"{{ tools }}"}}}`: false,
+		`{"config":{}}`: false,
+	} {
+		m, err := ParseModel([]byte(object))
+		if err != nil || m.NoTools != noTools {
+			t.Errorf("%s: %v, %v", object, m.NoTools, err)
+		}
+	}
+}

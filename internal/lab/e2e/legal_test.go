@@ -36,7 +36,7 @@ func TestEveryLegalRequest(t *testing.T) {
 	}
 	for _, template := range []string{"hermes", "mistral", "llama31"} {
 		t.Run(template, func(t *testing.T) {
-			cmd := exec.CommandContext(t.Context(), "go", "test", "-C", filepath.Join(root, "internal", "lab", "legal"), "-count=1", "-v", "-run", "EnginesRefuse", ".")
+			cmd := exec.CommandContext(t.Context(), "go", "test", "-C", filepath.Join(root, "internal", "lab", "legal"), "-tags", "engines", "-count=1", "-v", "-run", "EnginesRefuse", ".")
 			cmd.Env = append(alone.Outside(), "LEGAL_ENGINES="+bareEngine(t, parts, template), "LEGAL_COUNT="+cmp.Or(os.Getenv("LEGAL_COUNT"), "1000"))
 			out, err := cmd.CombinedOutput()
 			if err != nil || !strings.Contains(string(out), " 0 refused") {
